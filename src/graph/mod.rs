@@ -1,0 +1,145 @@
+//! The graph that every front end lowers to: content-hashed steps and the edges between them.
+//!
+//! A [`Step`] is an [`Op`] on the outputs of other steps, for one platform. Equal steps are one node, so targets and
+//! front ends share work by construction. What a step is *called* (its name, the line it came from) is kept beside it
+//! and never enters its key ([`key`] has the table of what does).
+//!
+//! Pure: no files, no environment, no clock, no threads.
+
+pub mod key;
+mod op;
+
+use std::collections::HashMap;
+use std::ops::Range;
+
+use petgraph::graph::{DiGraph, NodeIndex};
+use petgraph::visit::EdgeRef;
+
+pub use key::DefinitionDigest;
+pub use op::*;
+
+use crate::oci::Platform;
+
+/// A step of a [`Graph`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct StepId(NodeIndex);
+
+impl StepId {
+    /// A small number, dense from 0, in the order in which steps were added.
+    pub fn index(self) -> usize {
+        self.0.index()
+    }
+}
+
+/// Where a step was written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Origin {
+    /// The file, as the user named it.
+    pub file: String,
+    /// The bytes of that file that make the step.
+    pub span: Range<usize>,
+    /// The first of its lines, counted from 1.
+    pub line: u32,
+}
+
+/// What a step is called. Never part of a key.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Label {
+    /// The instruction as people know it, such as `RUN make test`.
+    pub text: String,
+    /// The stage it belongs to and its place in it, such as `build 3/7`; empty for what belongs to none.
+    pub stage: String,
+    /// Where it was written.
+    pub origin: Option<Origin>,
+}
+
+/// One node of the graph.
+#[derive(Debug, Clone)]
+pub struct Step {
+    /// What it does.
+    pub op: Op,
+    /// The platform it does it for.
+    pub platform: Platform,
+    /// What it is called.
+    pub label: Label,
+    /// Whether a cached result must not be used.
+    pub no_cache: bool,
+    /// The digest of the definition alone: the op, the platform, and the same of its inputs.
+    pub definition: DefinitionDigest,
+}
+
+/// Steps and their inputs. Acyclic by construction: a step can only name steps that are there already.
+#[derive(Debug, Default)]
+pub struct Graph {
+    dag: DiGraph<Step, usize>,
+    known: HashMap<(DefinitionDigest, bool), StepId>,
+}
+
+impl Graph {
+    /// An empty graph.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds a step, or finds the one that does the same (whatever it is called).
+    ///
+    /// `inputs` are what the op's input numbers refer to.
+    pub fn add(&mut self, op: Op, inputs: &[StepId], platform: Platform, label: Label, no_cache: bool) -> StepId {
+        let definitions: Vec<DefinitionDigest> = inputs.iter().map(|id| self[*id].definition).collect();
+        let definition = key::definition(&op, &platform, &definitions);
+        if let Some(id) = self.known.get(&(definition, no_cache)) {
+            return *id;
+        }
+        let id = StepId(self.dag.add_node(Step { op, platform, label, no_cache, definition }));
+        for (place, input) in inputs.iter().enumerate() {
+            self.dag.add_edge(input.0, id.0, place);
+        }
+        self.known.insert((definition, no_cache), id);
+        id
+    }
+
+    /// The inputs of a step, in the order of its op's input numbers.
+    pub fn inputs(&self, id: StepId) -> Vec<StepId> {
+        let mut inputs: Vec<(usize, StepId)> = self
+            .dag
+            .edges_directed(id.0, petgraph::Direction::Incoming)
+            .map(|edge| (*edge.weight(), StepId(edge.source())))
+            .collect();
+        inputs.sort_unstable();
+        inputs.into_iter().map(|(_, id)| id).collect()
+    }
+
+    /// How many steps there are.
+    pub fn len(&self) -> usize {
+        self.dag.node_count()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// All steps, inputs before what uses them.
+    pub fn steps(&self) -> impl Iterator<Item = (StepId, &Step)> {
+        self.dag.node_indices().map(|index| (StepId(index), &self.dag[index]))
+    }
+
+    /// The steps that `targets` need, themselves included, inputs before what uses them.
+    pub fn needed(&self, targets: &[StepId]) -> Vec<StepId> {
+        let mut wanted = vec![false; self.len()];
+        let mut open: Vec<StepId> = targets.to_vec();
+        while let Some(id) = open.pop() {
+            if !std::mem::replace(&mut wanted[id.index()], true) {
+                open.extend(self.inputs(id));
+            }
+        }
+        self.dag.node_indices().filter(|index| wanted[index.index()]).map(StepId).collect()
+    }
+}
+
+impl std::ops::Index<StepId> for Graph {
+    type Output = Step;
+    fn index(&self, id: StepId) -> &Step {
+        &self.dag[id.0]
+    }
+}
