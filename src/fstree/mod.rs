@@ -6,8 +6,13 @@
 //! what stands behind a path once layers are stacked; contexts offer the same trait, so that `COPY` has one source.
 //! Nothing here opens a file.
 
+pub mod chmod;
+pub mod copy;
+pub mod edit;
 mod entry;
 pub mod pattern;
+pub mod resolve;
+pub mod select;
 pub mod toc;
 pub mod view;
 

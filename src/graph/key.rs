@@ -3,6 +3,7 @@
 //! | input | in the key | why |
 //! |---|---|---|
 //! | op and all its options | yes | they are what is done |
+//! | `SOURCE_DATE_EPOCH` | of steps that make files | it is their time |
 //! | platform | yes, except for contexts and URLs | a `RUN` for another machine makes other files |
 //! | base image | its layers' diff IDs | labels, creation time and name change nothing that a step sees |
 //! | files of a context | name, type, mode, link target, xattrs, bytes of those used | mtime and owner are accidents of a checkout |
@@ -18,7 +19,8 @@
 
 use crate::digest::{CacheKey, Digest};
 use crate::graph::{
-    Chmod, CopySource, ExecOp, FileAction, FileOp, Mount, MountKind, Network, Op, Owner, SecretMount, Sharing, Unpack,
+    Chmod, CopySource, ExecOp, FileAction, FileOp, Mount, MountKind, Network, Op, Owner, SecretMount, Sharing, Step,
+    Unpack,
 };
 use crate::oci::Platform;
 
@@ -103,11 +105,20 @@ pub enum InputKey {
 }
 
 /// A step's cache key, its inputs being known in one way or another.
-pub fn cache_key(op: &Op, platform: &Platform, inputs: &[InputKey]) -> CacheKey {
+pub fn cache_key(step: &Step, inputs: &[InputKey]) -> CacheKey {
     let mut hasher = KeyHasher::new("step");
-    visit(op, platform, &mut hasher);
+    visit_step(step, &mut hasher);
     visit_inputs(inputs, &mut hasher);
     hasher.finish()
+}
+
+/// Shows everything of a step, but for its inputs, that enters its key.
+pub fn visit_step(step: &Step, v: &mut impl Visitor) {
+    visit(&step.op, &step.platform, v);
+    if matches!(step.op, Op::Exec(_) | Op::File(_)) {
+        v.value("epoch", step.times.epoch.to_string().as_bytes());
+        v.value("ceiling", step.times.ceiling.map(|time| time.to_string()).unwrap_or_default().as_bytes());
+    }
 }
 
 /// Shows what a step's inputs contribute to its key.
@@ -372,7 +383,10 @@ mod tests {
             key(&Op::Scratch).to_string(),
             "key:248bdd4d9a4a1d09f4c1cc53992410a60f7a7b9c1234b86e89049ee27b0039c8"
         );
-        assert_eq!(key(&exec(|_| {})).to_string(), "key:30b9be1c6b0b2e3d1572cd5649cd70ed26db718f65a29777974e325b5653ec66");
+        assert_eq!(
+            key(&exec(|_| {})).to_string(),
+            "key:30b9be1c6b0b2e3d1572cd5649cd70ed26db718f65a29777974e325b5653ec66"
+        );
     }
 
     #[test]

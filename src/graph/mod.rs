@@ -53,6 +53,22 @@ pub struct Label {
     pub origin: Option<Origin>,
 }
 
+/// The times that a step's files get.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Times {
+    /// The modification time, in seconds since 1970, of everything whose own time is an accident.
+    pub epoch: i64,
+    /// No time of a new file is later than this: set if the user set `SOURCE_DATE_EPOCH`.
+    pub ceiling: Option<i64>,
+}
+
+impl Default for Times {
+    /// 1980-01-01T00:00:00Z, the first moment that a zip can hold, and no ceiling.
+    fn default() -> Self {
+        Self { epoch: 315_532_800, ceiling: None }
+    }
+}
+
 /// One node of the graph.
 #[derive(Debug, Clone)]
 pub struct Step {
@@ -62,6 +78,8 @@ pub struct Step {
     pub platform: Platform,
     /// What it is called.
     pub label: Label,
+    /// The times of its files.
+    pub times: Times,
     /// Whether a cached result must not be used.
     pub no_cache: bool,
     /// The digest of the definition alone: the op, the platform, and the same of its inputs.
@@ -72,7 +90,8 @@ pub struct Step {
 #[derive(Debug, Default)]
 pub struct Graph {
     dag: DiGraph<Step, usize>,
-    known: HashMap<(DefinitionDigest, bool), StepId>,
+    known: HashMap<(DefinitionDigest, Times, bool), StepId>,
+    times: Times,
 }
 
 impl Graph {
@@ -81,20 +100,26 @@ impl Graph {
         Self::default()
     }
 
+    /// Sets the times of all steps that are added from now on.
+    pub fn set_times(&mut self, times: Times) {
+        self.times = times;
+    }
+
     /// Adds a step, or finds the one that does the same (whatever it is called).
     ///
     /// `inputs` are what the op's input numbers refer to.
     pub fn add(&mut self, op: Op, inputs: &[StepId], platform: Platform, label: Label, no_cache: bool) -> StepId {
         let definitions: Vec<DefinitionDigest> = inputs.iter().map(|id| self[*id].definition).collect();
         let definition = key::definition(&op, &platform, &definitions);
-        if let Some(id) = self.known.get(&(definition, no_cache)) {
+        let identity = (definition, self.times, no_cache);
+        if let Some(id) = self.known.get(&identity) {
             return *id;
         }
-        let id = StepId(self.dag.add_node(Step { op, platform, label, no_cache, definition }));
+        let id = StepId(self.dag.add_node(Step { op, platform, label, times: self.times, no_cache, definition }));
         for (place, input) in inputs.iter().enumerate() {
             self.dag.add_edge(input.0, id.0, place);
         }
-        self.known.insert((definition, no_cache), id);
+        self.known.insert(identity, id);
         id
     }
 

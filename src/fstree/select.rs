@@ -1,0 +1,323 @@
+//! Which files of a tree a copy takes: sources, wildcards, `--parents` and `--exclude`, without regard to where they go.
+//!
+//! The selection is what a copy's key hashes and what the copy then does, so the two cannot disagree.
+
+use std::collections::HashMap;
+
+use crate::digest::{CacheKey, ContentDigest};
+use crate::fstree::pattern::{Glob, Matcher, PatternError, Verdict, has_wildcards};
+use crate::fstree::resolve::{self, follow};
+use crate::fstree::{Meta, Node, NodeKind, TreePath, View, ViewError};
+
+/// A source that cannot be selected.
+#[derive(Debug, thiserror::Error)]
+pub enum SelectError {
+    /// A source that is no pattern, or the folder in front of a pattern, is not there.
+    #[error("{0:?} does not exist")]
+    Missing(String),
+    /// A pattern is malformed.
+    #[error(transparent)]
+    Pattern(#[from] PatternError),
+    /// A path leads in a circle.
+    #[error(transparent)]
+    Resolve(#[from] resolve::ResolveError),
+    /// The tree cannot be read.
+    #[error(transparent)]
+    View(#[from] ViewError),
+}
+
+/// What one source, or one match of a pattern, comes to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Match {
+    /// The name that a file gets in a folder: the last component as it was written or matched. Empty for a root.
+    pub name: Vec<u8>,
+    /// Everything taken, folders before what is in them; the first is the source itself, at the root path.
+    pub files: Vec<Selected>,
+}
+
+/// One file or folder to be copied.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Selected {
+    /// Where it goes, below the destination.
+    pub to: TreePath,
+    /// Where it is in the view.
+    pub from: TreePath,
+    /// What it is.
+    pub node: Node,
+}
+
+/// How a source is written.
+#[derive(Debug, Clone, Copy)]
+pub struct Source<'a> {
+    /// A path or pattern.
+    pub path: &'a str,
+    /// Whether wildcards have their meaning.
+    pub wildcard: bool,
+    /// Whether the folders above are taken too (`--parents`), from the `/./` in the path on.
+    pub parents: bool,
+    /// Patterns of what is left out (`--exclude`), relative to the source.
+    pub exclude: &'a [String],
+}
+
+/// Selects the files of a source, in the order in which they are copied.
+pub fn select(view: &dyn View, source: Source<'_>) -> Result<Vec<Match>, SelectError> {
+    let exclude = Matcher::new(source.exclude)?;
+    if source.parents {
+        return Ok(vec![select_with_parents(view, source.path, &exclude)?]);
+    }
+    let mut matches = Vec::new();
+    for path in expand(view, source)? {
+        let real = follow(&path, |path| view.lookup(path))?;
+        let node = view.lookup(&real)?.ok_or_else(|| SelectError::Missing(path.to_string()))?;
+        let mut walk =
+            Walk { view, base: &real, include: None, exclude: &exclude, files: Vec::new(), open: Vec::new() };
+        let is_dir = node.kind == NodeKind::Dir;
+        walk.files.push(Selected { to: TreePath::root(), from: real.clone(), node });
+        if is_dir {
+            walk.descend(&TreePath::root(), &Verdicts::default())?;
+        }
+        matches.push(Match { name: path.name().to_vec(), files: walk.files });
+    }
+    Ok(matches)
+}
+
+/// The paths that a source names: itself, or what matches it, in order.
+pub fn expand(view: &dyn View, source: Source<'_>) -> Result<Vec<TreePath>, SelectError> {
+    let clean = TreePath::clean(source.path);
+    let parts: Vec<&[u8]> = clean.components().collect();
+    let first = parts.iter().position(|part| source.wildcard && has_wildcards(part));
+    let Some(first) = first else { return Ok(vec![clean]) };
+    let base = parts[..first].iter().fold(TreePath::root(), |path, part| path.join(part));
+    let base = follow(&base, |path| view.lookup(path))?;
+    if view.lookup(&base)?.is_none() {
+        return Err(SelectError::Missing(base.to_string()));
+    }
+    let mut found = vec![base];
+    for part in &parts[first..] {
+        let glob = Glob::parse(part)?;
+        let mut next = Vec::new();
+        for folder in found {
+            for (name, _) in view.children(&folder)? {
+                if glob.matches(&name) {
+                    next.push(folder.join(&name));
+                }
+            }
+        }
+        found = next;
+    }
+    Ok(found)
+}
+
+fn select_with_parents(view: &dyn View, path: &str, exclude: &Matcher) -> Result<Match, SelectError> {
+    let (base, rest) = path.trim_start_matches("./").split_once("/./").unwrap_or(("/", path));
+    let base = follow(&TreePath::clean(base), |path| view.lookup(path))?;
+    let node = view.lookup(&base)?.ok_or_else(|| SelectError::Missing(base.to_string()))?;
+    let rest = TreePath::clean(rest);
+    let pattern = String::from_utf8_lossy(rest.as_bytes()).into_owned();
+    if !has_wildcards(rest.as_bytes()) && view.lookup(&base.join_path(&rest))?.is_none() {
+        return Err(SelectError::Missing(base.join_path(&rest).to_string()));
+    }
+    let include = if rest.is_root() { None } else { Some(Matcher::new(&[pattern])?) };
+    let mut walk = Walk { view, base: &base, include: include.as_ref(), exclude, files: Vec::new(), open: Vec::new() };
+    walk.files.push(Selected { to: TreePath::root(), from: base.clone(), node });
+    walk.descend(&TreePath::root(), &Verdicts::default())?;
+    Ok(Match { name: Vec::new(), files: walk.files })
+}
+
+struct Walk<'a> {
+    view: &'a dyn View,
+    base: &'a TreePath,
+    include: Option<&'a Matcher>,
+    exclude: &'a Matcher,
+    files: Vec<Selected>,
+    /// Folders on the way down that are taken only if something in them is.
+    open: Vec<Selected>,
+}
+
+/// What the patterns say of a folder.
+#[derive(Default)]
+struct Verdicts {
+    include: Verdict,
+    exclude: Verdict,
+}
+
+impl Walk<'_> {
+    fn descend(&mut self, folder: &TreePath, above: &Verdicts) -> Result<(), SelectError> {
+        for (name, node) in self.view.children(&self.base.join_path(folder))? {
+            let to = folder.join(&name);
+            let include = self.include.map(|include| include.enter(&above.include, &to));
+            // A matcher says what its patterns exclude; used for inclusion, that is what they take.
+            let included = include.as_ref().is_none_or(|verdict| verdict.excluded);
+            let verdicts =
+                Verdicts { include: include.unwrap_or_default(), exclude: self.exclude.enter(&above.exclude, &to) };
+            let excluded = verdicts.exclude.excluded;
+            let is_dir = node.kind == NodeKind::Dir;
+            if node.kind == NodeKind::Socket {
+                continue;
+            }
+            let selected = Selected { from: self.base.join_path(&to), to, node };
+            if included && !excluded {
+                self.files.append(&mut self.open);
+                let below = selected.to.clone();
+                self.files.push(selected);
+                if is_dir {
+                    self.descend(&below, &verdicts)?;
+                }
+            } else if is_dir && (!excluded || self.exclude.may_hold_exceptions(&selected.to)) {
+                let below = selected.to.clone();
+                let depth = self.open.len();
+                self.open.push(selected);
+                self.descend(&below, &verdicts)?;
+                self.open.truncate(depth);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Hashes everything of selections that a copy can carry over. `contents` are the digests of their regular files, in
+/// order of their first appearance.
+pub fn selection_key(selections: &[(&[Match], &[ContentDigest])]) -> CacheKey {
+    let mut hash = blake3::Hasher::new();
+    let bytes = |hash: &mut blake3::Hasher, bytes: &[u8]| {
+        hash.update(&(bytes.len() as u64).to_le_bytes());
+        hash.update(bytes);
+    };
+    hash.update(b"imgbuild selection 1");
+    for (matches, contents) in selections {
+        let mut contents = contents.iter();
+        hash.update(&(matches.len() as u64).to_le_bytes());
+        for found in *matches {
+            bytes(&mut hash, &found.name);
+            hash.update(&(found.files.len() as u64).to_le_bytes());
+            let mut links: HashMap<u64, usize> = HashMap::new();
+            for (place, file) in found.files.iter().enumerate() {
+                let Meta { mode, uid, gid, mtime, xattrs } = &file.node.meta;
+                bytes(&mut hash, file.to.as_bytes());
+                for number in [mode, uid, gid] {
+                    hash.update(&number.to_le_bytes());
+                }
+                hash.update(&mtime.to_le_bytes());
+                hash.update(&(xattrs.len() as u64).to_le_bytes());
+                for (name, value) in xattrs {
+                    bytes(&mut hash, name);
+                    bytes(&mut hash, value);
+                }
+                let first = file.node.links.map_or(place, |link| *links.entry(link).or_insert(place));
+                hash.update(&(first as u64).to_le_bytes());
+                match &file.node.kind {
+                    NodeKind::Dir => bytes(&mut hash, b"dir"),
+                    NodeKind::Symlink(target) => {
+                        bytes(&mut hash, b"symlink");
+                        bytes(&mut hash, target);
+                    }
+                    NodeKind::File(_) => {
+                        bytes(&mut hash, b"file");
+                        if let Some(content) = contents.next() {
+                            hash.update(content.as_bytes());
+                        }
+                    }
+                    NodeKind::Char(major, minor) => bytes(&mut hash, format!("char {major} {minor}").as_bytes()),
+                    NodeKind::Block(major, minor) => bytes(&mut hash, format!("block {major} {minor}").as_bytes()),
+                    NodeKind::Fifo => bytes(&mut hash, b"fifo"),
+                    NodeKind::Socket => bytes(&mut hash, b"socket"),
+                }
+            }
+        }
+    }
+    CacheKey::from_bytes(*hash.finalize().as_bytes())
+}
+
+/// The paths of all regular files in selections, in order: what [`selection_key`] wants digests of.
+pub fn regular_files(matches: &[Match]) -> Vec<TreePath> {
+    let files = matches.iter().flat_map(|found| &found.files);
+    files.filter(|file| matches!(file.node.kind, NodeKind::File(_))).map(|file| file.from.clone()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::fstree::{Entry, Kind, Merged, Toc};
+
+    fn tree() -> Merged {
+        let entry = |at: &str, kind| Entry { path: TreePath::clean(at), meta: Meta::default(), kind };
+        let dir = || Kind::Dir { opaque: false };
+        let file = || Kind::File { size: 1, content: ContentDigest::of(b"x") };
+        Merged::new(vec![Arc::new(Toc::new(vec![
+            entry("a.txt", file()),
+            entry("b.md", file()),
+            entry("d", dir()),
+            entry("d/c.txt", file()),
+            entry("d/s", dir()),
+            entry("d/s/e.txt", file()),
+            entry("link", Kind::Symlink(b"d/s".to_vec())),
+            entry("out", Kind::Symlink(b"../../a.txt".to_vec())),
+        ]))])
+    }
+
+    fn check(path: &str, parents: bool, exclude: &[&str], expected: &str) {
+        let exclude: Vec<String> = exclude.iter().map(ToString::to_string).collect();
+        let source = Source { path, wildcard: true, parents, exclude: &exclude };
+        let found = match select(&tree(), source) {
+            Ok(matches) => {
+                let one = |found: &Match| {
+                    let files: Vec<String> = found.files.iter().map(|file| file.to.to_string()).collect();
+                    format!("{}:{}", String::from_utf8_lossy(&found.name), files.join(" "))
+                };
+                matches.iter().map(one).collect::<Vec<_>>().join("; ")
+            }
+            Err(error) => error.to_string(),
+        };
+        assert_eq!(found, expected, "{path}");
+    }
+
+    #[test]
+    fn takes_files_folders_and_what_links_lead_to() {
+        check("a.txt", false, &[], "a.txt:/");
+        check("/d/", false, &[], "d:/ /c.txt /s /s/e.txt");
+        check("link", false, &[], "link:/ /e.txt");
+        check("out", false, &[], "out:/");
+        check("../../b.md", false, &[], "b.md:/");
+        check("nope", false, &[], "\"/nope\" does not exist");
+    }
+
+    #[test]
+    fn expands_wildcards_by_component() {
+        check("*.txt", false, &[], "a.txt:/");
+        check("*/*.txt", false, &[], "c.txt:/");
+        check("*.none", false, &[], "");
+        check("none/*.txt", false, &[], "\"/none\" does not exist");
+        check("li?k", false, &[], "link:/ /e.txt");
+    }
+
+    #[test]
+    fn leaves_out_what_is_excluded() {
+        check("d", false, &["**/*.txt"], "d:/ /s");
+        check("d", false, &["s", "!s/e.txt"], "d:/ /c.txt /s /s/e.txt");
+        check("a.txt", false, &["a.txt"], "a.txt:/");
+    }
+
+    #[test]
+    fn keeps_the_folders_above() {
+        check("d/s/e.txt", true, &[], ":/ /d /d/s /d/s/e.txt");
+        check("d/./s/e.txt", true, &[], ":/ /s /s/e.txt");
+        check("**/*.txt", true, &[], ":/ /a.txt /d /d/c.txt /d/s /d/s/e.txt");
+        check("**/*.none", true, &[], ":/");
+        check("link", true, &[], ":/ /link");
+        check("d/nope", true, &[], "\"/d/nope\" does not exist");
+    }
+
+    #[test]
+    fn keys_see_what_a_copy_can_carry_over() {
+        let key = |content: &[u8]| {
+            let source = Source { path: "d", wildcard: false, parents: false, exclude: &[] };
+            let matches = select(&tree(), source).unwrap();
+            let digests = vec![ContentDigest::of(content); regular_files(&matches).len()];
+            selection_key(&[(&matches, &digests)])
+        };
+        assert_eq!(key(b"1"), key(b"1"));
+        assert_ne!(key(b"1"), key(b"2"));
+    }
+}

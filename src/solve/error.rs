@@ -1,0 +1,68 @@
+//! Why a step did not come to its end.
+
+use std::fmt::Display;
+use std::io;
+use std::path::Path;
+
+use crate::fstree::TreePath;
+use crate::fstree::edit::EditError;
+use crate::fstree::select::SelectError;
+use crate::sandbox::{Exit, SandboxError};
+use crate::store::StoreError;
+use crate::store::layers::LayerError;
+
+/// Why a step did not come to its end.
+#[derive(Debug, thiserror::Error)]
+pub enum StepError {
+    /// What it copies is not there, or not to be had.
+    #[error(transparent)]
+    Select(#[from] SelectError),
+    /// A change to files is not possible.
+    #[error(transparent)]
+    Edit(#[from] EditError),
+    /// A layer is not to be had.
+    #[error(transparent)]
+    Layer(#[from] LayerError),
+    /// The store fails.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The process could not be started.
+    #[error(transparent)]
+    Sandbox(#[from] SandboxError),
+    /// The process failed.
+    #[error("it failed with {exit}")]
+    Failed {
+        /// How it ended.
+        exit: Exit,
+        /// The last that it wrote.
+        tail: Vec<u8>,
+    },
+    /// The build was stopped.
+    #[error("it was canceled")]
+    Canceled,
+    /// Anything else.
+    #[error("{0}")]
+    Other(String),
+}
+
+impl StepError {
+    /// An error that is nothing but its message.
+    pub fn message(text: impl Into<String>) -> Self {
+        Self::Other(text.into())
+    }
+
+    /// Another module's error.
+    pub fn other(error: &dyn Display) -> Self {
+        Self::Other(error.to_string())
+    }
+
+    /// A file of an input or image that cannot be read.
+    pub fn read(path: &TreePath, error: &io::Error) -> Self {
+        Self::Other(format!("{path} cannot be read: {error}"))
+    }
+
+    /// A path of the store that cannot be used.
+    pub fn store(path: &Path, error: io::Error) -> Self {
+        Self::Store(crate::store::io_error("use", path)(error))
+    }
+}

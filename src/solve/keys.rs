@@ -1,0 +1,169 @@
+//! The keys of steps that are about to be looked up: contexts are selected from and hashed, chains of keys followed.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use rayon::prelude::*;
+
+use crate::digest::{CacheKey, ContentDigest};
+use crate::fstree::select::{Match, SelectError, Source, regular_files, select, selection_key};
+use crate::fstree::View;
+use crate::graph::key::{InputKey, KeyHasher, Visitor, cache_key};
+use crate::graph::{CopySource, FileAction, Graph, MountKind, Op, Step, StepId};
+use crate::store::layers::LayerId;
+
+/// What the sources of one input came to: for each use of it, the matches and the digests of their regular files.
+#[derive(Debug, Clone, Default)]
+pub struct Selection {
+    /// In the order of the uses.
+    pub uses: Vec<(Vec<Match>, Vec<ContentDigest>)>,
+}
+
+impl Selection {
+    /// Hashes everything that the step can see of this input.
+    pub fn key(&self) -> CacheKey {
+        let uses: Vec<(&[Match], &[ContentDigest])> =
+            self.uses.iter().map(|(matches, contents)| (matches.as_slice(), contents.as_slice())).collect();
+        selection_key(&uses)
+    }
+}
+
+/// The selections of a step's inputs, by input number.
+pub type Selections = BTreeMap<usize, Arc<Selection>>;
+
+/// The sources that an op reads of one of its inputs only in part, in order; none if it uses the whole of it.
+pub fn partial_uses(op: &Op, input: usize) -> Option<Vec<Source<'_>>> {
+    let mut uses = Vec::new();
+    match op {
+        Op::File(file) => {
+            if input == 0 {
+                return None;
+            }
+            for action in &file.actions {
+                let FileAction::Copy(copy) = action else { continue };
+                for source in &copy.sources {
+                    match source {
+                        CopySource::Path { input: of, path, wildcard } if *of == input => uses.push(Source {
+                            path,
+                            wildcard: *wildcard,
+                            parents: copy.parents,
+                            exclude: &copy.exclude,
+                        }),
+                        _ => {}
+                    }
+                }
+            }
+        }
+        Op::Exec(exec) => {
+            if input == 0 {
+                return None;
+            }
+            for mount in &exec.mounts {
+                let path = match &mount.kind {
+                    MountKind::Bind { input: of, source, .. } if *of == input => source,
+                    MountKind::Cache { seed: Some((of, source)), .. } if *of == input => source,
+                    _ => continue,
+                };
+                uses.push(Source { path, wildcard: false, parents: false, exclude: &[] });
+            }
+        }
+        _ => return None,
+    }
+    Some(uses)
+}
+
+/// Selects and hashes what a step uses of one input.
+pub fn select_uses(view: &dyn View, uses: &[Source<'_>]) -> Result<Selection, SelectError> {
+    let mut selection = Selection::default();
+    for source in uses {
+        let matches = select(view, *source)?;
+        let contents = view.contents(&regular_files(&matches))?;
+        selection.uses.push((matches, contents));
+    }
+    Ok(selection)
+}
+
+/// What a stack of layers is, for the key of a step on top of it.
+pub fn state_key(layers: &[LayerId]) -> CacheKey {
+    let mut hasher = KeyHasher::new("state");
+    hasher.list("layers", layers.len());
+    for layer in layers {
+        hasher.value("layer", layer.to_string().as_bytes());
+    }
+    hasher.finish()
+}
+
+/// The definition keys of steps, and what was selected from contexts on the way.
+pub struct DefinitionKeys {
+    keys: Vec<Option<CacheKey>>,
+    selections: Vec<Selections>,
+}
+
+/// A step whose key cannot be computed, as a file that it copies is missing.
+#[derive(Debug)]
+pub struct KeyError {
+    /// Which step.
+    pub step: StepId,
+    /// Why.
+    pub error: SelectError,
+}
+
+impl DefinitionKeys {
+    /// Computes the keys of `steps`, which come in the order of the graph. `context` gives the view of a local input.
+    pub fn compute<'v>(
+        graph: &Graph,
+        steps: &[StepId],
+        context: impl Fn(&Step) -> Option<&'v dyn View> + Sync,
+    ) -> Result<Self, KeyError> {
+        let uses: Vec<(StepId, usize, &dyn View, Vec<Source<'_>>)> = steps
+            .iter()
+            .flat_map(|id| {
+                let inputs = graph.inputs(*id);
+                let context = &context;
+                inputs.into_iter().enumerate().filter_map(move |(number, input)| {
+                    let view = context(&graph[input])?;
+                    let whole = Source { path: "/", wildcard: false, parents: false, exclude: &[] };
+                    let uses = partial_uses(&graph[*id].op, number).unwrap_or_else(|| vec![whole]);
+                    Some((*id, number, view, uses))
+                })
+            })
+            .collect();
+        // Walking a context is waiting for the kernel most of the time, so all of it goes side by side.
+        let one = |(id, number, view, uses): &(StepId, usize, &dyn View, Vec<Source<'_>>)| {
+            let selection = select_uses(*view, uses).map_err(|error| KeyError { step: *id, error })?;
+            Ok((*id, *number, Arc::new(selection)))
+        };
+        let selected: Vec<(StepId, usize, Arc<Selection>)> =
+            if uses.len() < 2 { uses.iter().map(one).collect::<Result<_, _>>()? } else { uses.par_iter().map(one).collect::<Result<_, _>>()? };
+        let mut selections = vec![Selections::new(); graph.len()];
+        for (id, number, selection) in selected {
+            selections[id.index()].insert(number, selection);
+        }
+        let mut keys: Vec<Option<CacheKey>> = vec![None; graph.len()];
+        for id in steps {
+            let inputs: Vec<InputKey> = graph
+                .inputs(*id)
+                .iter()
+                .enumerate()
+                .map(|(number, input)| match (selections[id.index()].get(&number), keys[input.index()]) {
+                    (Some(selection), _) => InputKey::Files(selection.key()),
+                    (None, Some(key)) => InputKey::Step(key),
+                    (None, None) => InputKey::Step(graph[*input].definition),
+                })
+                .collect();
+            keys[id.index()] = Some(cache_key(&graph[*id], &inputs));
+        }
+        Ok(Self { keys, selections })
+    }
+
+    /// The definition key of a step.
+    pub fn key(&self, id: StepId) -> CacheKey {
+        self.keys[id.index()].unwrap_or_else(|| CacheKey::from_bytes([0; 32]))
+    }
+
+    /// What a step uses of its local inputs.
+    pub fn selections(&self, id: StepId) -> &Selections {
+        &self.selections[id.index()]
+    }
+}
+

@@ -1,0 +1,414 @@
+//! Runs a graph: what is known is taken from the action cache, the rest is run, side by side.
+//!
+//! Which step is next is pure bookkeeping ([`schedule`]). One loop owns that state; every step that runs has a thread
+//! of its own, which sends back what came of it. A step is looked up twice: by its definition key before anything
+//! runs, and by its resolved key once its inputs are there, so that an input that came out as before stops the
+//! rebuild.
+
+mod archive;
+pub mod error;
+mod exec;
+mod file;
+pub mod keys;
+mod record;
+pub mod schedule;
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::PathBuf;
+use std::sync::{Arc, mpsc};
+use std::time::{Duration, Instant};
+
+pub use error::StepError;
+pub use exec::ExecContext;
+
+use crate::digest::CacheKey;
+use crate::event::{Event, Outcome, Reporter, StepInfo};
+use crate::fstree::View;
+use crate::fstree::pattern::Matcher;
+use crate::graph::key::{InputKey, cache_key};
+use crate::graph::{Graph, LocalOp, Op, Step, StepId, Times};
+use crate::sandbox::{Cancel, Executor};
+use crate::source::{LocalContext, StatCache};
+use crate::store::layers::{LayerBlob, LayerId, Layers};
+use file::{FileStep, InputTree, StateTree};
+use keys::{DefinitionKeys, Selections, partial_uses, select_uses, state_key};
+use schedule::Schedule;
+
+/// What a step came to: layers, bottom first.
+pub type State = Vec<LayerId>;
+
+/// Everything that steps are run with.
+pub struct Environment<'a> {
+    /// Where layers are and go.
+    pub layers: Arc<Layers>,
+    /// The folders of local contexts, by name.
+    pub contexts: &'a BTreeMap<String, PathBuf>,
+    /// The layers of base images, by their diff IDs.
+    pub images: &'a HashMap<Vec<crate::digest::DiffId>, Vec<LayerBlob>>,
+    /// What runs processes.
+    pub executor: &'a dyn Executor,
+    /// Who is told.
+    pub reporter: &'a dyn Reporter,
+    /// Stops everything.
+    pub cancel: &'a Cancel,
+    /// The values of secrets, by their ids.
+    pub secrets: &'a BTreeMap<String, Vec<u8>>,
+    /// The sockets of ssh agents, by their ids.
+    pub agents: &'a BTreeMap<String, PathBuf>,
+    /// What `/etc/resolv.conf` holds for steps that have a network.
+    pub resolv_conf: Vec<u8>,
+    /// How many steps may run at the same time.
+    pub jobs: usize,
+}
+
+/// What became of a graph.
+#[derive(Debug, Default)]
+pub struct Solved {
+    states: HashMap<StepId, State>,
+    /// Steps that ran.
+    pub executed: usize,
+    /// Steps that did not have to.
+    pub cached: usize,
+}
+
+impl Solved {
+    /// What a target came to.
+    pub fn state(&self, id: StepId) -> &[LayerId] {
+        self.states.get(&id).map_or(&[], Vec::as_slice)
+    }
+}
+
+/// A graph that could not be run.
+#[derive(Debug)]
+pub struct SolveError {
+    /// The step that failed first; none if the build was stopped before any did.
+    pub step: Option<StepId>,
+    /// Why.
+    pub error: StepError,
+}
+
+impl From<StepError> for SolveError {
+    fn from(error: StepError) -> Self {
+        Self { step: None, error }
+    }
+}
+
+/// Runs what `targets` need.
+pub fn solve(graph: &Graph, targets: &[StepId], environment: &Environment<'_>) -> Result<Solved, SolveError> {
+    let needed = graph.needed(targets);
+    let contexts = open_contexts(graph, &needed, environment)?;
+    announce(graph, &needed, environment.reporter);
+    let keys = DefinitionKeys::compute(graph, &needed, |step| {
+        let context = contexts.get(&ContextKey::of(step)?)?;
+        Some(context.as_ref() as &dyn View)
+    })
+    .map_err(|error| SolveError { step: Some(error.step), error: error.error.into() });
+    let solver = Solver { graph, environment, contexts };
+    let result = keys.and_then(|keys| solver.run(&keys, &needed, targets));
+    for context in solver.contexts.values() {
+        // A cache that cannot be written only costs time.
+        let _ = context.save_cache();
+    }
+    result
+}
+
+/// Whether a step is work that people want to see counted.
+pub fn is_work(op: &Op) -> bool {
+    matches!(op, Op::Exec(_) | Op::File(_) | Op::Http(_) | Op::Git(_))
+}
+
+#[derive(Clone, PartialEq, Eq, Hash)]
+struct ContextKey {
+    op: (String, Vec<String>),
+    times: Times,
+}
+
+impl ContextKey {
+    fn of(step: &Step) -> Option<Self> {
+        match &step.op {
+            Op::Local(LocalOp { name, ignore }) => Some(Self { op: (name.clone(), ignore.clone()), times: step.times }),
+            _ => None,
+        }
+    }
+}
+
+fn open_contexts(
+    graph: &Graph,
+    needed: &[StepId],
+    environment: &Environment<'_>,
+) -> Result<HashMap<ContextKey, Arc<LocalContext>>, SolveError> {
+    let mut contexts = HashMap::new();
+    for id in needed {
+        let Some(key) = ContextKey::of(&graph[*id]) else { continue };
+        let (name, ignore) = &key.op;
+        let failed = |error: String| SolveError { step: Some(*id), error: StepError::Other(error) };
+        let path = environment
+            .contexts
+            .get(name)
+            .ok_or_else(|| failed(format!("there is no build context named {name:?}: add --build-context {name}=PATH")))?;
+        let matcher = Matcher::new(ignore).map_err(|error| failed(error.to_string()))?;
+        let cache = StatCache::open(&environment.layers.store().stat_cache(path));
+        let context = LocalContext::open(path, matcher, key.times.epoch, cache)
+            .map_err(|error| failed(format!("the build context {} cannot be read: {error}", path.display())))?;
+        contexts.insert(key, Arc::new(context));
+    }
+    Ok(contexts)
+}
+
+fn announce(graph: &Graph, needed: &[StepId], reporter: &dyn Reporter) {
+    let steps = needed.iter().filter(|id| is_work(&graph[**id].op));
+    let infos = steps.map(|id| {
+        let step = &graph[*id];
+        StepInfo {
+            step: id.index(),
+            name: step.label.text.clone(),
+            stage: step.label.stage.clone(),
+            inputs: graph.inputs(*id).into_iter().map(StepId::index).collect(),
+            origin: step.label.origin.as_ref().map(|origin| (origin.file.clone(), origin.line)),
+        }
+    });
+    reporter.report(Event::Planned(infos.collect()));
+}
+
+struct Solver<'a> {
+    graph: &'a Graph,
+    environment: &'a Environment<'a>,
+    contexts: HashMap<ContextKey, Arc<LocalContext>>,
+}
+
+/// What a running step reports when it ends.
+struct Ended {
+    step: StepId,
+    result: Result<(State, bool), StepError>,
+    elapsed: Duration,
+}
+
+impl Solver<'_> {
+    fn run(&self, keys: &DefinitionKeys, needed: &[StepId], targets: &[StepId]) -> Result<Solved, SolveError> {
+        let mut schedule = Schedule::new(self.graph);
+        let mut solved = Solved::default();
+        let mut outcomes: HashMap<StepId, Outcome> = HashMap::new();
+        for target in targets {
+            schedule.demand(*target, &mut |id| Ok::<_, SolveError>(self.known(keys, id, &mut solved, &mut outcomes)))?;
+        }
+        let mut failure: Option<SolveError> = None;
+        let (sender, receiver) = mpsc::channel::<Ended>();
+        std::thread::scope(|scope| {
+            let mut running = 0;
+            loop {
+                if self.environment.cancel.is_canceled() {
+                    schedule.stop();
+                }
+                while running < self.environment.jobs.max(1) {
+                    let Some(id) = schedule.next() else { break };
+                    if let Op::Merge = self.graph[id].op {
+                        let inputs = self.graph.inputs(id);
+                        let state = inputs.iter().flat_map(|input| solved.state(*input).to_vec()).collect();
+                        solved.states.insert(id, state);
+                        schedule.finish(id);
+                        continue;
+                    }
+                    running += 1;
+                    let inputs: Vec<State> =
+                        self.graph.inputs(id).iter().map(|input| solved.state(*input).to_vec()).collect();
+                    let sender = sender.clone();
+                    let work = move || {
+                        let started = Instant::now();
+                        let result = self.step(keys, id, &inputs);
+                        let _ = sender.send(Ended { step: id, result, elapsed: started.elapsed() });
+                    };
+                    if let Err(error) = std::thread::Builder::new().spawn_scoped(scope, work) {
+                        running -= 1;
+                        schedule.fail(id);
+                        failure = Some(SolveError {
+                            step: Some(id),
+                            error: StepError::Other(format!("no thread can be started for it: {error}")),
+                        });
+                    }
+                }
+                if running == 0 {
+                    break;
+                }
+                let Ok(ended) = receiver.recv() else { break };
+                running -= 1;
+                let id = ended.step;
+                let outcome = match ended.result {
+                    Ok((state, executed)) => {
+                        solved.states.insert(id, state);
+                        schedule.finish(id);
+                        if executed { Outcome::Done } else { Outcome::Cached }
+                    }
+                    Err(error) => {
+                        schedule.fail(id);
+                        let canceled = matches!(error, StepError::Canceled);
+                        let outcome = if canceled { Outcome::Canceled } else { Outcome::Failed(error.to_string()) };
+                        if failure.is_none() {
+                            failure = Some(SolveError { step: Some(id), error });
+                            // What runs beside it would be thrown away.
+                            self.environment.cancel.cancel();
+                        }
+                        outcome
+                    }
+                };
+                self.environment.reporter.report(Event::Finished(id.index(), outcome.clone(), ended.elapsed));
+                outcomes.insert(id, outcome);
+            }
+        });
+        self.conclude(needed, failure.is_some(), &mut outcomes, &mut solved);
+        match failure {
+            Some(failure) => Err(failure),
+            None if self.environment.cancel.is_canceled() => Err(StepError::Canceled.into()),
+            None => Ok(solved),
+        }
+    }
+
+    /// Tells what became of the steps that never had to run, and counts.
+    fn conclude(
+        &self,
+        needed: &[StepId],
+        failed: bool,
+        outcomes: &mut HashMap<StepId, Outcome>,
+        solved: &mut Solved,
+    ) {
+        for id in needed.iter().filter(|id| is_work(&self.graph[**id].op)) {
+            let outcome = outcomes.entry(*id).or_insert_with(|| {
+                let outcome = if failed { Outcome::Canceled } else { Outcome::Cached };
+                self.environment.reporter.report(Event::Finished(id.index(), outcome.clone(), Duration::ZERO));
+                outcome
+            });
+            match outcome {
+                Outcome::Done => solved.executed += 1,
+                Outcome::Cached => solved.cached += 1,
+                Outcome::Failed(_) | Outcome::Canceled => {}
+            }
+        }
+    }
+
+    /// Whether a step's result is at hand; if so it is noted.
+    fn known(
+        &self,
+        keys: &DefinitionKeys,
+        id: StepId,
+        solved: &mut Solved,
+        outcomes: &mut HashMap<StepId, Outcome>,
+    ) -> bool {
+        let step = &self.graph[id];
+        let state = match &step.op {
+            Op::Scratch | Op::Local(_) => State::new(),
+            Op::Image(image) => match self.environment.images.get(&image.layers) {
+                Some(blobs) => self.environment.layers.add_image(blobs),
+                None => return false,
+            },
+            Op::Merge => return false,
+            _ if step.no_cache => return false,
+            _ => match self.look_up(keys.key(id)) {
+                Some(state) => {
+                    self.environment.reporter.report(Event::Finished(id.index(), Outcome::Cached, Duration::ZERO));
+                    outcomes.insert(id, Outcome::Cached);
+                    state
+                }
+                None => return false,
+            },
+        };
+        solved.states.insert(id, state);
+        true
+    }
+
+    /// The recorded result of a key, if all of it is still there.
+    fn look_up(&self, key: CacheKey) -> Option<State> {
+        let state = record::decode(&self.environment.layers.store().get_action(&key)?)?;
+        state.iter().all(|layer| self.environment.layers.available(*layer)).then_some(state)
+    }
+
+    /// Runs a step whose inputs are done, or finds that it need not run. Says whether it ran.
+    fn step(&self, keys: &DefinitionKeys, id: StepId, states: &[State]) -> Result<(State, bool), StepError> {
+        let step = &self.graph[id];
+        let layers = &self.environment.layers;
+        let mut inputs: BTreeMap<usize, InputTree> = BTreeMap::new();
+        for (number, input) in self.graph.inputs(id).into_iter().enumerate() {
+            let tree = match ContextKey::of(&self.graph[input]).and_then(|key| self.contexts.get(&key)) {
+                Some(context) => InputTree::Context(context.clone()),
+                None => InputTree::State(Arc::new(StateTree::new(layers, &states[number])?)),
+            };
+            inputs.insert(number, tree);
+        }
+        let mut selections: Selections = keys.selections(id).clone();
+        let mut input_keys = Vec::new();
+        for (number, tree) in &inputs {
+            let key = match (selections.get(number), partial_uses(&step.op, *number)) {
+                (Some(selection), _) => InputKey::Files(selection.key()),
+                (None, Some(uses)) => {
+                    let selection = select_uses(tree.view(), &uses)?;
+                    let key = InputKey::Files(selection.key());
+                    selections.insert(*number, Arc::new(selection));
+                    key
+                }
+                (None, None) => InputKey::State(state_key(&states[*number])),
+            };
+            input_keys.push(key);
+        }
+        let resolved = cache_key(step, &input_keys);
+        if !step.no_cache
+            && let Some(state) = self.look_up(resolved)
+        {
+            self.record(keys.key(id), &state)?;
+            return Ok((state, false));
+        }
+        if self.environment.cancel.is_canceled() {
+            return Err(StepError::Canceled);
+        }
+        self.environment.reporter.report(Event::Started(id.index()));
+        let root = match inputs.get(&0) {
+            Some(InputTree::State(state)) => state.clone(),
+            _ => Arc::new(StateTree::new(layers, &[])?),
+        };
+        let layer = match &step.op {
+            Op::File(op) => {
+                let scratch = || Ok(layers.store().tmp_path("archive")?);
+                let step = FileStep {
+                    op,
+                    times: step.times,
+                    root: &root,
+                    inputs: &inputs,
+                    selections: &selections,
+                    scratch: &scratch,
+                };
+                step.run(layers)?
+            }
+            Op::Exec(op) => {
+                let step = exec::ExecStep { number: id.index(), op, times: step.times, root: &root, inputs: &inputs };
+                step.run(&ExecContext {
+                    layers,
+                    executor: self.environment.executor,
+                    reporter: self.environment.reporter,
+                    cancel: self.environment.cancel,
+                    secrets: self.environment.secrets,
+                    agents: self.environment.agents,
+                    resolv_conf: &self.environment.resolv_conf,
+                })?
+            }
+            Op::Http(op) => return Err(StepError::Other(format!("{}: fetching URLs is not supported yet", op.url))),
+            Op::Git(op) => return Err(StepError::Other(format!("{}: git sources are not supported yet", op.url))),
+            Op::Image(op) => return Err(StepError::Other(format!("the layers of {} are not in the store", op.reference))),
+            Op::Diff => return self.diff(states),
+            Op::Scratch | Op::Local(_) | Op::Merge => return Ok((State::new(), false)),
+        };
+        let mut state = states.first().cloned().unwrap_or_default();
+        state.push(layer);
+        self.record(resolved, &state)?;
+        self.record(keys.key(id), &state)?;
+        Ok((state, true))
+    }
+
+    /// The layers of the second input that the first does not have.
+    fn diff(&self, states: &[State]) -> Result<(State, bool), StepError> {
+        match states {
+            [lower, upper] if upper.starts_with(lower) => Ok((upper[lower.len()..].to_vec(), true)),
+            _ => Err(StepError::message("a diff is only possible between a state and one made on top of it")),
+        }
+    }
+
+    fn record(&self, key: CacheKey, state: &State) -> Result<(), StepError> {
+        Ok(self.environment.layers.store().put_action(&key, &record::encode(state))?)
+    }
+}

@@ -1,0 +1,332 @@
+//! A folder of this machine as a build context: a lazy view of it, cut down by its `.dockerignore`.
+//!
+//! Owners and times of a checkout are accidents, so every file is root's and as old as the epoch. Nothing is read that
+//! no step asks for, and no name in the folder can lead out of it: everything is opened relative to its root.
+
+use std::collections::BTreeMap;
+use std::ffi::{CString, OsStr};
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use rayon::prelude::*;
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, ResolveFlags, StatxFlags};
+
+use crate::digest::ContentDigest;
+use crate::fstree::pattern::Matcher;
+use crate::fstree::{Meta, Node, NodeKind, TreePath, View, ViewError};
+use crate::source::statcache::{Known, Stamp, StatCache};
+
+/// A build context.
+pub struct LocalContext {
+    path: PathBuf,
+    root: OwnedFd,
+    ignore: Matcher,
+    epoch: i64,
+    cache: StatCache,
+}
+
+impl LocalContext {
+    /// Opens the folder `path`. `epoch` is the time that its files get, in seconds since 1970.
+    pub fn open(path: &Path, ignore: Matcher, epoch: i64, cache: StatCache) -> io::Result<Self> {
+        let root = rustix::fs::open(path, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
+        Ok(Self { path: path.to_owned(), root, ignore, epoch, cache })
+    }
+
+    /// The folder as it was given.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// What decides which files are there.
+    pub fn ignore(&self) -> &Matcher {
+        &self.ignore
+    }
+
+    /// Writes down what was found out about the files, for the next build.
+    pub fn save_cache(&self) -> io::Result<()> {
+        self.cache.save()
+    }
+
+    /// Opens a regular file for reading.
+    pub fn open_file(&self, path: &TreePath) -> io::Result<File> {
+        let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK;
+        let file = File::from(self.open_beneath(path, flags)?);
+        if !file.metadata()?.is_file() {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is not a regular file any more"));
+        }
+        Ok(file)
+    }
+
+    fn open_beneath(&self, path: &TreePath, flags: OFlags) -> io::Result<OwnedFd> {
+        let name: &[u8] = if path.is_root() { b"." } else { path.as_bytes() };
+        let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
+        let opened = rustix::fs::openat2(&self.root, OsStr::from_bytes(name), flags, Mode::empty(), resolve);
+        match opened {
+            Err(rustix::io::Errno::NAMETOOLONG) => self.open_deep(path, flags),
+            other => Ok(other?),
+        }
+    }
+
+    /// Opens a path that is too long for one system call, component by component.
+    fn open_deep(&self, path: &TreePath, flags: OFlags) -> io::Result<OwnedFd> {
+        let mut folder = rustix::io::fcntl_dupfd_cloexec(&self.root, 0)?;
+        let mut parts = path.components().peekable();
+        while let Some(part) = parts.next() {
+            let last = parts.peek().is_none();
+            let flags = if last { flags } else { OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC };
+            folder = rustix::fs::openat(&folder, OsStr::from_bytes(part), flags | OFlags::NOFOLLOW, Mode::empty())?;
+        }
+        Ok(folder)
+    }
+
+    fn error(&self, path: &TreePath, error: impl Into<io::Error>) -> ViewError {
+        let full = self.path.join(OsStr::from_bytes(path.as_bytes()));
+        ViewError { path: full.display().to_string(), reason: error.into().to_string() }
+    }
+
+    /// What `name` in an open folder is.
+    fn node(&self, folder: &OwnedFd, name: &[u8], path: &TreePath) -> io::Result<Option<Node>> {
+        let text = CString::new(name).map_err(|_| io::ErrorKind::InvalidInput)?;
+        let wanted = StatxFlags::BASIC_STATS;
+        let (name, flags) = (text.as_c_str(), AtFlags::SYMLINK_NOFOLLOW | AtFlags::EMPTY_PATH | AtFlags::NO_AUTOMOUNT);
+        let stat = match rustix::fs::statx(folder, name, flags, wanted) {
+            Err(rustix::io::Errno::NOENT | rustix::io::Errno::NOTDIR) => return Ok(None),
+            other => other?,
+        };
+        let kind = match FileType::from_raw_mode(u32::from(stat.stx_mode)) {
+            FileType::Directory => NodeKind::Dir,
+            FileType::RegularFile => NodeKind::File(stat.stx_size),
+            FileType::Symlink => NodeKind::Symlink(rustix::fs::readlinkat(folder, name, Vec::new())?.into_bytes()),
+            FileType::CharacterDevice => NodeKind::Char(stat.stx_rdev_major, stat.stx_rdev_minor),
+            FileType::BlockDevice => NodeKind::Block(stat.stx_rdev_major, stat.stx_rdev_minor),
+            FileType::Fifo => NodeKind::Fifo,
+            _ => NodeKind::Socket,
+        };
+        let xattrs = match kind {
+            NodeKind::File(_) => {
+                let stamp = stamp(&stat);
+                match self.cache.get(path, &stamp) {
+                    Some(known) => known.xattrs,
+                    None => {
+                        let xattrs = read_xattrs(folder, name.to_bytes())?;
+                        self.cache.put(path, stamp, Known { content: None, xattrs: xattrs.clone() });
+                        xattrs
+                    }
+                }
+            }
+            NodeKind::Dir => read_xattrs(folder, name.to_bytes())?,
+            _ => BTreeMap::new(),
+        };
+        let mode = match kind {
+            NodeKind::Symlink(_) => 0o777,
+            _ => u32::from(stat.stx_mode) & 0o7777,
+        };
+        let links = (stat.stx_nlink > 1 && kind != NodeKind::Dir).then_some(stat.stx_ino);
+        Ok(Some(Node { meta: Meta { mode, uid: 0, gid: 0, mtime: self.epoch, xattrs }, kind, links }))
+    }
+
+    /// Whether anything below an excluded folder is taken back by a later `!` pattern.
+    fn holds_exceptions(&self, path: &TreePath) -> Result<bool, ViewError> {
+        Ok(self.ignore.may_hold_exceptions(path) && !self.children(path)?.is_empty())
+    }
+
+    fn list(&self, path: &TreePath) -> io::Result<Option<(OwnedFd, Vec<Vec<u8>>)>> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+        let folder = match self.open_beneath(path, flags) {
+            Ok(folder) => folder,
+            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+                return Ok(None);
+            }
+            Err(error) if error.raw_os_error() == Some(rustix::io::Errno::LOOP.raw_os_error()) => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        let mut buffer = Vec::with_capacity(32 * 1024);
+        let mut names = Vec::new();
+        let mut entries = rustix::fs::RawDir::new(&folder, buffer.spare_capacity_mut());
+        while let Some(entry) = entries.next() {
+            let entry = entry?;
+            let name = entry.file_name().to_bytes();
+            if name != b"." && name != b".." {
+                names.push(name.to_vec());
+            }
+        }
+        names.sort_unstable();
+        Ok(Some((folder, names)))
+    }
+
+    fn content(&self, path: &TreePath) -> io::Result<ContentDigest> {
+        let mut file = self.open_file(path)?;
+        let before = stamp(&rustix::fs::statx(&file, c"", AtFlags::EMPTY_PATH, StatxFlags::BASIC_STATS)?);
+        let known = self.cache.get(path, &before);
+        if let Some(content) = known.as_ref().and_then(|known| known.content) {
+            return Ok(content);
+        }
+        let content = hash(&mut file, before.size)?;
+        let after = stamp(&rustix::fs::statx(&file, c"", AtFlags::EMPTY_PATH, StatxFlags::BASIC_STATS)?);
+        if before != after {
+            return Err(io::Error::other("it changed while it was read; build again once nothing writes to it"));
+        }
+        let xattrs = known.map(|known| known.xattrs).unwrap_or_default();
+        self.cache.put(path, after, Known { content: Some(content), xattrs });
+        Ok(content)
+    }
+}
+
+impl View for LocalContext {
+    fn lookup(&self, path: &TreePath) -> Result<Option<Node>, ViewError> {
+        let parent = path.parent().unwrap_or_default();
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let found = match self.open_beneath(&parent, flags) {
+            Ok(folder) => self.node(&folder, if path.is_root() { b"" } else { path.name() }, path),
+            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => Ok(None),
+            Err(error) if error.raw_os_error() == Some(rustix::io::Errno::LOOP.raw_os_error()) => Ok(None),
+            Err(error) => Err(error),
+        };
+        let node = found.map_err(|error| self.error(path, error))?;
+        match node {
+            Some(Node { kind: NodeKind::Dir, .. }) if !path.is_root() && self.ignore.excluded(path) => {
+                Ok(if self.holds_exceptions(path)? { node } else { None })
+            }
+            Some(_) if !path.is_root() && self.ignore.excluded(path) => Ok(None),
+            node => Ok(node),
+        }
+    }
+
+    fn children(&self, path: &TreePath) -> Result<Vec<(Vec<u8>, Node)>, ViewError> {
+        let Some((folder, names)) = self.list(path).map_err(|error| self.error(path, error))? else {
+            return Ok(Vec::new());
+        };
+        let mut children = Vec::with_capacity(names.len());
+        let above = self.ignore.decide(path);
+        for name in names {
+            let child = path.join(&name);
+            let excluded = self.ignore.enter(&above, &child).excluded;
+            if excluded && !self.ignore.may_hold_exceptions(&child) {
+                continue;
+            }
+            let Some(node) = self.node(&folder, &name, &child).map_err(|error| self.error(&child, error))? else {
+                continue;
+            };
+            if !excluded || (node.kind == NodeKind::Dir && self.holds_exceptions(&child)?) {
+                children.push((name, node));
+            }
+        }
+        Ok(children)
+    }
+
+    fn contents(&self, paths: &[TreePath]) -> Result<Vec<ContentDigest>, ViewError> {
+        let one = |path: &TreePath| self.content(path).map_err(|error| self.error(path, error));
+        // A few files are not worth waking threads for.
+        if paths.len() < 4 { paths.iter().map(one).collect() } else { paths.par_iter().map(one).collect() }
+    }
+}
+
+fn stamp(stat: &rustix::fs::Statx) -> Stamp {
+    let nanoseconds =
+        |time: rustix::fs::StatxTimestamp| i128::from(time.tv_sec) * 1_000_000_000 + i128::from(time.tv_nsec);
+    Stamp {
+        ino: stat.stx_ino,
+        size: stat.stx_size,
+        mode: u32::from(stat.stx_mode),
+        mtime: nanoseconds(stat.stx_mtime),
+        ctime: nanoseconds(stat.stx_ctime),
+    }
+}
+
+/// The hash of a file's bytes. A large one is spread over all processors.
+fn hash(file: &mut File, size: u64) -> io::Result<ContentDigest> {
+    const LARGE: u64 = 8 << 20;
+    let mut hasher = blake3::Hasher::new();
+    let mut buffer = vec![0; size.clamp(1, if size > LARGE { 4 << 20 } else { 128 << 10 }) as usize];
+    loop {
+        let read = file.read(&mut buffer)?;
+        if read == 0 {
+            break;
+        }
+        if size > LARGE {
+            hasher.update_rayon(&buffer[..read])
+        } else {
+            hasher.update(&buffer[..read])
+        };
+    }
+    Ok(ContentDigest::from_bytes(*hasher.finalize().as_bytes()))
+}
+
+/// The extended attributes that belong to an image.
+fn read_xattrs(folder: &OwnedFd, name: &[u8]) -> io::Result<BTreeMap<Vec<u8>, Vec<u8>>> {
+    let mut path = format!("/proc/self/fd/{}", folder.as_fd().as_raw_fd()).into_bytes();
+    if !name.is_empty() {
+        path.push(b'/');
+        path.extend_from_slice(name);
+    }
+    let path = Path::new(OsStr::from_bytes(&path));
+    let list = |buffer: &mut Vec<u8>| -> rustix::io::Result<usize> {
+        if name.is_empty() {
+            rustix::fs::listxattr(path, buffer.as_mut_slice())
+        } else {
+            rustix::fs::llistxattr(path, buffer.as_mut_slice())
+        }
+    };
+    let mut xattrs = BTreeMap::new();
+    let mut names = vec![0; 1024];
+    let length = match list(&mut names) {
+        Ok(length) => length,
+        Err(rustix::io::Errno::NOTSUP) => return Ok(xattrs),
+        Err(rustix::io::Errno::RANGE) => {
+            names = vec![0; 64 << 10];
+            list(&mut names)?
+        }
+        Err(error) => return Err(error.into()),
+    };
+    for name in names[..length].split(|&b| b == 0) {
+        if name.starts_with(b"user.") || name == b"security.capability" {
+            let mut value = vec![0; 64 << 10];
+            let length = rustix::fs::lgetxattr(path, OsStr::from_bytes(name), value.as_mut_slice())?;
+            value.truncate(length);
+            xattrs.insert(name.to_vec(), value);
+        }
+    }
+    Ok(xattrs)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn context(folder: &Path, ignore: &[&str]) -> LocalContext {
+        let patterns: Vec<String> = ignore.iter().map(ToString::to_string).collect();
+        LocalContext::open(folder, Matcher::new(&patterns).unwrap(), 7, StatCache::forgetful()).unwrap()
+    }
+
+    #[test]
+    fn shows_files_without_their_accidents() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir(folder.path().join("d")).unwrap();
+        std::fs::write(folder.path().join("d/f"), b"abc").unwrap();
+        std::os::unix::fs::symlink("/etc/passwd", folder.path().join("l")).unwrap();
+        let context = context(folder.path(), &[]);
+        let names: Vec<Vec<u8>> =
+            context.children(&TreePath::root()).unwrap().into_iter().map(|(name, _)| name).collect();
+        assert_eq!(names, [b"d".to_vec(), b"l".to_vec()]);
+        let node = context.lookup(&TreePath::clean("d/f")).unwrap().unwrap();
+        assert_eq!((node.kind, node.meta.uid, node.meta.mtime), (NodeKind::File(3), 0, 7));
+        assert_eq!(context.contents(&[TreePath::clean("d/f")]).unwrap(), [ContentDigest::of(b"abc")]);
+        assert_eq!(
+            context.lookup(&TreePath::clean("l")).unwrap().unwrap().kind,
+            NodeKind::Symlink(b"/etc/passwd".to_vec())
+        );
+    }
+
+    #[test]
+    fn links_lead_nowhere() {
+        let folder = tempfile::tempdir().unwrap();
+        std::os::unix::fs::symlink("/etc", folder.path().join("out")).unwrap();
+        let context = context(folder.path(), &[]);
+        assert_eq!(context.lookup(&TreePath::clean("out/passwd")).unwrap(), None);
+        assert!(context.children(&TreePath::clean("out")).unwrap().is_empty());
+        assert!(context.open_file(&TreePath::clean("out/passwd")).is_err());
+    }
+}

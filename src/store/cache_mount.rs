@@ -1,0 +1,83 @@
+//! Folders that `RUN --mount=type=cache` keeps between builds, and who may use one at the same time.
+//!
+//! Each is `mounts/<hash of its id>/<number>` with a lock file beside it. A shared one is always number 0; a private one
+//! is the first that nobody uses; for a locked one its user waits.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use crate::digest::ContentDigest;
+use crate::graph::Sharing;
+use crate::store::{Store, StoreError, io_error, snapshot};
+
+/// A cache mount in use. Others may have it when this is dropped.
+pub struct CacheMount {
+    /// Its files.
+    pub folder: PathBuf,
+    /// Whether there is no folder yet, so that the user has to make it.
+    pub fresh: bool,
+    fresh_path: PathBuf,
+    _lock: File,
+}
+
+/// Waits for a cache mount; none if `canceled` says so first.
+pub fn acquire(
+    store: &Store,
+    id: &str,
+    sharing: Sharing,
+    canceled: &dyn Fn() -> bool,
+) -> Result<Option<CacheMount>, StoreError> {
+    let home = store.cache_mounts().join(&ContentDigest::of(id.as_bytes()).hex()[..32]);
+    std::fs::create_dir_all(&home).map_err(io_error("create", &home))?;
+    for number in 0.. {
+        let path = home.join(format!("{number}.lock"));
+        let lock = File::options().create(true).truncate(false).write(true).open(&path).map_err(io_error("open", &path))?;
+        let got = match sharing {
+            Sharing::Shared => {
+                lock.lock_shared().map_err(io_error("lock", &path))?;
+                true
+            }
+            Sharing::Private => lock.try_lock().is_ok(),
+            Sharing::Locked => loop {
+                if lock.try_lock().is_ok() {
+                    break true;
+                }
+                if canceled() {
+                    return Ok(None);
+                }
+                std::thread::sleep(Duration::from_millis(20));
+            },
+        };
+        if got {
+            let folder = home.join(number.to_string());
+            let fresh = !folder.exists();
+            let fresh_path = store.tmp_path("cache")?;
+            return Ok(Some(CacheMount { folder, fresh, fresh_path, _lock: lock }));
+        }
+    }
+    Ok(None)
+}
+
+impl CacheMount {
+    /// Makes the folder, empty.
+    pub fn create(&self, mode: u32, uid: u32, gid: u32) -> Result<(), snapshot::SnapshotError> {
+        self.create_from(|folder| {
+            let meta = crate::fstree::Meta { mode, uid, gid, ..Default::default() };
+            snapshot::create_root(folder, &meta)
+        })
+    }
+
+    /// Makes the folder as `fill` does it: whole or not at all.
+    pub fn create_from(
+        &self,
+        fill: impl FnOnce(&Path) -> Result<(), snapshot::SnapshotError>,
+    ) -> Result<(), snapshot::SnapshotError> {
+        fill(&self.fresh_path)?;
+        // If another user of a shared mount was faster, its folder is as good.
+        if std::fs::rename(&self.fresh_path, &self.folder).is_err() && self.folder.exists() {
+            let _ = std::fs::remove_dir_all(&self.fresh_path);
+        }
+        Ok(())
+    }
+}
