@@ -8,8 +8,11 @@
 
 mod entry;
 pub mod pattern;
+pub mod tar;
 pub mod toc;
 pub mod view;
+pub mod whiteout;
+pub mod xattr;
 
 pub use entry::{Entry, Kind, Meta, TreePath, compare_paths};
 pub use toc::Toc;
