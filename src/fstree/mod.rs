@@ -7,6 +7,8 @@
 //! Nothing here opens a file.
 
 mod entry;
+mod flatten;
+mod merged;
 pub mod pattern;
 pub mod tar;
 pub mod toc;
@@ -15,5 +17,7 @@ pub mod whiteout;
 pub mod xattr;
 
 pub use entry::{Entry, Kind, Meta, TreePath, compare_paths};
+pub use flatten::Flattened;
+pub use merged::Merged;
 pub use toc::Toc;
-pub use view::{Merged, Node, NodeKind, View, ViewError};
+pub use view::{Node, NodeKind, View, ViewError};
