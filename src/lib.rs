@@ -1,5 +1,6 @@
 //! imgbuild: a declarative, reproducible, daemonless build system for container images.
 
+pub mod compress;
 pub mod digest;
 pub mod event;
 pub mod frontend;

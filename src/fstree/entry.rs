@@ -112,9 +112,13 @@ impl TreePath {
 
 /// Orders paths by component: a folder, then all that is in it, then its next sibling.
 pub fn compare_paths(a: &[u8], b: &[u8]) -> Ordering {
+    let Some(at) = a.iter().zip(b).position(|(x, y)| x != y) else { return a.len().cmp(&b.len()) };
     // A slash ends a component, so it must sort before every byte that can continue one.
-    let rank = |byte: u8| if byte == b'/' { 0 } else { u16::from(byte) + 1 };
-    a.iter().map(|&x| rank(x)).cmp(b.iter().map(|&x| rank(x)))
+    match (a[at], b[at]) {
+        (b'/', _) => Ordering::Less,
+        (_, b'/') => Ordering::Greater,
+        (x, y) => x.cmp(&y),
+    }
 }
 
 impl Ord for TreePath {

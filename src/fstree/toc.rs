@@ -43,7 +43,19 @@ impl Toc {
 
     /// The entry at exactly this path.
     pub fn get(&self, path: &TreePath) -> Option<&Entry> {
-        self.entries.binary_search_by(|entry| entry.path.cmp(path)).ok().map(|at| &self.entries[at])
+        self.position(path.as_bytes()).map(|at| &self.entries[at])
+    }
+
+    /// Where in [`Toc::entries`] the entry of exactly this path stands.
+    pub(super) fn position(&self, path: &[u8]) -> Option<usize> {
+        self.entries.binary_search_by(|entry| compare_paths(entry.path.as_bytes(), path)).ok()
+    }
+
+    /// Everything below `folder`, without itself.
+    pub fn below(&self, folder: &TreePath) -> &[Entry] {
+        let start = self.entries.partition_point(|entry| entry.path <= *folder);
+        let length = self.entries[start..].partition_point(|entry| entry.path.starts_with(folder));
+        &self.entries[start..start + length]
     }
 
     /// The names directly below `folder`, each with its entry, if there is one for it and not only for something below.
