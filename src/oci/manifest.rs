@@ -32,6 +32,12 @@ pub enum ManifestError {
     /// It is both an index and a manifest, or neither.
     #[error("it is neither an image manifest nor an index (media type {0:?})")]
     Unknown(String),
+    /// It is an artifact of some other kind.
+    #[error("it is not a container image: its configuration has the media type {0:?}")]
+    NotAnImage(String),
+    /// Indexes within indexes, too many.
+    #[error("its indexes are nested too deeply")]
+    Nested,
     /// Docker's first format, which registries have stopped serving.
     #[error("it has Docker's schema version 1, which is not supported; push the image again with a current tool")]
     Schema1,
