@@ -8,3 +8,4 @@ pub mod fstree;
 pub mod graph;
 pub mod oci;
 pub mod source;
+pub mod store;

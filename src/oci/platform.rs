@@ -29,6 +29,57 @@ impl Platform {
         })
     }
 
+    /// A platform from its parts as an image names them, normalised.
+    pub fn new(os: &str, architecture: &str, variant: Option<&str>) -> Self {
+        Self::normalised(os, architecture, variant)
+    }
+
+    /// How well an image for `offered` serves where this platform is wanted: 0 is exactly right, larger is worse, none
+    /// is not at all.
+    ///
+    /// A processor runs what was made for its predecessors, so `amd64/v3` is served by `v2` and `amd64` by `386`, as
+    /// containerd has it; never the other way round.
+    pub fn rank(&self, offered: &Self) -> Option<usize> {
+        if self.os != offered.os {
+            return None;
+        }
+        self.served_by().iter().position(|(architecture, variant)| {
+            *architecture == offered.architecture && variant.as_deref() == offered.variant.as_deref()
+        })
+    }
+
+    /// The architectures and variants that this one can run, itself first.
+    fn served_by(&self) -> Vec<(&str, Option<String>)> {
+        let version = |default: u32| match &self.variant {
+            None => Some(default),
+            Some(variant) => variant.strip_prefix('v').and_then(|version| version.parse::<u32>().ok()),
+        };
+        let below = |from: u32, to: u32| (to..from).rev().map(|version| Some(format!("v{version}")));
+        let mut all = vec![(self.architecture.as_str(), self.variant.clone())];
+        match (self.architecture.as_str(), self.variant.is_none()) {
+            ("amd64", _) => {
+                if let Some(version @ 2..=4) = version(1) {
+                    all.extend(below(version, 2).map(|variant| ("amd64", variant)));
+                    all.push(("amd64", None));
+                }
+                all.push(("386", None));
+            }
+            ("arm64", plain) => {
+                if !plain {
+                    all.push(("arm64", None));
+                }
+                all.extend(below(9, 5).map(|variant| ("arm", variant)));
+            }
+            ("arm", _) => {
+                if let Some(version @ 6..=8) = version(7) {
+                    all.extend(below(version, 5).map(|variant| ("arm", variant)));
+                }
+            }
+            _ => {}
+        }
+        all
+    }
+
     fn normalised(os: &str, architecture: &str, variant: Option<&str>) -> Self {
         let os = match os.to_ascii_lowercase().as_str() {
             "macos" => "darwin".to_owned(),
