@@ -3,4 +3,5 @@
 //! A front end is pure and works in two phases: it says which references it needs, and is lowered with their resolved
 //! configurations as data.
 
+pub mod buildfile;
 pub mod diagnostic;

@@ -1,0 +1,124 @@
+//! The keys of a target: one table that the parser, `--set` and the documentation go by.
+
+/// A key of a target.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[expect(missing_docs, reason = "KEYS describes each of them")]
+pub enum Key {
+    Description,
+    Context,
+    Dockerfile,
+    DockerfileInline,
+    Target,
+    Args,
+    Labels,
+    Annotations,
+    Tags,
+    Contexts,
+    Platforms,
+    NoCache,
+    NoCacheFilter,
+    Pull,
+    Network,
+    Secrets,
+    Ssh,
+    Output,
+}
+
+/// What kind of value a key takes, and what happens when a target and its parents both have one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// A string. The later one wins.
+    Text,
+    /// A string in which `${NAME}` stays as it is. The later one wins.
+    Verbatim,
+    /// `true` or `false`, or a string that becomes one of them. The later one wins.
+    Flag,
+    /// A list of strings. The later one wins.
+    Texts,
+    /// A table of strings. They are merged, name by name.
+    Map,
+    /// A list of `name=value,…` strings or tables. The later list wins.
+    Entries,
+    /// The same with an `id` in each. They are merged, id by id.
+    Identified,
+}
+
+/// A row of [`KEYS`].
+#[derive(Debug, Clone, Copy)]
+pub struct KeyInfo {
+    /// The key.
+    pub key: Key,
+    /// How it is written.
+    pub name: &'static str,
+    /// What value it takes.
+    pub kind: Kind,
+    /// What it is for.
+    pub about: &'static str,
+}
+
+const fn row(key: Key, name: &'static str, kind: Kind, about: &'static str) -> KeyInfo {
+    KeyInfo { key, name, kind, about }
+}
+
+/// All keys of a target but `inherits`, which is about the file and not about a build.
+pub const KEYS: &[KeyInfo] = &[
+    row(Key::Description, "description", Kind::Text, "what the target is, for `--list`"),
+    row(Key::Context, "context", Kind::Text, "the folder or URL that COPY takes files from; `.` if not given"),
+    row(
+        Key::Dockerfile,
+        "dockerfile",
+        Kind::Text,
+        "the Dockerfile, relative to the context; `Dockerfile` if not given",
+    ),
+    row(Key::DockerfileInline, "dockerfile-inline", Kind::Verbatim, "the Dockerfile itself"),
+    row(Key::Target, "target", Kind::Text, "the stage to build; the last one if not given"),
+    row(Key::Args, "args", Kind::Map, "build arguments (ARG)"),
+    row(Key::Labels, "labels", Kind::Map, "labels of the image"),
+    row(Key::Annotations, "annotations", Kind::Map, "annotations of the manifest"),
+    row(Key::Tags, "tags", Kind::Texts, "names for the image"),
+    row(Key::Contexts, "contexts", Kind::Map, "named contexts: folders, images, layouts, and other targets"),
+    row(Key::Platforms, "platforms", Kind::Texts, "platforms to build for; the machine's own if not given"),
+    row(Key::NoCache, "no-cache", Kind::Flag, "whether to run every step again"),
+    row(Key::NoCacheFilter, "no-cache-filter", Kind::Texts, "stages whose steps are to run again"),
+    row(Key::Pull, "pull", Kind::Flag, "whether to look for newer base images"),
+    row(Key::Network, "network", Kind::Text, "the network of RUN: `default`, `none` or `host`"),
+    row(Key::Secrets, "secrets", Kind::Identified, "secrets that RUN may mount"),
+    row(Key::Ssh, "ssh", Kind::Identified, "ssh agents that RUN may mount"),
+    row(Key::Output, "output", Kind::Entries, "where results go; the store if not given"),
+];
+
+/// Keys of docker-bake and of later versions, which deserve another answer than "unknown".
+pub(super) const NOT_YET: &[&str] = &[
+    "attest",
+    "cache-from",
+    "cache-to",
+    "call",
+    "entitlements",
+    "extra-hosts",
+    "from",
+    "matrix",
+    "name",
+    "shm-size",
+    "steps",
+    "ulimits",
+];
+
+/// The same at the top level.
+pub(super) const NOT_YET_TOP: &[&str] = &["function", "include"];
+
+/// The same in a variable.
+pub(super) const NOT_YET_VARIABLE: &[&str] = &["sensitive", "type", "validation", "values"];
+
+impl KeyInfo {
+    /// The row of a key by how it is written.
+    pub fn named(name: &str) -> Option<&'static KeyInfo> {
+        KEYS.iter().find(|row| row.name == name)
+    }
+}
+
+impl Key {
+    /// The row of this key.
+    pub fn info(self) -> &'static KeyInfo {
+        KEYS.iter().find(|row| row.key == self).expect("a test sees to it that every key has a row")
+    }
+}

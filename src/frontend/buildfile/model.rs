@@ -1,0 +1,173 @@
+//! A build file as it was written: names checked, values not yet expanded.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+use super::keys::Key;
+
+/// A parsed build file. Everything is in the order of the file.
+#[derive(Debug, Clone, Default)]
+pub struct BuildFile {
+    pub(super) variables: Vec<Variable>,
+    pub(super) groups: Vec<Group>,
+    pub(super) targets: Vec<Declaration>,
+}
+
+/// A variable.
+#[derive(Debug, Clone)]
+pub struct Variable {
+    /// Its name, also in the environment.
+    pub name: String,
+    /// What it is for.
+    pub description: Option<String>,
+    pub(super) default: Option<Text>,
+}
+
+/// Several targets under one name.
+#[derive(Debug, Clone)]
+pub struct Group {
+    /// Its name.
+    pub name: String,
+    /// What it is for.
+    pub description: Option<String>,
+    pub(super) members: Vec<Text>,
+    pub(super) span: Range<usize>,
+}
+
+/// A target as written.
+#[derive(Debug, Clone)]
+pub(super) struct Declaration {
+    pub(super) name: String,
+    pub(super) span: Range<usize>,
+    pub(super) inherits: Vec<Text>,
+    pub(super) values: Values,
+}
+
+/// The values of a target, by key.
+pub(super) type Values = BTreeMap<Key, Value>;
+
+/// The value of a key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Value {
+    /// Of `Text`, `Verbatim` and `Flag` keys.
+    Text(Text),
+    /// Of `Texts` keys.
+    Texts(Vec<Text>),
+    /// Of `Map` keys.
+    Map(BTreeMap<String, Text>),
+    /// Of `Entries` and `Identified` keys.
+    Entries(Vec<Entry>),
+}
+
+/// One of a list of things with attributes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Entry {
+    /// As on a command line: `name=value,…`.
+    Written(Text),
+    /// As a table. An attribute may have several values.
+    Table(BTreeMap<String, Vec<Text>>, Place),
+}
+
+/// A string and where it comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Text {
+    pub(super) text: String,
+    pub(super) place: Place,
+}
+
+/// Where a value was written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Place {
+    /// These bytes of the file. `content` is where the text begins if the file has it letter by letter.
+    File { span: Range<usize>, content: Option<usize> },
+    /// A `--set` option, as given. Nothing in it is expanded: the shell had its chance.
+    Set(String),
+}
+
+impl Place {
+    /// The bytes of the file; for a part of the text only the bytes of that part, where that is known.
+    pub(super) fn span(&self, part: Option<Range<usize>>) -> Range<usize> {
+        match self {
+            Self::File { content: Some(at), .. } if part.is_some() => {
+                let part = part.unwrap_or_default();
+                at + part.start..at + part.end
+            }
+            Self::File { span, .. } => span.clone(),
+            Self::Set(_) => 0..0,
+        }
+    }
+}
+
+impl BuildFile {
+    /// The names of the targets.
+    pub fn targets(&self) -> impl Iterator<Item = &str> {
+        self.targets.iter().map(|target| target.name.as_str())
+    }
+
+    /// The groups.
+    pub fn groups(&self) -> &[Group] {
+        &self.groups
+    }
+
+    /// The variables.
+    pub fn variables(&self) -> &[Variable] {
+        &self.variables
+    }
+
+    pub(super) fn target(&self, name: &str) -> Option<&Declaration> {
+        self.targets.iter().find(|target| target.name == name)
+    }
+
+    pub(super) fn group(&self, name: &str) -> Option<&Group> {
+        self.groups.iter().find(|group| group.name == name)
+    }
+
+    pub(super) fn variable(&self, name: &str) -> Option<&Variable> {
+        self.variables.iter().find(|variable| variable.name == name)
+    }
+}
+
+impl Group {
+    /// The names of its members: targets and groups.
+    pub fn members(&self) -> impl Iterator<Item = &str> {
+        self.members.iter().map(|member| member.text.as_str())
+    }
+}
+
+impl Value {
+    /// Every string in it.
+    pub(super) fn texts(&self) -> Vec<&Text> {
+        match self {
+            Self::Text(text) => vec![text],
+            Self::Texts(texts) => texts.iter().collect(),
+            Self::Map(map) => map.values().collect(),
+            Self::Entries(entries) => entries
+                .iter()
+                .flat_map(|entry| match entry {
+                    Entry::Written(text) => vec![text],
+                    Entry::Table(fields, _) => fields.values().flatten().collect(),
+                })
+                .collect(),
+        }
+    }
+
+    /// Adds the value of the same key that comes later.
+    pub(super) fn merge(&mut self, later: Self, append: bool) {
+        match (self, later) {
+            (Self::Map(map), Self::Map(later)) => map.extend(later),
+            (Self::Texts(texts), Self::Texts(later)) if append => texts.extend(later),
+            (Self::Entries(entries), Self::Entries(later)) if append => entries.extend(later),
+            (value, later) => *value = later,
+        }
+    }
+}
+
+impl Declaration {
+    /// Its own description, as written.
+    pub(super) fn description(&self) -> Option<&str> {
+        match self.values.get(&Key::Description) {
+            Some(Value::Text(text)) => Some(&text.text),
+            _ => None,
+        }
+    }
+}

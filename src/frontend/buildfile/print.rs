@@ -1,0 +1,173 @@
+//! What `bake --print` and `bake --list` say, as types that serialise. The names are those of docker-bake's JSON.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use super::attributes;
+use super::model::BuildFile;
+use super::resolve::Plan;
+use super::target::{Dockerfile, Secret, Ssh, Target};
+use crate::graph::Network;
+
+/// A plan, to be read by people and programs.
+#[derive(Debug, Serialize)]
+pub struct Printed<'a> {
+    group: BTreeMap<&'a str, PrintedGroup<'a>>,
+    target: BTreeMap<&'a str, PrintedTarget<'a>>,
+}
+
+#[derive(Debug, Serialize)]
+struct PrintedGroup<'a> {
+    targets: &'a [String],
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "kebab-case")]
+struct PrintedTarget<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    description: Option<&'a str>,
+    context: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    dockerfile: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    dockerfile_inline: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    target: Option<&'a str>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    args: &'a BTreeMap<String, String>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    labels: &'a BTreeMap<String, String>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    annotations: &'a BTreeMap<String, String>,
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    tags: &'a [String],
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    contexts: BTreeMap<&'a str, String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    platforms: Vec<String>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    no_cache: bool,
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    no_cache_filter: &'a [String],
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pull: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    network: Option<&'static str>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    secrets: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    ssh: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    output: Vec<String>,
+}
+
+impl<'a> From<&'a Plan> for Printed<'a> {
+    /// Groups that were asked for, and all targets that will be built.
+    fn from(plan: &'a Plan) -> Self {
+        let group = plan.groups.iter().map(|(name, targets)| (name.as_str(), PrintedGroup { targets }));
+        let target = plan.targets.iter().map(|target| (target.name.as_str(), target.into()));
+        Self { group: group.collect(), target: target.collect() }
+    }
+}
+
+impl<'a> From<&'a Target> for PrintedTarget<'a> {
+    fn from(target: &'a Target) -> Self {
+        let (dockerfile, dockerfile_inline) = match &target.dockerfile {
+            Dockerfile::Path(path) => (Some(path.as_str()), None),
+            Dockerfile::Inline(text) => (None, Some(text.as_str())),
+        };
+        Self {
+            description: target.description.as_deref(),
+            context: target.context.to_string(),
+            dockerfile,
+            dockerfile_inline,
+            target: target.stage.as_deref(),
+            args: &target.args,
+            labels: &target.labels,
+            annotations: &target.annotations,
+            tags: &target.tags,
+            contexts: target.contexts.iter().map(|(name, source)| (name.as_str(), source.to_string())).collect(),
+            platforms: target.platforms.iter().map(ToString::to_string).collect(),
+            no_cache: target.no_cache,
+            no_cache_filter: &target.no_cache_filter,
+            pull: target.pull,
+            network: match target.network {
+                Network::Default => None,
+                Network::None => Some("none"),
+                Network::Host => Some("host"),
+            },
+            secrets: target.secrets.iter().map(Secret::to_argument).collect(),
+            ssh: target.ssh.iter().map(Ssh::to_argument).collect(),
+            output: target.outputs.iter().map(|output| output.to_argument()).collect(),
+        }
+    }
+}
+
+impl Secret {
+    /// The same as an argument of `--secret`.
+    pub fn to_argument(&self) -> String {
+        let src = self.src.as_deref().map(|src| ("src", src));
+        let env = self.env.as_deref().map(|env| ("env", env));
+        attributes::line([("id", self.id.as_str())].into_iter().chain(src).chain(env))
+    }
+}
+
+impl Ssh {
+    /// The same as an argument of `--ssh`.
+    pub fn to_argument(&self) -> String {
+        if self.paths.is_empty() { self.id.clone() } else { format!("{}={}", self.id, self.paths.join(",")) }
+    }
+}
+
+/// One thing that a build file has.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(tag = "kind", rename_all = "lowercase")]
+pub enum Listed<'a> {
+    /// Something that can be built.
+    Target {
+        /// Its name.
+        name: &'a str,
+        /// What it is.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        description: Option<&'a str>,
+    },
+    /// Several of them.
+    Group {
+        /// Its name.
+        name: &'a str,
+        /// What it is.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        description: Option<&'a str>,
+        /// The targets and groups in it.
+        targets: Vec<&'a str>,
+    },
+    /// A value that the environment can change.
+    Variable {
+        /// Its name.
+        name: &'a str,
+        /// What it is for.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        description: Option<&'a str>,
+        /// Its default as written.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        default: Option<&'a str>,
+    },
+}
+
+/// All that a build file has: targets, groups, variables, each in the order of the file. Descriptions are as written.
+pub fn list(file: &BuildFile) -> Vec<Listed<'_>> {
+    let targets =
+        file.targets.iter().map(|target| Listed::Target { name: &target.name, description: target.description() });
+    let groups = file.groups.iter().map(|group| Listed::Group {
+        name: &group.name,
+        description: group.description.as_deref(),
+        targets: group.members().collect(),
+    });
+    let variables = file.variables.iter().map(|variable| Listed::Variable {
+        name: &variable.name,
+        description: variable.description.as_deref(),
+        default: variable.default.as_ref().map(|text| text.text.as_str()),
+    });
+    targets.chain(groups).chain(variables).collect()
+}

@@ -1,0 +1,236 @@
+//! From the model to the targets to build, spelt out, in an order in which each comes after those it links to.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::check::{References, diagnostic, endless};
+use super::expand::{Fault, Scope};
+use super::keys::Kind;
+use super::model::{BuildFile, Place, Text, Values};
+use super::overrides::{Override, OverrideError, apply, set};
+use super::suggest::did_you_mean;
+use super::target::{self, Target};
+use crate::frontend::diagnostic::Diagnostic;
+
+/// What is to be built.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Plan {
+    /// The groups that were asked for, each with the targets it came to.
+    pub groups: Vec<(String, Vec<String>)>,
+    /// The targets, each after those that it links to.
+    pub targets: Vec<Target>,
+}
+
+/// Why there is no plan.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Error {
+    /// Something is wrong with the file.
+    #[error("the build file has errors")]
+    File(Vec<Diagnostic>),
+    /// Something is wrong with a `--set` option.
+    #[error(transparent)]
+    Override(#[from] OverrideError),
+    /// There is no such target.
+    #[error("no target or group is called `{name}`: {hint}")]
+    Unknown {
+        /// What was asked for.
+        name: String,
+        /// What was perhaps meant, or what there is.
+        hint: String,
+    },
+    /// Nothing was asked for, and there is no default.
+    #[error("there is no target or group called `default`: name what to build: {known}")]
+    NoDefault {
+        /// What there is.
+        known: String,
+    },
+}
+
+/// Says what to build for `names` (targets and groups; `default` if there are none).
+///
+/// `environment` overrides the defaults of variables; `overrides` count as if they stood in the file.
+pub fn resolve(
+    file: &BuildFile,
+    names: &[String],
+    environment: &BTreeMap<String, String>,
+    overrides: &[Override],
+) -> Result<Plan, Error> {
+    for option in overrides {
+        option.check(file)?;
+    }
+    let mut resolver = Resolver {
+        file,
+        scope: Scope::new(file, environment),
+        overrides,
+        merged: BTreeMap::new(),
+        targets: BTreeMap::new(),
+        references: References::new(),
+    };
+    let mut plan = Plan::default();
+    let mut requested = Vec::new();
+    for name in wanted(file, names)? {
+        let targets = members(file, name);
+        if file.group(name).is_some() {
+            plan.groups.push((name.to_owned(), targets.iter().map(|target| target.to_string()).collect()));
+        }
+        requested.extend(targets);
+    }
+    resolver.merge_all();
+    let values = std::mem::take(&mut resolver.merged);
+    let mut open: Vec<&str> = requested.clone();
+    let mut faults = Vec::new();
+    while let Some(name) = open.pop() {
+        if !resolver.targets.contains_key(name) {
+            open.extend(resolver.resolve(name, &values, &mut faults));
+        }
+    }
+    report(faults)?;
+    if let Some(error) = endless(&resolver.references, "targets need each other") {
+        return Err(Error::File(vec![error]));
+    }
+    for name in &requested {
+        resolver.place(name, &mut plan.targets);
+    }
+    for target in &mut plan.targets {
+        target.requested = requested.contains(&target.name.as_str());
+    }
+    Ok(plan)
+}
+
+/// The names asked for, each once.
+fn wanted<'a>(file: &'a BuildFile, names: &'a [String]) -> Result<Vec<&'a str>, Error> {
+    let known = || file.groups.iter().map(|group| group.name.as_str()).chain(file.targets());
+    let list = || known().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
+    if names.is_empty() {
+        if known().any(|name| name == "default") {
+            return Ok(vec!["default"]);
+        }
+        let known = if known().next().is_none() { "the file has no targets".into() } else { list() };
+        return Err(Error::NoDefault { known });
+    }
+    let mut wanted: Vec<&str> = Vec::new();
+    for name in names {
+        if !known().any(|other| other == name) {
+            let hint = did_you_mean(name, known()).unwrap_or_else(|| format!("there are {}", list()));
+            return Err(Error::Unknown { name: name.clone(), hint });
+        }
+        if !wanted.contains(&name.as_str()) {
+            wanted.push(name);
+        }
+    }
+    Ok(wanted)
+}
+
+/// The targets that a name stands for, each once, in the order of the file's lists.
+fn members<'a>(file: &'a BuildFile, name: &'a str) -> Vec<&'a str> {
+    let mut found = Vec::new();
+    let mut seen = BTreeSet::new();
+    let mut open = vec![name];
+    while let Some(name) = open.pop() {
+        if !seen.insert(name) {
+            continue;
+        }
+        match file.group(name) {
+            Some(group) => open.extend(group.members().collect::<Vec<_>>().into_iter().rev()),
+            None => found.push(name),
+        }
+    }
+    found
+}
+
+fn report(faults: Vec<Fault>) -> Result<(), Error> {
+    let mut diagnostics: Vec<Diagnostic> = Vec::new();
+    for fault in faults {
+        if let Place::Set(written) = fault.place {
+            return Err(OverrideError { written, problem: fault.message }.into());
+        }
+        let message = diagnostic(&fault);
+        // What is inherited by many is wrong once.
+        if !diagnostics.contains(&message) {
+            diagnostics.push(message);
+        }
+    }
+    diagnostics.sort_by_key(|message| message.annotations.first().map_or(0, |at| at.span.start));
+    if diagnostics.is_empty() { Ok(()) } else { Err(Error::File(diagnostics)) }
+}
+
+struct Resolver<'a> {
+    file: &'a BuildFile,
+    scope: Scope,
+    overrides: &'a [Override],
+    /// The values of each target, with what it inherits.
+    merged: BTreeMap<&'a str, Values>,
+    targets: BTreeMap<&'a str, Target>,
+    references: References<'a>,
+}
+
+impl<'a> Resolver<'a> {
+    fn merge_all(&mut self) {
+        for name in self.file.targets() {
+            self.merge(name);
+        }
+    }
+
+    /// What a target inherits, then its own values, then the options about it. Cycles have been ruled out.
+    fn merge(&mut self, name: &'a str) {
+        if self.merged.contains_key(name) {
+            return;
+        }
+        let Some(declaration) = self.file.target(name) else { return };
+        let mut values = Values::new();
+        for parent in &declaration.inherits {
+            self.merge(&parent.text);
+            let parent = self.merged.get(parent.text.as_str()).cloned().unwrap_or_default();
+            add(&mut values, parent);
+        }
+        add(&mut values, declaration.values.clone());
+        apply(self.overrides, name, &mut values);
+        self.merged.insert(name, values);
+    }
+
+    /// Resolves a target; returns those that it links to.
+    fn resolve(&mut self, name: &'a str, merged: &BTreeMap<&'a str, Values>, faults: &mut Vec<Fault>) -> Vec<&'a str> {
+        let Some(values) = merged.get(name) else { return Vec::new() };
+        let resolved = match target::resolve(name, values, &self.scope) {
+            Ok(resolved) => resolved,
+            Err(found) => {
+                faults.extend(found);
+                return Vec::new();
+            }
+        };
+        let mut links = Vec::new();
+        for (other, text) in resolved.links {
+            match self.file.target(&other) {
+                Some(other) => links.push((other.name.as_str(), text.place.span(None))),
+                None => faults.push(unknown_link(self.file, &other, text)),
+            }
+        }
+        let names = links.iter().map(|(name, _)| *name).collect();
+        self.targets.insert(name, resolved.target);
+        self.references.insert(name, links);
+        names
+    }
+
+    /// Puts a target where it belongs: after what it links to.
+    fn place(&mut self, name: &str, order: &mut Vec<Target>) {
+        let Some(target) = self.targets.remove(name) else { return };
+        for (other, _) in self.references.get(name).cloned().unwrap_or_default() {
+            self.place(other, order);
+        }
+        order.push(target);
+    }
+}
+
+fn add(values: &mut Values, later: Values) {
+    for (key, value) in later {
+        set(values, key, value, key.info().kind == Kind::Identified);
+    }
+}
+
+fn unknown_link(file: &BuildFile, name: &str, text: &Text) -> Fault {
+    let fault = Fault::at(text, format!("no target is called `{name}`"));
+    match did_you_mean(name, file.targets()) {
+        Some(hint) => fault.help(hint),
+        None if file.group(name).is_some() => fault.help("a group is not one result: link to one of its targets"),
+        None => fault,
+    }
+}

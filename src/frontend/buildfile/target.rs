@@ -1,0 +1,426 @@
+//! A target with nothing left to expand, and how values of the file become its fields.
+
+use std::collections::BTreeMap;
+
+use super::attributes;
+use super::expand::{Fault, Scope};
+use super::keys::Key;
+use super::model::{Entry, Text, Value, Values};
+use crate::graph::Network;
+use crate::oci::Platform;
+
+/// A target, ready to be built. Paths are as written: relative ones start at the folder of the build file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Target {
+    /// Its name.
+    pub name: String,
+    /// Whether it was asked for, by its name or a group's. One that was not is only built because others link to it:
+    /// it gets no tags and is written nowhere.
+    pub requested: bool,
+    /// What it is.
+    pub description: Option<String>,
+    /// Where COPY takes files from: a path, a URL, or `-` for standard input.
+    pub context: ContextSource,
+    /// The Dockerfile.
+    pub dockerfile: Dockerfile,
+    /// The stage to build; the last one if none.
+    pub stage: Option<String>,
+    /// Build arguments.
+    pub args: BTreeMap<String, String>,
+    /// Labels of the image.
+    pub labels: BTreeMap<String, String>,
+    /// Annotations of the manifest. A name may say what it is for as in `index:org.opencontainers.image.title`.
+    pub annotations: BTreeMap<String, String>,
+    /// Names for the image.
+    pub tags: Vec<String>,
+    /// Named contexts.
+    pub contexts: BTreeMap<String, ContextSource>,
+    /// Platforms to build for, without repetitions; the machine's own if empty.
+    pub platforms: Vec<Platform>,
+    /// Whether every step is to run again.
+    pub no_cache: bool,
+    /// Stages whose steps are to run again.
+    pub no_cache_filter: Vec<String>,
+    /// Whether newer base images are looked for.
+    pub pull: bool,
+    /// The network of RUN.
+    pub network: Network,
+    /// Secrets that RUN may mount, each `id` once.
+    pub secrets: Vec<Secret>,
+    /// Agents that RUN may mount, each `id` once.
+    pub ssh: Vec<Ssh>,
+    /// Where results go; the store if empty.
+    pub outputs: Vec<Output>,
+}
+
+/// Where the Dockerfile is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Dockerfile {
+    /// A file, relative to the context.
+    Path(String),
+    /// Its text.
+    Inline(String),
+}
+
+/// What a context is made of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ContextSource {
+    /// A folder (or an archive) of this machine.
+    Path(String),
+    /// A git repository or an archive, by URL.
+    Url(String),
+    /// `docker-image://`: an image, by reference.
+    Image(String),
+    /// `oci-layout://`: an image of an OCI layout on this machine: the path, with `:tag` or `@digest` as written.
+    OciLayout(String),
+    /// `target:`: what another target of this file makes.
+    Target(String),
+}
+
+/// A secret.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Secret {
+    /// What RUN calls it.
+    pub id: String,
+    /// The file that holds it.
+    pub src: Option<String>,
+    /// The environment variable that holds it. With neither, it is the variable or else the file called like the `id`.
+    pub env: Option<String>,
+}
+
+/// An ssh agent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ssh {
+    /// What RUN calls it.
+    pub id: String,
+    /// Its socket, or keys; the agent of the environment if empty.
+    pub paths: Vec<String>,
+}
+
+/// Where a result goes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Output {
+    /// `type`, `dest` and what else the exporter takes.
+    pub attributes: BTreeMap<String, String>,
+}
+
+impl Output {
+    /// The same as an argument of `--output`.
+    pub fn to_argument(&self) -> String {
+        let first = self.attributes.get_key_value("type");
+        let rest = self.attributes.iter().filter(|(name, _)| *name != "type");
+        attributes::line(first.into_iter().chain(rest).map(|(name, value)| (name.as_str(), value.as_str())))
+    }
+}
+
+impl ContextSource {
+    fn parse(text: &str) -> Result<Self, String> {
+        let rest = |prefix: &str, what: &str| match text.strip_prefix(prefix) {
+            Some("") => Err(format!("`{prefix}` without {what}")),
+            rest => Ok(rest.map(str::to_owned)),
+        };
+        if let Some(image) = rest("docker-image://", "an image reference")? {
+            return Ok(Self::Image(image));
+        }
+        if let Some(layout) = rest("oci-layout://", "a path")? {
+            return Ok(Self::OciLayout(layout));
+        }
+        if let Some(target) = rest("target:", "the name of a target")? {
+            return Ok(Self::Target(target));
+        }
+        match text.split_once("://") {
+            Some(("http" | "https" | "git" | "ssh", _)) => Ok(Self::Url(text.to_owned())),
+            Some((scheme, _)) if scheme.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-') => Err(format!(
+                "`{scheme}://` is no kind of context: use a path, `target:`, `docker-image://`, `oci-layout://`, or an http, https, git or ssh URL"
+            )),
+            _ if text.starts_with("git@") => Ok(Self::Url(text.to_owned())),
+            _ if text.is_empty() => Err("a context is empty: write `.` for the folder of the build file".into()),
+            _ => Ok(Self::Path(text.to_owned())),
+        }
+    }
+}
+
+/// As a context is written in a build file.
+impl std::fmt::Display for ContextSource {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Path(text) | Self::Url(text) => f.write_str(text),
+            Self::Image(reference) => write!(f, "docker-image://{reference}"),
+            Self::OciLayout(path) => write!(f, "oci-layout://{path}"),
+            Self::Target(name) => write!(f, "target:{name}"),
+        }
+    }
+}
+
+/// A target, with the texts that link to others.
+pub(super) struct Resolved<'a> {
+    pub(super) target: Target,
+    pub(super) links: Vec<(String, &'a Text)>,
+}
+
+/// Turns the merged values of a target into its fields; returns all that is wrong with them otherwise.
+pub(super) fn resolve<'a>(name: &str, values: &'a Values, scope: &Scope) -> Result<Resolved<'a>, Vec<Fault>> {
+    let mut reader = Reader { values, scope, faults: Vec::new() };
+    let mut links = Vec::new();
+    let mut contexts = BTreeMap::new();
+    for (name, text) in reader.map(Key::Contexts) {
+        let Some(source) = reader.convert(text, ContextSource::parse) else { continue };
+        if let ContextSource::Target(other) = &source {
+            links.push((other.clone(), text));
+        }
+        contexts.insert(name.to_owned(), source);
+    }
+    let context = reader.text(Key::Context, |text| match ContextSource::parse(text)? {
+        source @ (ContextSource::Path(_) | ContextSource::Url(_)) => Ok(source),
+        _ => Err("the main context is a folder or a URL: give this one a name under `contexts`".into()),
+    });
+    let not_empty = |what: &'static str| {
+        move |text: &str| if text.is_empty() { Err(format!("{what} is empty")) } else { Ok(text.to_owned()) }
+    };
+    let inline = reader.verbatim(Key::DockerfileInline).map(Dockerfile::Inline);
+    let path = reader.text(Key::Dockerfile, not_empty("the path of the Dockerfile")).map(Dockerfile::Path);
+    let target = Target {
+        name: name.to_owned(),
+        requested: false,
+        description: reader.text(Key::Description, |text| Ok(text.to_owned())),
+        context: context.unwrap_or_else(|| ContextSource::Path(".".into())),
+        dockerfile: inline.or(path).unwrap_or_else(|| Dockerfile::Path("Dockerfile".into())),
+        stage: reader.text(Key::Target, |text| Ok(text.to_owned())).filter(|stage| !stage.is_empty()),
+        args: reader.strings(Key::Args),
+        labels: reader.strings(Key::Labels),
+        annotations: reader.strings(Key::Annotations),
+        tags: reader.texts(Key::Tags, not_empty("a tag")),
+        contexts,
+        platforms: reader.texts(Key::Platforms, |text| {
+            text.parse().map_err(|error: crate::oci::ParsePlatformError| error.to_string())
+        }),
+        no_cache: reader.text(Key::NoCache, flag).unwrap_or_default(),
+        no_cache_filter: reader.texts(Key::NoCacheFilter, not_empty("a stage")),
+        pull: reader.text(Key::Pull, flag).unwrap_or_default(),
+        network: reader.text(Key::Network, network).unwrap_or_default(),
+        secrets: reader.entries(Key::Secrets, secret, |secret| &secret.id),
+        ssh: reader.entries(Key::Ssh, ssh, |ssh| &ssh.id),
+        outputs: reader.outputs(),
+    };
+    if reader.faults.is_empty() { Ok(Resolved { target, links }) } else { Err(reader.faults) }
+}
+
+fn flag(text: &str) -> Result<bool, String> {
+    match text {
+        "true" | "1" => Ok(true),
+        "false" | "0" | "" => Ok(false),
+        other => Err(format!("`{other}` is neither `true` nor `false`")),
+    }
+}
+
+fn network(text: &str) -> Result<Network, String> {
+    match text {
+        "default" | "" => Ok(Network::Default),
+        "none" => Ok(Network::None),
+        "host" => Ok(Network::Host),
+        other => Err(format!("`{other}` is no network: use `default`, `none` or `host`")),
+    }
+}
+
+/// The attributes of an entry, expanded.
+type Fields = BTreeMap<String, Vec<String>>;
+
+/// Takes one attribute with one value.
+fn take(fields: &mut Fields, name: &str) -> Result<Option<String>, String> {
+    match fields.remove(name).as_deref() {
+        None => Ok(None),
+        Some([value]) => Ok(Some(value.clone())),
+        Some(_) => Err(format!("`{name}` is there more than once")),
+    }
+}
+
+/// Fails if attributes are left.
+fn nothing_else(fields: &Fields, known: &str) -> Result<(), String> {
+    fields.keys().next().map_or(Ok(()), |other| Err(format!("`{other}` is not known here: use {known}")))
+}
+
+fn secret(mut fields: Fields) -> Result<Secret, String> {
+    let source = take(&mut fields, "source")?;
+    let kind = take(&mut fields, "type")?;
+    let mut secret = Secret {
+        id: take(&mut fields, "id")?.filter(|id| !id.is_empty()).ok_or("a secret without an `id`")?,
+        src: take(&mut fields, "src")?.or(source),
+        env: take(&mut fields, "env")?,
+    };
+    nothing_else(&fields, "`id`, `src` and `env`")?;
+    match kind.as_deref() {
+        None | Some("file") => {}
+        Some("env") => secret.env = secret.env.take().or_else(|| secret.src.take()),
+        Some(other) => return Err(format!("`{other}` is no type of secret: use `file` or `env`")),
+    }
+    if secret.src.is_some() && secret.env.is_some() {
+        return Err(format!("the secret `{}` has both `src` and `env`", secret.id));
+    }
+    Ok(secret)
+}
+
+/// As a table, or as on the command line: `default`, `id=path` or `id=path,path`.
+fn ssh(mut fields: Fields) -> Result<Ssh, String> {
+    if let Some(id) = take(&mut fields, "id")? {
+        let paths = fields.remove("paths").unwrap_or_default();
+        nothing_else(&fields, "`id` and `paths`")?;
+        return if id.is_empty() { Err("an agent without an `id`".into()) } else { Ok(Ssh { id, paths }) };
+    }
+    let more = fields.remove("").unwrap_or_default();
+    let mut named = fields.into_iter();
+    match (named.next(), named.next()) {
+        (Some((id, mut paths)), None) => {
+            paths.extend(more);
+            Ok(Ssh { id, paths })
+        }
+        (None, None) if more.len() == 1 => Ok(Ssh { id: more.concat(), paths: Vec::new() }),
+        _ => Err("write an agent as `default`, `id=socket` or `id=key,key`".into()),
+    }
+}
+
+/// Reads values, expanding them, and collects what is wrong.
+struct Reader<'a, 's> {
+    values: &'a Values,
+    scope: &'s Scope,
+    faults: Vec<Fault>,
+}
+
+impl<'a> Reader<'a, '_> {
+    fn convert<T>(&mut self, text: &Text, convert: impl FnOnce(&str) -> Result<T, String>) -> Option<T> {
+        let value = match self.scope.expand(text) {
+            Ok(value) => value,
+            Err(fault) => {
+                self.faults.push(fault);
+                return None;
+            }
+        };
+        let converted = convert(&value);
+        converted.map_err(|message| self.faults.push(blame(text, &value, message))).ok()
+    }
+
+    fn text<T>(&mut self, key: Key, convert: impl FnOnce(&str) -> Result<T, String>) -> Option<T> {
+        match self.values.get(&key) {
+            Some(Value::Text(text)) => self.convert(text, convert),
+            _ => None,
+        }
+    }
+
+    fn verbatim(&self, key: Key) -> Option<String> {
+        match self.values.get(&key) {
+            Some(Value::Text(text)) => Some(text.text.clone()),
+            _ => None,
+        }
+    }
+
+    /// The items of a list, without repetitions.
+    fn texts<T: PartialEq>(&mut self, key: Key, convert: impl Fn(&str) -> Result<T, String>) -> Vec<T> {
+        let mut found = Vec::new();
+        if let Some(Value::Texts(texts)) = self.values.get(&key) {
+            for text in texts {
+                let value = self.convert(text, &convert).filter(|value| !found.contains(value));
+                found.extend(value);
+            }
+        }
+        found
+    }
+
+    fn map(&self, key: Key) -> impl Iterator<Item = (&'a str, &'a Text)> + use<'a> {
+        let map = match self.values.get(&key) {
+            Some(Value::Map(map)) => Some(map),
+            _ => None,
+        };
+        map.into_iter().flatten().map(|(name, text)| (name.as_str(), text))
+    }
+
+    fn strings(&mut self, key: Key) -> BTreeMap<String, String> {
+        let mut found = BTreeMap::new();
+        for (name, text) in self.map(key) {
+            found.extend(self.convert(text, |value| Ok(value.to_owned())).map(|value| (name.to_owned(), value)));
+        }
+        found
+    }
+
+    /// Entries of which a later one replaces an earlier one with the same id.
+    fn entries<T>(
+        &mut self,
+        key: Key,
+        convert: impl Fn(Fields) -> Result<T, String>,
+        id: impl Fn(&T) -> &String,
+    ) -> Vec<T> {
+        let mut found: Vec<T> = Vec::new();
+        for entry in self.list(key) {
+            let Some(value) = self.entry(entry, &convert) else { continue };
+            match found.iter_mut().find(|other| id(other) == id(&value)) {
+                Some(other) => *other = value,
+                None => found.push(value),
+            }
+        }
+        found
+    }
+
+    fn outputs(&mut self) -> Vec<Output> {
+        let entries = self.list(Key::Output);
+        entries.iter().filter_map(|entry| self.entry(entry, output)).collect()
+    }
+
+    fn list(&self, key: Key) -> &'a [Entry] {
+        match self.values.get(&key) {
+            Some(Value::Entries(entries)) => entries,
+            _ => &[],
+        }
+    }
+
+    fn entry<T>(&mut self, entry: &Entry, convert: impl Fn(Fields) -> Result<T, String>) -> Option<T> {
+        match entry {
+            Entry::Written(text) => self.convert(text, |line| convert(written(line)?)),
+            Entry::Table(table, place) => {
+                let mut fields = Fields::new();
+                for (name, texts) in table {
+                    for text in texts {
+                        let value = self.convert(text, |value| Ok(value.to_owned()))?;
+                        fields.entry(name.clone()).or_default().push(value);
+                    }
+                }
+                let fault = |message| Fault { place: place.clone(), part: None, message, help: None };
+                convert(fields).map_err(|message| self.faults.push(fault(message))).ok()
+            }
+        }
+    }
+}
+
+/// The attributes of a line. Fields without a name are under the empty one.
+fn written(line: &str) -> Result<Fields, String> {
+    let mut fields = Fields::new();
+    for field in attributes::fields(line)? {
+        let (name, value) = field.split_once('=').unwrap_or(("", &field));
+        fields.entry(name.to_owned()).or_default().push(value.to_owned());
+    }
+    Ok(fields)
+}
+
+/// A path alone is a folder to write to; `-` is standard output.
+fn output(mut fields: Fields) -> Result<Output, String> {
+    if let Some(mut paths) = fields.remove("") {
+        return match (paths.pop(), paths.is_empty() && fields.is_empty()) {
+            (Some(path), true) if !path.is_empty() => {
+                let kind = if path == "-" { "tar" } else { "local" };
+                Ok(Output { attributes: [("type".into(), kind.into()), ("dest".into(), path)].into() })
+            }
+            _ => Err("write an output as `type=NAME,dest=PATH`, or as one path".into()),
+        };
+    }
+    let mut attributes = BTreeMap::new();
+    for name in fields.keys().cloned().collect::<Vec<_>>() {
+        attributes.extend(take(&mut fields, &name)?.map(|value| (name, value)));
+    }
+    if attributes.get("type").is_none_or(String::is_empty) {
+        return Err("an output without a `type`".into());
+    }
+    Ok(Output { attributes })
+}
+
+/// A fault of a value, which says what the value was where the file does not show it.
+fn blame(text: &Text, value: &str, message: String) -> Fault {
+    let fault = Fault::at(text, message);
+    if value == text.text { fault } else { fault.help(format!("`{}` is `{value}` here", text.text)) }
+}

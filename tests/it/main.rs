@@ -1,0 +1,3 @@
+//! The one integration binary: each further one would cost a link. Its modules drive the real program, or look after the sources.
+
+mod tidy;
