@@ -11,26 +11,32 @@ use rustix::fs::{AtFlags, Mode, OFlags, ResolveFlags, Timespec, Timestamps};
 
 use crate::export::ExportError;
 use crate::fstree::tar::{self, Contents, Verify};
-use crate::fstree::{Entry, Kind, Merged, Toc, TreePath};
+use crate::fstree::{Entry, Flattened, Kind, TreePath};
 use crate::store::layers::{LayerId, Layers};
+use crate::store::snapshot::Source;
 
 struct StateContents<'a> {
     layers: &'a Layers,
     state: &'a [LayerId],
-    view: &'a Merged,
+    flattened: &'a Flattened,
 }
 
 impl Contents for StateContents<'_> {
     fn open(&self, entry: &Entry) -> io::Result<Box<dyn Read + '_>> {
-        self.layers.open(self.state, self.view, &entry.path).map_err(io::Error::other)
+        let layer = self.flattened.layer(&entry.path).and_then(|layer| self.state.get(layer));
+        let layer = *layer.ok_or(io::ErrorKind::NotFound)?;
+        Ok(match self.layers.open_entry(layer, entry).map_err(io::Error::other)? {
+            Source::File(file) => Box::new(file),
+            Source::Reader(reader) => reader,
+        })
     }
 }
 
 /// Writes the merged file system as one tar.
 pub fn write_tar<W: Write>(layers: &Layers, state: &[LayerId], out: W) -> Result<W, ExportError> {
-    let view = layers.merged(state)?;
-    let contents = StateContents { layers, state, view: &view };
-    Ok(tar::write(&view.flatten(), &contents, Verify::Size, out)?)
+    let flattened = Flattened::new(&layers.merged(state)?);
+    let contents = StateContents { layers, state, flattened: &flattened };
+    Ok(tar::write(flattened.toc(), &contents, Verify::Size, out)?)
 }
 
 /// Writes the merged file system below `folder`, which is made if it is missing. Files that are there are replaced,
@@ -43,9 +49,9 @@ pub fn write_folder(layers: &Layers, state: &[LayerId], folder: &Path) -> Result
     std::fs::create_dir_all(folder).map_err(failed(folder))?;
     let root = rustix::fs::open(folder, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
         .map_err(|error| failed(folder)(error.into()))?;
-    let view = layers.merged(state)?;
-    let toc: Toc = view.flatten();
-    let contents = StateContents { layers, state, view: &view };
+    let flattened = Flattened::new(&layers.merged(state)?);
+    let toc = flattened.toc();
+    let contents = StateContents { layers, state, flattened: &flattened };
     let mut folders = Vec::new();
     for entry in toc.entries().iter().filter(|entry| !entry.path.is_root()) {
         let full = folder.join(OsStr::from_bytes(entry.path.as_bytes()));
@@ -83,7 +89,11 @@ fn write_entry(root: &OwnedFd, entry: &Entry, contents: &StateContents<'_>) -> i
             remove(&parent, name)?;
             let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
             let mut file = File::from(rustix::fs::openat(&parent, name, flags, Mode::RUSR | Mode::WUSR)?);
-            io::copy(&mut contents.open(entry)?, &mut file)?;
+            let named = match &entry.kind {
+                Kind::Hardlink(first) => contents.flattened.toc().get(first).unwrap_or(entry),
+                _ => entry,
+            };
+            io::copy(&mut contents.open(named)?, &mut file)?;
             rustix::fs::fchmod(&file, mode)?;
             Ok(rustix::fs::futimens(&file, &times(entry))?)
         }

@@ -6,7 +6,8 @@ use std::path::PathBuf;
 
 use crate::digest::ContentDigest;
 use crate::fstree::tar::{Dialect, Limits, RawKind, TarReader};
-use crate::fstree::{Entry, Kind, Meta, TreePath, compress};
+use crate::compress;
+use crate::fstree::{Entry, Kind, Meta, TreePath};
 use crate::solve::error::StepError;
 
 /// A temporary folder of numbered files. Goes when it is dropped.
@@ -55,7 +56,7 @@ impl Drop for Spool {
 }
 
 /// Whether a file is a tar with at least one entry, compressed or not.
-pub fn is_archive(file: Box<dyn Read>) -> bool {
+pub fn is_archive(file: Box<dyn Read + Send>) -> bool {
     let Ok((_, reader)) = compress::reader(file) else { return false };
     let mut reader = TarReader::new(reader, Dialect::Archive, Limits::default());
     matches!(reader.next(), Ok(Some(_)))
@@ -63,7 +64,7 @@ pub fn is_archive(file: Box<dyn Read>) -> bool {
 
 /// Reads an archive: its entries in its order, and for each the number of its file in the spool.
 pub fn read(
-    file: Box<dyn Read>,
+    file: Box<dyn Read + Send>,
     spool: &mut Spool,
     path: &TreePath,
 ) -> Result<(Vec<Entry>, Vec<usize>), StepError> {

@@ -1,21 +1,23 @@
 //! Runs a step that is a process: turns it into a sandbox's description, runs that, and makes a layer of what it changed.
 
 use std::collections::BTreeMap;
+use std::fs::File;
+use std::io;
+use std::os::fd::AsFd;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::SystemTime;
 
 use crate::event::{Event, Reporter};
 use crate::fstree::{Entry, NodeKind, Toc, TreePath, View, passwd};
-use crate::fstree::select::{Source, select};
-use crate::fstree::tar::NoContents;
+use crate::fstree::select::{self, select};
 use crate::graph::{ExecOp, Mount, MountKind, Network, SecretMount, Times};
-use crate::sandbox::{self, Cancel, Executor, Exit, SandboxMount, Spec};
+use crate::sandbox::{self, stubs, Cancel, Executor, Exit, SandboxMount, Spec};
 use crate::solve::error::StepError;
 use crate::solve::file::{InputTree, StateTree, mountable};
 use crate::store::cache_mount::{self, CacheMount};
 use crate::store::layers::{LayerId, Layers};
-use crate::store::snapshot;
+use crate::store::snapshot::{self, FileSource, SnapshotFiles, Source};
 
 /// How much of a process's last output is kept for the report of its failure, in bytes.
 const TAIL: usize = 64 << 10;
@@ -72,21 +74,14 @@ impl ExecStep<'_> {
         if !env.iter().any(|(name, _)| name == "HOME") {
             env.push(("HOME".into(), user.home.clone()));
         }
-        let mut lower = context.layers.folders(&self.root.layers)?;
-        let stubs = sandbox::stubs(&self.root.view, &mounts).map_err(|error| StepError::other(&error))?;
-        if !stubs.is_empty() || lower.is_empty() {
-            lower.insert(0, stub_folder(context.layers, stubs)?);
-        }
         let store = context.layers.store();
         let scratch = store.tmp_path("step")?;
         let (upper, work) = (scratch.join("upper"), scratch.join("work"));
-        std::fs::create_dir(&scratch).map_err(|error| StepError::store(&scratch, error))?;
-        // The upper folder is what the process sees as its root, so it must look like the one below.
-        let root = self.root.view.lookup(&TreePath::root()).map_err(|error| StepError::other(&error))?;
-        snapshot::create_root(&upper, &root.map(|node| node.meta).unwrap_or_default())?;
-        std::fs::create_dir(&work).map_err(|error| StepError::store(&work, error))?;
-        let spec = Spec {
-            lower,
+        for folder in [&scratch, &upper, &work] {
+            std::fs::create_dir(folder).map_err(|error| StepError::store(folder, error))?;
+        }
+        let mut spec = Spec {
+            lower: context.layers.folders(&self.root.layers)?,
             upper: upper.clone(),
             work,
             userxattr: false,
@@ -111,6 +106,7 @@ impl ExecStep<'_> {
             shm_size: 64 << 20,
         };
         let started = SystemTime::now();
+        self.make_mount_points(context, &mut spec, started)?;
         let mut tail = Vec::new();
         let mut output = |stream, bytes: &[u8]| {
             tail.extend_from_slice(bytes);
@@ -123,8 +119,12 @@ impl ExecStep<'_> {
         drop(held);
         let result = match exit {
             Ok(Exit::Code(0)) => {
-                let window = snapshot::Window { start: started, end: SystemTime::now() };
-                let toc = snapshot::commit(&upper, &self.root.view, window, self.times)?;
+                let clock = Some(snapshot::Clock::new(started, SystemTime::now()));
+                let Times { epoch, ceiling } = self.times;
+                let settle = snapshot::Settle { clock, epoch, ceiling };
+                let options = snapshot::CommitOptions { overlay: snapshot::Overlay::Trusted, settle };
+                let root = File::open(&upper).map_err(|error| StepError::store(&upper, error))?;
+                let toc = snapshot::commit(root.as_fd(), &self.root.view, &options)?;
                 Ok(context.layers.adopt(toc, &upper)?)
             }
             _ if context.cancel.is_canceled() => Err(StepError::Canceled),
@@ -134,8 +134,33 @@ impl ExecStep<'_> {
             }
             Err(error) => Err(error.into()),
         };
-        store.discard(&scratch);
+        // What cannot be removed now is swept with this process's folder.
+        let _ = crate::store::remove_tree(&scratch);
         result
+    }
+
+    /// Gives the process the folders and files that something will be mounted on and that its image lacks.
+    fn make_mount_points(
+        &self,
+        context: &ExecContext<'_>,
+        spec: &mut Spec,
+        started: SystemTime,
+    ) -> Result<(), StepError> {
+        let targets = stubs::targets(spec).map_err(|error| StepError::other(&error))?;
+        let start = started.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs().cast_signed();
+        let found = stubs::stubs(&self.root.view, &spec.cwd, (spec.uid, spec.gid), start, &targets)
+            .map_err(|error| StepError::other(&error))?;
+        stubs::write(&found.kept, &spec.upper).map_err(|error| StepError::store(&spec.upper, error))?;
+        if !found.hidden.is_empty() || spec.lower.is_empty() {
+            // The folder is the same for each step that lacks the same, so it is kept like a layer.
+            let mut hidden = found.hidden;
+            for entry in &mut hidden {
+                entry.meta.mtime = if entry.meta.mtime == start { self.times.epoch } else { entry.meta.mtime };
+            }
+            let layer = context.layers.promise(Toc::new(hidden), Arc::new(Empty));
+            spec.lower.insert(0, context.layers.folder(layer)?);
+        }
+        Ok(())
     }
 
     fn user(&self) -> Result<passwd::ResolvedUser, StepError> {
@@ -186,7 +211,11 @@ impl ExecStep<'_> {
                         secret.id, secret.id
                     )));
                 }
-                None => None,
+                None => {
+                    // A variable that was asked for is there, empty.
+                    env.extend(secret.env.iter().map(|name| (name.clone(), String::new())));
+                    None
+                }
             },
             MountKind::Ssh(agent) => match context.agents.get(&agent.id) {
                 Some(path) => {
@@ -232,9 +261,9 @@ impl ExecStep<'_> {
                 })
             }
             InputTree::Context(_) => {
-                let matches = select(tree.view(), Source { path: source, wildcard: false, parents: false, exclude: &[] })?;
+                let matches = select(tree.view(), select::Source { path: source, wildcard: false, parents: false, exclude: &[] })?;
                 let found = matches.first().ok_or_else(|| StepError::message("the source of the mount is empty"))?;
-                let files = crate::fstree::select::regular_files(&matches);
+                let files = select::regular_files(&matches);
                 let contents = tree.view().contents(&files).map_err(|error| StepError::other(&error))?;
                 let layer = mountable(context.layers, tree, found, &contents, self.times.epoch)?;
                 let is_file = found.files.first().is_some_and(|file| file.node.kind != NodeKind::Dir);
@@ -261,22 +290,25 @@ impl ExecStep<'_> {
             return Ok(cache.create(mode, uid, gid)?);
         };
         let tree = self.inputs.get(input).ok_or_else(|| StepError::message("an input of the step is missing"))?;
-        let matches = select(tree.view(), Source { path: source, wildcard: false, parents: false, exclude: &[] })?;
+        let matches = select(tree.view(), select::Source { path: source, wildcard: false, parents: false, exclude: &[] })?;
         let found = matches.first().ok_or_else(|| StepError::message("the source of the cache mount is empty"))?;
-        let files = crate::fstree::select::regular_files(&matches);
+        let files = select::regular_files(&matches);
         let contents = tree.view().contents(&files).map_err(|error| StepError::other(&error))?;
         let layer = mountable(context.layers, tree, found, &contents, self.times.epoch)?;
         let toc = context.layers.toc(layer)?;
         let from = context.layers.folder(layer)?;
-        let files = snapshot::FolderContents::open(&from)?;
-        Ok(cache.create_from(|folder| snapshot::write(folder, &toc, &files))?)
+        let files = SnapshotFiles::new(File::open(&from).map_err(|error| StepError::store(&from, error))?.into());
+        Ok(cache.create_from(&toc, &files)?)
     }
 }
 
-/// A layer with just the mount points that an image lacks.
-fn stub_folder(layers: &Layers, entries: Vec<Entry>) -> Result<PathBuf, StepError> {
-    let layer = layers.promise(Toc::new(entries), Arc::new(NoContents));
-    Ok(layers.folder(layer)?)
+/// Has the bytes of files that have none.
+struct Empty;
+
+impl FileSource for Empty {
+    fn open(&self, _: &Entry) -> io::Result<Source> {
+        Ok(Source::Reader(Box::new(io::empty())))
+    }
 }
 
 fn hosts_file(op: &ExecOp) -> Vec<u8> {

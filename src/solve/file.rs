@@ -14,7 +14,6 @@ use crate::fstree::copy::{self, Attributes};
 use crate::fstree::edit::{Bytes, Edited, Editor, New};
 use crate::fstree::passwd;
 use crate::fstree::select::{Match, SelectError, Source, select};
-use crate::fstree::tar::Contents;
 use crate::fstree::{Entry, Kind, Meta, Merged, NodeKind, Toc, TreePath, View};
 use crate::graph::{Chmod, CopyAction, CopySource, FileAction, FileOp, Owner, Times, Unpack};
 use crate::solve::archive;
@@ -22,6 +21,7 @@ use crate::solve::error::StepError;
 use crate::solve::keys::Selections;
 use crate::source::LocalContext;
 use crate::store::layers::{LayerId, Layers};
+use crate::store::snapshot::{FileSource, Source as Opened};
 
 /// One input of a step, ready to be read.
 #[derive(Clone)]
@@ -55,8 +55,12 @@ impl StateTree {
         match self.view.lookup(&path).map_err(SelectError::from)?.map(|node| node.kind) {
             Some(NodeKind::File(_)) => {
                 let mut bytes = Vec::new();
-                let file = self.store.open(&self.layers, &self.view, &path)?;
-                file.take(limit).read_to_end(&mut bytes).map_err(|error| StepError::read(&path, &error))?;
+                let mut read = |reader: &mut dyn Read| reader.take(limit).read_to_end(&mut bytes);
+                match self.store.open(&self.layers, &self.view, &path)? {
+                    Opened::File(mut file) => read(&mut file),
+                    Opened::Reader(mut reader) => read(&mut reader),
+                }
+                .map_err(|error| StepError::read(&path, &error))?;
                 Ok(Some(String::from_utf8_lossy(&bytes).into_owned()))
             }
             _ => Ok(None),
@@ -73,9 +77,9 @@ impl InputTree {
         }
     }
 
-    fn open(&self, path: &TreePath) -> io::Result<Box<dyn Read>> {
+    fn open(&self, path: &TreePath) -> io::Result<Opened> {
         match self {
-            Self::Context(context) => Ok(Box::new(context.open_file(path)?)),
+            Self::Context(context) => Ok(Opened::File(context.open_file(path)?)),
             Self::State(state) => state.store.open(&state.layers, &state.view, path).map_err(io::Error::other),
         }
     }
@@ -88,19 +92,13 @@ struct Origins {
     spool: Option<archive::Spool>,
 }
 
-impl Contents for Origins {
-    fn open(&self, entry: &Entry) -> io::Result<Box<dyn Read + '_>> {
-        match self.files.get(&entry.path) {
-            Some(Bytes::Inline(bytes)) => Ok(Box::new(io::Cursor::new(bytes.clone()))),
-            Some(Bytes::Input(input, path)) => match self.inputs.get(input) {
-                Some(input) => input.open(path),
-                None => Err(io::ErrorKind::NotFound.into()),
-            },
-            Some(Bytes::Spooled(number)) => match &self.spool {
-                Some(spool) => Ok(Box::new(spool.open(*number)?)),
-                None => Err(io::ErrorKind::NotFound.into()),
-            },
-            None => Err(io::ErrorKind::NotFound.into()),
+impl FileSource for Origins {
+    fn open(&self, entry: &Entry) -> io::Result<Opened> {
+        let lost = || io::Error::from(io::ErrorKind::NotFound);
+        match self.files.get(&entry.path).ok_or_else(lost)? {
+            Bytes::Inline(bytes) => Ok(Opened::Reader(Box::new(io::Cursor::new(bytes.clone())))),
+            Bytes::Input(input, path) => self.inputs.get(input).ok_or_else(lost)?.open(path),
+            Bytes::Spooled(number) => self.spool.as_ref().ok_or_else(lost)?.open(*number).map(Opened::File),
         }
     }
 }
@@ -213,7 +211,13 @@ impl FileStep<'_> {
         if !matches!(file.node.kind, NodeKind::File(_)) {
             return Ok(false);
         }
-        let open = || tree.open(&file.from).map_err(|error| StepError::read(&file.from, &error));
+        let open = || -> Result<Box<dyn Read + Send>, StepError> {
+            match tree.open(&file.from) {
+                Ok(Opened::File(file)) => Ok(Box::new(file)),
+                Ok(Opened::Reader(reader)) => Ok(reader),
+                Err(error) => Err(StepError::read(&file.from, &error)),
+            }
+        };
         if !archive::is_archive(open()?) {
             return Ok(false);
         }
@@ -281,18 +285,17 @@ impl FileStep<'_> {
     /// An owner's numbers, names being looked up in the image.
     fn owner(&self, owner: Option<&Owner>) -> Result<Option<(u32, u32)>, StepError> {
         let Some(owner) = owner else { return Ok(None) };
-        // No layer below means that there is nothing to look a name up in, which is an error of its own.
-        let files = match self.root.layers.is_empty() {
-            true => None,
-            false => Some((
-                self.root.text("/etc/passwd", 16 << 20)?.unwrap_or_default(),
-                self.root.text("/etc/group", 16 << 20)?.unwrap_or_default(),
-            )),
-        };
-        let files = files.as_ref().map(|(passwd, group)| (passwd.as_str(), group.as_str()));
-        passwd::resolve_owner(&owner.user, owner.group.as_deref(), files)
-            .map(Some)
-            .map_err(|error| StepError::other(&error))
+        let number = |name: &str| name == "root" || name.parse::<u32>().is_ok();
+        let named = !number(&owner.user) || owner.group.as_deref().is_some_and(|group| !number(group));
+        if named && self.root.layers.is_empty() {
+            return Err(StepError::message(format!(
+                "the owner {:?} cannot be looked up: there is no image below with an /etc/passwd; give a number",
+                owner.user
+            )));
+        }
+        let passwd = self.root.text("/etc/passwd", 16 << 20)?;
+        let group = self.root.text("/etc/group", 16 << 20)?;
+        Ok(Some(passwd::resolve_owner(&owner.user, owner.group.as_deref(), passwd.as_deref(), group.as_deref())))
     }
 
     /// The digests of an input's files that its selection came with.

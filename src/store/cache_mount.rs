@@ -4,12 +4,16 @@
 //! is the first that nobody uses; for a locked one its user waits.
 
 use std::fs::File;
-use std::path::{Path, PathBuf};
+use std::io;
+use std::os::fd::AsFd;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::digest::ContentDigest;
+use crate::fstree::{Entry, Meta, Toc, TreePath};
 use crate::graph::Sharing;
-use crate::store::{Store, StoreError, io_error, snapshot};
+use crate::store::snapshot::{self, FileSource, Overlay, SnapshotError, Source, WriteOptions};
+use crate::store::{Store, StoreError, io_error};
 
 /// A cache mount in use. Others may have it when this is dropped.
 pub struct CacheMount {
@@ -28,7 +32,7 @@ pub fn acquire(
     sharing: Sharing,
     canceled: &dyn Fn() -> bool,
 ) -> Result<Option<CacheMount>, StoreError> {
-    let home = store.cache_mounts().join(&ContentDigest::of(id.as_bytes()).hex()[..32]);
+    let home = store.mounts_dir().join(&ContentDigest::of(id.as_bytes()).hex()[..32]);
     std::fs::create_dir_all(&home).map_err(io_error("create", &home))?;
     for number in 0.. {
         let path = home.join(format!("{number}.lock"));
@@ -61,23 +65,35 @@ pub fn acquire(
 
 impl CacheMount {
     /// Makes the folder, empty.
-    pub fn create(&self, mode: u32, uid: u32, gid: u32) -> Result<(), snapshot::SnapshotError> {
-        self.create_from(|folder| {
-            let meta = crate::fstree::Meta { mode, uid, gid, ..Default::default() };
-            snapshot::create_root(folder, &meta)
-        })
+    pub fn create(&self, mode: u32, uid: u32, gid: u32) -> Result<(), SnapshotError> {
+        let root = Meta { mode, uid, gid, ..Meta::default() };
+        self.fill(&Toc::default(), &Nothing, root)
     }
 
-    /// Makes the folder as `fill` does it: whole or not at all.
-    pub fn create_from(
-        &self,
-        fill: impl FnOnce(&Path) -> Result<(), snapshot::SnapshotError>,
-    ) -> Result<(), snapshot::SnapshotError> {
-        fill(&self.fresh_path)?;
-        // If another user of a shared mount was faster, its folder is as good.
-        if std::fs::rename(&self.fresh_path, &self.folder).is_err() && self.folder.exists() {
-            let _ = std::fs::remove_dir_all(&self.fresh_path);
+    /// Makes the folder with what it starts with.
+    pub fn create_from(&self, toc: &Toc, files: &dyn FileSource) -> Result<(), SnapshotError> {
+        self.fill(toc, files, Meta { mode: 0o755, ..Meta::default() })
+    }
+
+    fn fill(&self, toc: &Toc, files: &dyn FileSource, root: Meta) -> Result<(), SnapshotError> {
+        let failed = |error| SnapshotError::Io { path: TreePath::root(), action: "create the cache mount", error };
+        std::fs::create_dir(&self.fresh_path).map_err(failed)?;
+        let folder = File::open(&self.fresh_path).map_err(failed)?;
+        let options = WriteOptions { overlay: Overlay::Trusted, root, verify: false };
+        snapshot::write(toc, files, folder.as_fd(), &options)?;
+        match std::fs::rename(&self.fresh_path, &self.folder) {
+            // Another user of a shared mount was faster: its folder is as good.
+            Err(_) if self.folder.exists() => crate::store::remove_tree(&self.fresh_path).map_err(failed),
+            other => other.map_err(failed),
         }
-        Ok(())
+    }
+}
+
+/// No files at all.
+struct Nothing;
+
+impl FileSource for Nothing {
+    fn open(&self, _: &Entry) -> io::Result<Source> {
+        Err(io::ErrorKind::NotFound.into())
     }
 }

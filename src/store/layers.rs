@@ -8,17 +8,19 @@ use std::collections::HashMap;
 use std::fmt;
 use std::fs::File;
 use std::io::{self, Read, Write};
+use std::os::fd::AsFd;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
-use crate::digest::{ChainId, Digest, DiffId, HashingWriter, TreeDigest};
-use crate::fstree::compress::{self, Compression};
+use crate::compress::{self, Compression};
+use crate::digest::{CacheKey, ChainId, Digest, DiffId, HashingWriter, TreeDigest};
 use crate::fstree::tar::{self, Contents, Verify};
-use crate::fstree::{Entry, Kind, Merged, Toc, TreePath};
+use crate::fstree::{Entry, Merged, Meta, Toc, TreePath};
 use crate::graph::key::{KeyHasher, Visitor};
 use crate::oci::{Descriptor, media};
-use crate::store::{Store, StoreError, snapshot};
+use crate::store::snapshot::{self, FileSource, LowerFiles, Overlay, SnapshotFiles, Source, Unpack, WriteOptions};
+use crate::store::{Blob, Store, StoreError, io_error};
 
 /// The identity of a layer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -82,6 +84,15 @@ pub enum LayerError {
     },
 }
 
+/// The files of layers below one that is unpacked.
+struct StackFiles(Vec<SnapshotFiles>);
+
+impl LowerFiles for StackFiles {
+    fn open(&self, layer: usize, path: &TreePath) -> io::Result<File> {
+        self.0.get(layer).ok_or(io::ErrorKind::NotFound)?.file(path)
+    }
+}
+
 /// A layer as it leaves the store.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LayerBlob {
@@ -92,7 +103,19 @@ pub struct LayerBlob {
 }
 
 /// Where the bytes of a layer's files are before it has a folder or a blob.
-pub type Origin = Arc<dyn Contents + Send + Sync>;
+pub type Origin = Arc<dyn FileSource + Send + Sync>;
+
+/// Reads an origin as a tar writer wants it.
+struct Readers<'a>(&'a dyn FileSource);
+
+impl Contents for Readers<'_> {
+    fn open(&self, entry: &Entry) -> io::Result<Box<dyn Read + '_>> {
+        Ok(match self.0.open(entry)? {
+            Source::File(file) => Box::new(file),
+            Source::Reader(reader) => reader,
+        })
+    }
+}
 
 struct Known {
     toc: OnceLock<Arc<Toc>>,
@@ -153,9 +176,8 @@ impl Layers {
     /// Takes over a folder in the form of an overlay's upper layer, which holds just what `toc` says.
     pub fn adopt(&self, toc: Toc, folder: &std::path::Path) -> Result<LayerId, LayerError> {
         let id = LayerId::Made(toc.digest());
-        let home = self.store.snapshot_path(&id.to_string());
-        if !home.join("fs").exists() {
-            self.settle_folder(&id, &toc, folder)?;
+        if !self.home(id).join("fs").exists() {
+            self.settle_folder(id, &toc, folder)?;
         }
         self.known(id).toc.get_or_init(|| Arc::new(toc));
         Ok(id)
@@ -168,9 +190,9 @@ impl Layers {
             return true;
         }
         if let Some(image) = &known.image {
-            return self.store.has_blob(&image.blob.descriptor.digest);
+            return self.store.has(&image.blob.descriptor.digest);
         }
-        self.store.snapshot_path(&id.to_string()).join("fs").exists() || self.any_blob(id).is_some()
+        self.home(id).join("fs").exists() || self.any_blob(id).is_some()
     }
 
     /// What a layer holds.
@@ -179,20 +201,13 @@ impl Layers {
         if let Some(toc) = known.toc.get() {
             return Ok(toc.clone());
         }
-        let _making = known.making.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(toc) = known.toc.get() {
-            return Ok(toc.clone());
+        let saved = || decode_toc(id, &std::fs::read(self.home(id).join("toc")).ok()?);
+        if let Some(toc) = saved() {
+            return Ok(known.toc.get_or_init(|| Arc::new(toc)).clone());
         }
-        let path = self.store.snapshot_path(&id.to_string()).join("toc");
-        let toc = match std::fs::read(&path).ok().and_then(|bytes| decode_toc(id, &bytes)) {
-            Some(toc) => toc,
-            None => {
-                let toc = self.index(id)?;
-                self.save_toc(id, &toc)?;
-                toc
-            }
-        };
-        Ok(known.toc.get_or_init(|| Arc::new(toc)).clone())
+        // Only its archive is left, or somebody removed the table: unpacking says what it holds.
+        self.unpack(id, &known)?;
+        known.toc.get().cloned().ok_or(LayerError::Missing(id))
     }
 
     /// What layers on top of each other hold, bottom first.
@@ -202,45 +217,56 @@ impl Layers {
 
     /// The folder of a layer in the form that overlayfs reads; unpacked if it must be.
     pub fn folder(&self, id: LayerId) -> Result<PathBuf, LayerError> {
-        let folder = self.store.snapshot_path(&id.to_string()).join("fs");
-        if folder.exists() {
-            return Ok(folder);
+        let folder = self.home(id).join("fs");
+        if !folder.exists() {
+            self.unpack(id, &self.known(id))?;
         }
-        let known = self.known(id);
-        if known.image.is_some() || known.origin.is_some() {
-            // Others' layers need what is below them, which must not be asked for while this one is being made.
-            if let Some(image) = &known.image {
-                for below in &image.below {
-                    self.toc(*below)?;
-                }
+        Ok(folder)
+    }
+
+    /// Makes a layer's folder.
+    fn unpack(&self, id: LayerId, known: &Known) -> Result<(), LayerError> {
+        if let Some(image) = &known.image {
+            // Others' layers can need what is below them, which must not be asked for while this one is being made.
+            for below in &image.below {
+                self.folder(*below)?;
             }
         }
         let _making = known.making.lock().unwrap_or_else(PoisonError::into_inner);
-        if folder.exists() {
-            return Ok(folder);
+        if self.home(id).join("fs").exists() && known.toc.get().is_some() {
+            return Ok(());
         }
         let fresh = self.store.tmp_path("snapshot")?;
-        snapshot::create_folder(&fresh)?;
-        match (&known.origin, known.toc.get()) {
-            (Some(origin), Some(toc)) => {
-                snapshot::write(&fresh, toc, origin.as_ref())?;
-                let toc = toc.clone();
-                self.settle_folder(&id, &toc, &fresh)?;
-            }
-            _ => {
-                let (descriptor, below) = self.blob_of(id, &known)?;
-                let below = Merged::new(below.iter().filter_map(|id| self.known(*id).toc.get().cloned()).collect());
-                let reader = self.read_blob(id, &descriptor)?;
-                let toc = snapshot::unpack(reader, &fresh, &below)
-                    .map_err(|error| LayerError::Unpack { id, reason: error.to_string() })?;
-                if matches!(id, LayerId::Made(digest) if digest != toc.digest()) {
-                    return Err(LayerError::Unpack { id, reason: "its blob holds something else".into() });
-                }
-                self.settle_folder(&id, &toc, &fresh)?;
-                known.toc.get_or_init(|| Arc::new(toc));
-            }
+        std::fs::create_dir(&fresh).map_err(io_error("create", &fresh))?;
+        let root = File::open(&fresh).map_err(io_error("open", &fresh))?;
+        if let (Some(origin), Some(toc)) = (&known.origin, known.toc.get()) {
+            let options = WriteOptions { overlay: Overlay::Trusted, root: implied_root(), verify: true };
+            snapshot::write(toc, origin.as_ref(), root.as_fd(), &options)?;
+            return self.settle_folder(id, toc, &fresh);
         }
-        Ok(folder)
+        let (descriptor, below) = self.blob_of(id, known)?;
+        let view = self.merged(&below)?;
+        let files = self.files(&below)?;
+        let failed = |error: &dyn fmt::Display| LayerError::Unpack { id, reason: error.to_string() };
+        let reader = self.read_blob(id, &descriptor)?;
+        let mut reader = tar::TarReader::new(reader, tar::Dialect::Layer, tar::Limits::default());
+        let options = Unpack {
+            lower: &view,
+            files: &StackFiles(files),
+            base: TreePath::root(),
+            implied: implied_root(),
+            overlay: Overlay::Trusted,
+            adjust: &|_| {},
+        };
+        let toc = snapshot::unpack(&mut reader, root.as_fd(), &options).map_err(|error| failed(&error))?;
+        // The digest is checked at the end of the blob, which a tar need not reach.
+        reader.drain().map_err(|error| failed(&error))?;
+        if matches!(id, LayerId::Made(digest) if digest != toc.digest()) {
+            return Err(failed(&"its blob holds something else"));
+        }
+        self.settle_folder(id, &toc, &fresh)?;
+        known.toc.get_or_init(|| Arc::new(toc));
+        Ok(())
     }
 
     /// The folders of layers on top of each other, the topmost first, as overlayfs wants them.
@@ -251,31 +277,32 @@ impl Layers {
         Ok(folders)
     }
 
-    /// Opens the regular file that is seen at `path`, links not followed.
-    pub fn open(&self, state: &[LayerId], view: &Merged, path: &TreePath) -> Result<Box<dyn Read>, LayerError> {
-        let missing = || LayerError::Read { path: path.clone(), error: io::ErrorKind::NotFound.into() };
-        let (layer, entry) = view.entry(path).ok_or_else(missing)?;
-        let id = *state.get(layer).ok_or_else(missing)?;
-        self.open_entry(id, entry)
+    /// The files of layers that have folders, bottom first.
+    pub fn files(&self, state: &[LayerId]) -> Result<Vec<SnapshotFiles>, LayerError> {
+        let one = |id: &LayerId| {
+            let folder = self.folder(*id)?;
+            let root = File::open(&folder).map_err(io_error("open", &folder))?;
+            Ok(SnapshotFiles::new(root.into()))
+        };
+        state.iter().map(one).collect()
     }
 
-    /// Opens a regular file of one layer.
-    pub fn open_entry(&self, id: LayerId, entry: &Entry) -> Result<Box<dyn Read>, LayerError> {
+    /// Opens the regular file that is seen at `path`, links not followed.
+    pub fn open(&self, state: &[LayerId], view: &Merged, path: &TreePath) -> Result<Source, LayerError> {
+        let missing = || LayerError::Read { path: path.clone(), error: io::ErrorKind::NotFound.into() };
+        let (layer, entry) = view.entry(path).ok_or_else(missing)?;
+        self.open_entry(*state.get(layer).ok_or_else(missing)?, entry)
+    }
+
+    /// Opens a regular file of one layer, wherever its bytes are; the layer is unpacked if they are only in a blob.
+    pub fn open_entry(&self, id: LayerId, entry: &Entry) -> Result<Source, LayerError> {
         let failed = |error| LayerError::Read { path: entry.path.clone(), error };
-        let folder = self.store.snapshot_path(&id.to_string()).join("fs");
-        let known = self.known(id);
-        if let (Some(origin), false) = (&known.origin, folder.exists()) {
-            let mut bytes = Vec::new();
-            let reader = origin.open(entry).map_err(failed)?;
-            // The reader may borrow from the origin; small files are handed out as bytes, large ones go through a folder.
-            if matches!(entry.kind, Kind::File { size, .. } if size <= 1 << 20) {
-                reader.take(1 << 20).read_to_end(&mut bytes).map_err(failed)?;
-                return Ok(Box::new(io::Cursor::new(bytes)));
-            }
+        if let (Some(origin), false) = (&self.known(id).origin, self.home(id).join("fs").exists()) {
+            return origin.open(entry).map_err(failed);
         }
         let folder = self.folder(id)?;
-        let file = snapshot::open_file(&folder, &entry.path).map_err(failed)?;
-        Ok(Box::new(file))
+        let root = File::open(&folder).map_err(io_error("open", &folder))?;
+        SnapshotFiles::new(root.into()).file(&entry.path).map(Source::File).map_err(failed)
     }
 
     /// The layer as a blob with this compression; an image's layer is what it is.
@@ -284,56 +311,59 @@ impl Layers {
         if let Some(image) = &known.image {
             return Ok(image.blob.clone());
         }
-        let memo = memo_key(id, compression);
-        if let Some(blob) = self.memo(memo, compression) {
+        let memo = memo_key(id, Some(compression));
+        if let Some(blob) = self.memo(memo) {
             return Ok(blob);
         }
         let toc = self.toc(id)?;
         let folder = match &known.origin {
-            Some(_) if !self.store.snapshot_path(&id.to_string()).join("fs").exists() => None,
+            Some(_) if !self.home(id).join("fs").exists() => None,
             _ => Some(self.folder(id)?),
         };
         let _making = known.making.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(blob) = self.memo(memo, compression) {
+        if let Some(blob) = self.memo(memo) {
             return Ok(blob);
         }
-        let compressed = compress::writer(self.store.blob_writer()?, compression);
+        let compressed = compress::writer(self.store.writer()?, compression).map_err(tar::WriteError::Out)?;
         let hashed = HashingWriter::new(compressed);
         let hashed = match (&folder, &known.origin) {
             (Some(folder), _) => {
-                let files = snapshot::FolderContents::open(folder)?;
-                tar::write(&toc, &files, Verify::Size, hashed)?
+                let root = File::open(folder).map_err(io_error("open", folder))?;
+                tar::write(&toc, &SnapshotFiles::new(root.into()), Verify::Size, hashed)?
             }
-            (None, Some(origin)) => tar::write(&toc, origin.as_ref(), Verify::Content, hashed)?,
+            (None, Some(origin)) => tar::write(&toc, &Readers(origin.as_ref()), Verify::Content, hashed)?,
             (None, None) => return Err(LayerError::Missing(id)),
         };
         let (compressed, diff, _) = hashed.finish();
         let writer = compressed.finish().map_err(tar::WriteError::Out)?;
-        let (digest, size) = writer.commit(None)?;
+        let Blob { digest, size, .. } = writer.commit(None)?;
         let diff_id = DiffId::from_bytes(*diff.as_bytes());
         let mut record = Vec::new();
         record.extend_from_slice(digest.as_bytes());
         record.extend_from_slice(diff_id.as_bytes());
         record.extend_from_slice(&size.to_le_bytes());
+        record.extend_from_slice(media_type(compression).as_bytes());
         self.store.put_action(&memo, &record)?;
+        self.store.put_action(&memo_key(id, None), &record)?;
         if folder.is_none() {
             self.save_toc(id, &toc)?;
         }
-        Ok(LayerBlob { descriptor: Descriptor::new(media::layer(compression), digest, size), diff_id })
+        Ok(LayerBlob { descriptor: Descriptor::new(media_type(compression), digest, size), diff_id })
     }
 
-    fn memo(&self, key: crate::digest::CacheKey, compression: Compression) -> Option<LayerBlob> {
+    /// The blob that is recorded under a key, if it is still there.
+    fn memo(&self, key: CacheKey) -> Option<LayerBlob> {
         let record = self.store.get_action(&key)?;
-        let digest = Digest::from_bytes(record.get(..32)?.try_into().ok()?);
-        let diff_id = DiffId::from_bytes(record.get(32..64)?.try_into().ok()?);
-        let size = u64::from_le_bytes(record.get(64..72)?.try_into().ok()?);
-        self.store
-            .has_blob(&digest)
-            .then(|| LayerBlob { descriptor: Descriptor::new(media::layer(compression), digest, size), diff_id })
+        let (fixed, media_type) = record.split_at_checked(72)?;
+        let digest = Digest::from_bytes(fixed[..32].try_into().ok()?);
+        let diff_id = DiffId::from_bytes(fixed[32..64].try_into().ok()?);
+        let size = u64::from_le_bytes(fixed[64..].try_into().ok()?);
+        let media_type = String::from_utf8(media_type.to_vec()).ok()?;
+        self.store.has(&digest).then(|| LayerBlob { descriptor: Descriptor::new(media_type, digest, size), diff_id })
     }
 
     fn any_blob(&self, id: LayerId) -> Option<LayerBlob> {
-        Compression::defaults().into_iter().find_map(|compression| self.memo(memo_key(id, compression), compression))
+        self.memo(memo_key(id, None))
     }
 
     /// The blob to unpack a layer from, and the layers below if they matter.
@@ -345,46 +375,43 @@ impl Layers {
     }
 
     fn read_blob(&self, id: LayerId, descriptor: &Descriptor) -> Result<Box<dyn Read + Send>, LayerError> {
-        let blob = self.store.open_verified(&descriptor.digest)?;
+        let blob = self.store.reader(&descriptor.digest)?;
         let (_, reader) =
             compress::reader(blob).map_err(|error| LayerError::Unpack { id, reason: error.to_string() })?;
         Ok(reader)
     }
 
-    /// Reads a layer's archive for what it holds, without writing it anywhere.
-    fn index(&self, id: LayerId) -> Result<Toc, LayerError> {
-        let known = self.known(id);
-        let (descriptor, _) = self.blob_of(id, &known)?;
-        let reader = self.read_blob(id, &descriptor)?;
-        snapshot::index(reader).map_err(|error| LayerError::Unpack { id, reason: error.to_string() })
-    }
-
     /// Moves a folder to where the layer's folder belongs, with its table of contents.
-    fn settle_folder(&self, id: &LayerId, toc: &Toc, folder: &std::path::Path) -> Result<(), LayerError> {
-        self.save_toc(*id, toc)?;
-        let home = self.store.snapshot_path(&id.to_string());
+    fn settle_folder(&self, id: LayerId, toc: &Toc, folder: &std::path::Path) -> Result<(), LayerError> {
+        self.save_toc(id, toc)?;
+        let home = self.home(id);
         match std::fs::rename(folder, home.join("fs")) {
             Ok(()) => Ok(()),
             // Another process was faster, with the same result.
             Err(_) if home.join("fs").exists() => {
-                self.store.discard(folder);
+                let _ = crate::store::remove_tree(folder);
                 Ok(())
             }
-            Err(error) => Err(crate::store::io_error("rename", folder)(error).into()),
+            Err(error) => Err(io_error("rename", folder)(error).into()),
         }
     }
 
     fn save_toc(&self, id: LayerId, toc: &Toc) -> Result<(), LayerError> {
-        let home = self.store.snapshot_path(&id.to_string());
+        let home = self.home(id);
         let path = home.join("toc");
         if path.exists() {
             return Ok(());
         }
-        std::fs::create_dir_all(&home).map_err(crate::store::io_error("create", &home))?;
+        std::fs::create_dir_all(&home).map_err(io_error("create", &home))?;
         let (mut file, temporary) = self.store.tmp_file("toc")?;
-        file.write_all(&toc.encode()).map_err(crate::store::io_error("write", &temporary))?;
-        std::fs::rename(&temporary, &path).map_err(crate::store::io_error("rename", &path))?;
+        file.write_all(&toc.encode()).map_err(io_error("write", &temporary))?;
+        std::fs::rename(&temporary, &path).map_err(io_error("rename", &path))?;
         Ok(())
+    }
+
+    /// Where a layer's forms are: its table of contents, `toc`, and its folder, `fs`.
+    fn home(&self, id: LayerId) -> PathBuf {
+        self.store.snapshots_dir().join(id.to_string())
     }
 
     fn known(&self, id: LayerId) -> Arc<Known> {
@@ -401,6 +428,11 @@ impl Layers {
     }
 }
 
+/// What the root of every file system is, unless a layer says more about it.
+fn implied_root() -> Meta {
+    Meta { mode: 0o755, ..Meta::default() }
+}
+
 /// A saved table of contents, if it is whole: of a made layer the digest is known, of an image's it is trusted as far
 /// as it decodes, as its folder is.
 fn decode_toc(id: LayerId, bytes: &[u8]) -> Option<Toc> {
@@ -410,10 +442,19 @@ fn decode_toc(id: LayerId, bytes: &[u8]) -> Option<Toc> {
     Toc::decode(bytes).ok()
 }
 
-fn memo_key(id: LayerId, compression: Compression) -> crate::digest::CacheKey {
+fn media_type(compression: Compression) -> &'static str {
+    match compression {
+        Compression::None => media::LAYER,
+        Compression::Gzip { .. } => media::LAYER_GZIP,
+        Compression::Zstd { .. } => media::LAYER_ZSTD,
+    }
+}
+
+/// The key of a layer's blob with this compression; without one, of any blob of it.
+fn memo_key(id: LayerId, compression: Option<Compression>) -> CacheKey {
     let mut hasher = KeyHasher::new("blob");
     hasher.value("layer", id.to_string().as_bytes());
     hasher.value("tar", &tar::PROFILE_VERSION.to_le_bytes());
-    hasher.value("compression", compression.profile().as_bytes());
+    hasher.value("compression", compression.map(Compression::profile).unwrap_or_default().as_bytes());
     hasher.finish()
 }

@@ -7,6 +7,7 @@
 //! snapshots/                               unpacked layers
 //! actions/v1/ab/cdef…                      results of steps, one small file per cache key
 //! mounts/  containers/                     cache mounts; containers of `run`
+//! contexts/                                what the files of build contexts hashed to
 //! tmp/                                     a folder per living process; tmp/locks: steps that are running
 //! version  gc.lock  index.lock             the format; who uses the store; who changes index.json
 //! ```
@@ -36,11 +37,16 @@ mod locks;
 mod remove;
 mod tmp;
 
+pub mod cache_mount;
+pub mod layers;
+
 use std::fs::{self, DirBuilder, File};
 use std::io::{self, Write};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
+
+use crate::digest::ContentDigest;
 
 pub use actions::ActionRecord;
 pub use archive::{ArchiveFormat, ArchiveImage};
@@ -67,13 +73,14 @@ pub(crate) mod layout {
     pub const ACTIONS: &str = "actions/v1";
     pub const MOUNTS: &str = "mounts";
     pub const CONTAINERS: &str = "containers";
+    pub const CONTEXTS: &str = "contexts";
     pub const TMP: &str = "tmp";
     pub const KEY_LOCKS: &str = "tmp/locks";
 
     /// All folders that a new store gets.
     pub const FOLDERS: [&str; 7] = [BLOBS, SNAPSHOTS, ACTIONS, MOUNTS, CONTAINERS, TMP, KEY_LOCKS];
     /// All names at the top, and what may be there besides them.
-    pub const TOP: [&str; 13] = [
+    pub const TOP: [&str; 14] = [
         VERSION,
         OCI_LAYOUT,
         INDEX,
@@ -84,6 +91,7 @@ pub(crate) mod layout {
         "actions",
         MOUNTS,
         CONTAINERS,
+        CONTEXTS,
         TMP,
         "lost+found",
         ".index.json.new",
@@ -131,6 +139,12 @@ impl Store {
     /// The folder for cache mounts.
     pub fn mounts_dir(&self) -> PathBuf {
         self.path(layout::MOUNTS)
+    }
+
+    /// The file that remembers what the files of the context at `folder` hashed to.
+    pub fn stat_cache(&self, folder: &Path) -> PathBuf {
+        let name = ContentDigest::of(folder.as_os_str().as_encoded_bytes()).hex();
+        self.path(layout::CONTEXTS).join(&name[..32])
     }
 
     /// The folder for containers.

@@ -1,0 +1,153 @@
+//! Writes a finished target wherever it is to go.
+
+use std::fs::File;
+use std::io::{self, BufWriter, Write};
+use std::path::Path;
+
+use crate::export::{self, ExportError};
+use crate::oci::{Descriptor, Platform, Reference};
+use crate::ops::Error;
+use crate::ops::build::target::{Destination, OutputKind};
+use crate::store::layers::{LayerId, Layers};
+use crate::store::{ArchiveFormat, ArchiveImage};
+
+/// A target that is done.
+pub struct Finished<'a> {
+    /// Its manifest or index, in the store, if an output wants an image.
+    pub image: Option<&'a Descriptor>,
+    /// What it is called.
+    pub tags: &'a [Reference],
+    /// The layers of each of its platforms.
+    pub states: &'a [(Platform, Vec<LayerId>)],
+}
+
+/// Whether an output needs manifest and blobs, and not only files.
+pub fn wants_image(kind: &OutputKind) -> bool {
+    match kind {
+        OutputKind::Store(_) | OutputKind::Oci(_) | OutputKind::OciFolder(_) | OutputKind::Docker(_) => true,
+        OutputKind::Tar(_) | OutputKind::Local(_) | OutputKind::CacheOnly => false,
+    }
+}
+
+/// Writes one output; what it wrote, as the user named it.
+pub fn write(layers: &Layers, kind: &OutputKind, finished: &Finished<'_>) -> Result<Option<String>, Error> {
+    match kind {
+        OutputKind::Store(names) => {
+            let Some(image) = finished.image else { return Ok(None) };
+            let tags: Vec<&Reference> = finished.tags.iter().chain(names).collect();
+            let listed = Descriptor { platform: None, ..image.clone() };
+            layers.store().update_index(|index| {
+                for tag in &tags {
+                    index.set(tag, listed.clone());
+                }
+                if tags.is_empty() && !index.contains(&listed.digest) {
+                    index.add_untagged(listed.clone());
+                }
+            })?;
+            Ok(None)
+        }
+        OutputKind::Oci(to) => archive(layers, ArchiveFormat::Oci, to, finished),
+        OutputKind::Docker(to) => archive(layers, ArchiveFormat::Docker, to, finished),
+        OutputKind::OciFolder(folder) => {
+            if let Some(image) = finished.image {
+                let image = ArchiveImage { descriptor: image.clone(), references: finished.tags.to_vec() };
+                export::write_layout(layers, &image, folder).map_err(failed(folder))?;
+            }
+            Ok(Some(folder.display().to_string()))
+        }
+        OutputKind::Tar(to) => {
+            to_destination(to, |out| {
+                let state = only(finished)?;
+                export::write_tar(layers, state, out).map(drop).map_err(Error::from)
+            })
+        }
+        OutputKind::Local(folder) => {
+            match finished.states {
+                [(_, state)] => export::write_folder(layers, state, folder)?,
+                // As other builders do it, each platform gets a folder of its own.
+                several => {
+                    for (platform, state) in several {
+                        let below = folder.join(platform.to_string().replace('/', "_"));
+                        export::write_folder(layers, state, &below)?;
+                    }
+                }
+            }
+            Ok(Some(folder.display().to_string()))
+        }
+        OutputKind::CacheOnly => Ok(None),
+    }
+}
+
+fn only<'a>(finished: &Finished<'a>) -> Result<&'a [LayerId], Error> {
+    match finished.states {
+        [(_, state)] => Ok(state),
+        _ => Err(Error::Usage("type=tar holds one platform: give one --platform, or use type=oci".into())),
+    }
+}
+
+fn archive(
+    layers: &Layers,
+    format: ArchiveFormat,
+    to: &Destination,
+    finished: &Finished<'_>,
+) -> Result<Option<String>, Error> {
+    let Some(image) = finished.image else { return Ok(None) };
+    let images = [ArchiveImage { descriptor: image.clone(), references: finished.tags.to_vec() }];
+    let platform = finished.states.first().map_or_else(Platform::host, |(platform, _)| platform.clone());
+    to_destination(to, |out| Ok(layers.store().write_archive(&images, format, &platform, out)?))
+}
+
+/// Opens a destination, has it filled, and puts a file in place only when it is whole.
+fn to_destination(
+    to: &Destination,
+    fill: impl FnOnce(&mut dyn Write) -> Result<(), Error>,
+) -> Result<Option<String>, Error> {
+    match to {
+        Destination::Stdout => {
+            let mut out = BufWriter::with_capacity(256 << 10, io::stdout().lock());
+            fill(&mut out)?;
+            out.flush().map_err(|error| Error::build("cannot write to standard output").caused_by(error))?;
+            Ok(Some("-".into()))
+        }
+        Destination::File(path) => {
+            let special = path.metadata().is_ok_and(|metadata| !metadata.is_file());
+            let mut name = path.file_name().unwrap_or_default().to_owned();
+            name.push(format!(".{}.part", std::process::id()));
+            let part = if special { path.clone() } else { path.with_file_name(name) };
+            let file = File::create(&part).map_err(failed(path))?;
+            let result = write_buffered(file, fill, path).and_then(|()| match special {
+                true => Ok(()),
+                false => std::fs::rename(&part, path).map_err(failed(path)),
+            });
+            if result.is_err() && !special {
+                let _ = std::fs::remove_file(&part);
+            }
+            result.map(|()| Some(path.display().to_string()))
+        }
+    }
+}
+
+fn write_buffered(
+    file: File,
+    fill: impl FnOnce(&mut dyn Write) -> Result<(), Error>,
+    path: &Path,
+) -> Result<(), Error> {
+    let mut out = BufWriter::with_capacity(256 << 10, file);
+    fill(&mut out)?;
+    out.flush().map_err(failed(path))
+}
+
+fn failed<E: std::error::Error + Send + Sync + 'static>(path: &Path) -> impl FnOnce(E) -> Error {
+    let message = format!("cannot write {}", path.display());
+    move |error| Error::build(message).caused_by(error)
+}
+
+impl From<ExportError> for Error {
+    fn from(error: ExportError) -> Self {
+        match error {
+            ExportError::Store(error) => error.into(),
+            ExportError::Layer(error) => error.into(),
+            error => Self::build("the result cannot be written").caused_by(error),
+        }
+    }
+}

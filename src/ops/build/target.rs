@@ -1,0 +1,185 @@
+//! What is to be built, in full: every flag and every key of a build file resolved, paths against the caller's folder.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+
+use crate::compress::Compression;
+use crate::graph::Network;
+use crate::oci::{Platform, Reference};
+
+/// One thing to build: an image, or files.
+#[derive(Debug, Clone)]
+pub struct Target {
+    /// What it is called; empty for a Dockerfile that is built on its own.
+    pub name: String,
+    /// Its instructions.
+    pub dockerfile: Dockerfile,
+    /// Its build context. None if it has none: then nothing can be copied from it.
+    pub context: Option<Folder>,
+    /// Contexts by name.
+    pub contexts: BTreeMap<String, NamedContext>,
+    /// The stage that is built; the last if none.
+    pub stage: Option<String>,
+    /// `--build-arg`.
+    pub args: BTreeMap<String, String>,
+    /// Labels of the image, over those of the Dockerfile.
+    pub labels: BTreeMap<String, String>,
+    /// Annotations of the manifest.
+    pub annotations: BTreeMap<String, String>,
+    /// The platforms; this machine's if empty.
+    pub platforms: Vec<Platform>,
+    /// What the image is called.
+    pub tags: Vec<Reference>,
+    /// Which cached results are not used.
+    pub no_cache: NoCache,
+    /// Whether images are looked up anew, whatever the lockfile says.
+    pub pull: bool,
+    /// The network of steps that do not say.
+    pub network: Network,
+    /// What steps may ask for.
+    pub allow: BTreeSet<Entitlement>,
+    /// Lines for `/etc/hosts`: (name, address).
+    pub hosts: Vec<(String, String)>,
+    /// The values of secrets, by their ids.
+    pub secrets: BTreeMap<String, Vec<u8>>,
+    /// The sockets of ssh agents, by their ids.
+    pub agents: BTreeMap<String, PathBuf>,
+    /// Where the result goes; to the store if empty.
+    pub outputs: Vec<Output>,
+}
+
+impl Target {
+    /// A target that is just this Dockerfile.
+    pub fn new(dockerfile: Dockerfile) -> Self {
+        Self {
+            name: String::new(),
+            dockerfile,
+            context: None,
+            contexts: BTreeMap::new(),
+            stage: None,
+            args: BTreeMap::new(),
+            labels: BTreeMap::new(),
+            annotations: BTreeMap::new(),
+            platforms: Vec::new(),
+            tags: Vec::new(),
+            no_cache: NoCache::default(),
+            pull: false,
+            network: Network::Default,
+            allow: BTreeSet::new(),
+            hosts: Vec::new(),
+            secrets: BTreeMap::new(),
+            agents: BTreeMap::new(),
+            outputs: Vec::new(),
+        }
+    }
+}
+
+/// Where instructions are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Dockerfile {
+    /// In a file.
+    File(PathBuf),
+    /// Here: from standard input, or from a build file.
+    Text {
+        /// What to call it in messages.
+        name: String,
+        /// The instructions.
+        text: String,
+    },
+}
+
+/// A folder of this machine that serves as a context.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Folder {
+    /// What the graph calls it: the same wherever the checkout is.
+    pub name: String,
+    /// Where it is.
+    pub path: PathBuf,
+}
+
+/// What a named context is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum NamedContext {
+    /// A folder.
+    Folder(Folder),
+    /// An image of the store.
+    Image(String),
+    /// An image of an OCI layout in a folder: by tag, by digest, or its only one.
+    OciLayout {
+        /// The folder.
+        path: PathBuf,
+        /// The tag or digest; none for the only image.
+        reference: Option<String>,
+    },
+    /// What another target of the same build makes.
+    Target(String),
+}
+
+/// Which cached results are not used.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum NoCache {
+    /// All are used.
+    #[default]
+    Use,
+    /// None is.
+    All,
+    /// Those of these stages are not.
+    Stages(BTreeSet<String>),
+}
+
+/// What a step may do only if the user allows it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Entitlement {
+    /// Use the host's network by `--network=host`.
+    NetworkHost,
+    /// Run with all privileges by `--security=insecure`.
+    SecurityInsecure,
+}
+
+/// Where a result goes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Output {
+    /// The form.
+    pub kind: OutputKind,
+    /// How layers are compressed that are not blobs yet.
+    pub compression: Compression,
+}
+
+/// The form of a result.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum OutputKind {
+    /// An image in the store, under these names besides the target's tags.
+    Store(Vec<Reference>),
+    /// An archive of an OCI layout.
+    Oci(Destination),
+    /// An OCI layout in a folder.
+    OciFolder(PathBuf),
+    /// An archive for `docker load`.
+    Docker(Destination),
+    /// The file system as a tar.
+    Tar(Destination),
+    /// The file system as files in this folder.
+    Local(PathBuf),
+    /// Nothing leaves: only the cache is filled.
+    CacheOnly,
+}
+
+/// A file to be written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Destination {
+    /// This one.
+    File(PathBuf),
+    /// Standard output.
+    Stdout,
+}
+
+/// How the lockfile is used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct LockMode {
+    /// It must not change: fail if it would.
+    pub locked: bool,
+    /// No network.
+    pub offline: bool,
+    /// It is neither read nor written.
+    pub ignored: bool,
+}
