@@ -6,4 +6,5 @@ pub mod frontend;
 pub mod fstree;
 pub mod graph;
 pub mod oci;
+pub mod ops;
 pub mod store;
