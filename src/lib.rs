@@ -3,9 +3,12 @@
 pub mod compress;
 pub mod digest;
 pub mod event;
+pub mod export;
 pub mod frontend;
 pub mod fstree;
 pub mod graph;
 pub mod oci;
+pub mod ops;
+pub mod solve;
 pub mod source;
 pub mod store;

@@ -116,9 +116,14 @@ impl ImageIndex {
 
     /// Removes all entries of an image, whatever their names. Returns the names.
     pub fn remove_digest(&mut self, digest: &Digest) -> Vec<Reference> {
-        let names = self.descriptors().filter(|entry| entry.digest == *digest).filter_map(name_of).collect();
+        let names = self.names(digest);
         self.retain(|entry| entry.digest != *digest);
         names
+    }
+
+    /// The names of an image.
+    pub fn names(&self, digest: &Digest) -> Vec<Reference> {
+        self.descriptors().filter(|entry| entry.digest == *digest).filter_map(name_of).collect()
     }
 
     /// Whether an image is listed, by any name or none.

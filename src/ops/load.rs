@@ -1,0 +1,529 @@
+//! `load`: images from an archive or a folder into the store.
+//!
+//! Understood are OCI image layouts and Docker's archives (`manifest.json`, with the old layout of folders and links as
+//! well), as a tar in any common compression, from a file or a stream, or as a folder. An archive may be both; then the
+//! OCI side counts, because it has all platforms, and Docker's gives names to what has none.
+//!
+//! Everything is first staged; blobs enter the store once all of the archive was seen to be whole, and the names come
+//! last, together. Configurations and manifests keep their bytes, so IDs and digests stay what they were. Docker's
+//! archives have no manifests; those are made. Their uncompressed layers are kept uncompressed: any compression would be
+//! somebody's choice.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+
+use super::input::{Format, peek};
+use crate::digest::{Digest, HashingReader};
+use crate::oci::manifest::{MAX_CONFIG, MAX_MANIFEST, ManifestError};
+use crate::oci::media::{self, Compression};
+use crate::oci::{Descriptor, Document, ImageConfig, Manifest, Platform, Reference};
+use crate::store::images::platform_of;
+use crate::store::index::{ImageIndex, name_of};
+use crate::store::{Blob, StagedBlob, Store, StoreError};
+
+/// The most entries that an archive may have. Real ones have a few per layer.
+const MAX_ENTRIES: usize = 100_000;
+/// How many indexes may stand within each other.
+const MAX_NESTING: u32 = 4;
+/// How many links may lead to a file.
+const MAX_LINKS: u32 = 16;
+
+/// Why an archive was not loaded. Nothing of it is then listed in the store.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// The archive could not be read.
+    #[error("cannot read the image archive: {0}")]
+    Read(#[source] io::Error),
+    /// It is not an archive of images.
+    #[error("this is not an image archive: {0}")]
+    NotAnArchive(String),
+    /// Something in it is not as it should be.
+    #[error("the image archive is damaged: {path}: {reason}")]
+    Damaged {
+        /// The file in the archive.
+        path: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// An image that was loaded.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LoadedImage {
+    /// The names that it has now because of the archive.
+    pub references: Vec<Reference>,
+    /// Its manifest or index.
+    pub descriptor: Descriptor,
+    /// Its platforms, each with its ID (the digest of the configuration).
+    pub platforms: Vec<(Platform, Digest)>,
+}
+
+type Result<T, E = LoadError> = std::result::Result<T, E>;
+
+/// Loads all images from a stream: a tar, perhaps compressed.
+pub fn load(store: &Store, input: impl Read) -> Result<Vec<LoadedImage>> {
+    Archive::from_stream(store, input)?.load()
+}
+
+/// Loads all images from a file or folder.
+pub fn load_path(store: &Store, path: &Path) -> Result<Vec<LoadedImage>> {
+    let told = |error: io::Error| LoadError::Read(io::Error::new(error.kind(), format!("{}: {error}", path.display())));
+    if path.is_dir() {
+        return Archive::from_folder(store, path).load();
+    }
+    load(store, File::open(path).map_err(told)?)
+}
+
+/// The files of an archive.
+struct Archive<'a> {
+    store: &'a Store,
+    files: HashMap<String, Content<'a>>,
+    links: HashMap<String, String>,
+    /// Where else files are looked for, if the archive is a folder.
+    folder: Option<PathBuf>,
+}
+
+/// The content of one file.
+enum Content<'a> {
+    Staged(StagedBlob<'a>),
+    /// In the store already, which is where it would go.
+    Stored(Blob),
+}
+
+impl Content<'_> {
+    fn blob(&self) -> Blob {
+        match self {
+            Self::Staged(staged) => staged.blob(),
+            Self::Stored(blob) => *blob,
+        }
+    }
+}
+
+/// An entry of Docker's `manifest.json`.
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct DockerEntry {
+    config: String,
+    repo_tags: Option<Vec<String>>,
+    #[serde(default)]
+    layers: Option<Vec<String>>,
+}
+
+/// What is to enter the store.
+#[derive(Default)]
+struct Plan {
+    /// In the order in which they are to enter: what is referred to comes first.
+    blobs: Vec<Digest>,
+    seen: BTreeSet<Digest>,
+    images: Vec<LoadedImage>,
+}
+
+impl<'a> Archive<'a> {
+    fn from_folder(store: &'a Store, folder: &Path) -> Self {
+        Self { store, files: HashMap::new(), links: HashMap::new(), folder: Some(folder.to_owned()) }
+    }
+
+    fn from_stream(store: &'a Store, input: impl Read) -> Result<Self> {
+        let (start, whole) = peek(input).map_err(LoadError::Read)?;
+        if start.is_empty() {
+            return Err(LoadError::NotAnArchive("it is empty".into()));
+        }
+        let mut archive = Self { store, files: HashMap::new(), links: HashMap::new(), folder: None };
+        let mut tar = tar::Archive::new(Format::of(&start).decoder(whole).map_err(LoadError::Read)?);
+        for (count, entry) in tar.entries().map_err(LoadError::Read)?.enumerate() {
+            let mut entry = entry.map_err(|error| match (count, error.kind()) {
+                (0, io::ErrorKind::Other) => LoadError::NotAnArchive(format!("it is no tar: {error}")),
+                _ => LoadError::Read(error),
+            })?;
+            if count >= MAX_ENTRIES {
+                return Err(LoadError::NotAnArchive(format!("it has more than {MAX_ENTRIES} entries")));
+            }
+            let name = String::from_utf8_lossy(&entry.path_bytes()).into_owned();
+            let Some(path) = clean("", &name) else { continue };
+            let kind = entry.header().entry_type();
+            if kind.is_hard_link() || kind.is_symlink() {
+                let target = entry.link_name_bytes().unwrap_or_default();
+                let target = String::from_utf8_lossy(&target).into_owned();
+                let base = if kind.is_symlink() { parent(&path) } else { "" };
+                archive.links.extend(clean(base, &target).map(|target| (path, target)));
+            } else if kind.is_file() || kind.is_contiguous() || kind.is_gnu_sparse() {
+                let size = entry.size();
+                archive.add(path, &mut entry, size)?;
+            }
+        }
+        Ok(archive)
+    }
+
+    /// Takes a file in. One whose name is its digest is checked at once.
+    fn add(&mut self, path: String, reader: &mut impl Read, size: u64) -> Result<()> {
+        let promised = path.strip_prefix("blobs/sha256/").and_then(|name| Digest::from_hex(name).ok());
+        let damaged = |reason: String| LoadError::Damaged { path: path.clone(), reason };
+        if let Some(digest) = promised
+            && self.store.size(&digest)? == Some(size)
+        {
+            self.files.insert(path, Content::Stored(Blob { digest, size }));
+            return Ok(());
+        }
+        let mut writer = self.store.writer()?;
+        writer.copy_from(reader).map_err(|error| match error {
+            // The reader's errors are the archive's.
+            StoreError::Io { action: "read the data for", source, .. } => LoadError::Read(source),
+            error => error.into(),
+        })?;
+        let staged = writer.stage()?;
+        let Blob { digest, size: actual } = staged.blob();
+        if actual != size {
+            return Err(damaged(format!("it should have {size} bytes but ends after {actual}")));
+        }
+        if promised.is_some_and(|promised| promised != digest) {
+            return Err(damaged(format!("its content has the digest {digest}")));
+        }
+        self.files.insert(path, Content::Staged(staged));
+        Ok(())
+    }
+
+    /// The content of a file, by its path or a link to it; none if there is no such file.
+    fn find(&mut self, path: &str) -> Result<Option<&Content<'a>>> {
+        let Some(mut path) = clean("", path) else { return Ok(None) };
+        for _ in 0..MAX_LINKS {
+            match self.links.get(&path) {
+                Some(target) if !self.files.contains_key(&path) => path.clone_from(target),
+                _ => break,
+            }
+        }
+        if let (false, Some(folder)) = (self.files.contains_key(&path), &self.folder) {
+            let full = folder.join(&path);
+            // Looked at first: opening a pipe would wait for its writer.
+            match fs::metadata(&full).and_then(|metadata| Ok((metadata.is_file(), metadata.len(), File::open(&full)?)))
+            {
+                Ok((true, size, mut file)) => self.add(path.clone(), &mut file, size)?,
+                Ok(_) => {}
+                Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {}
+                Err(error) => {
+                    return Err(LoadError::Read(io::Error::new(error.kind(), format!("{path}: {error}"))));
+                }
+            }
+        }
+        Ok(self.files.get(&path))
+    }
+
+    /// The bytes of a small file.
+    fn bytes(&mut self, path: &str, limit: u64) -> Result<Option<Vec<u8>>> {
+        let store = self.store;
+        let Some(content) = self.find(path)? else { return Ok(None) };
+        let Blob { digest, size } = content.blob();
+        if size > limit {
+            let reason = format!("it has {size} bytes, more than the {limit} that it may have");
+            return Err(LoadError::Damaged { path: path.to_owned(), reason });
+        }
+        match content {
+            Content::Stored(_) => Ok(Some(store.read(&digest, limit)?)),
+            Content::Staged(staged) => {
+                let mut bytes = Vec::new();
+                staged.open()?.take(limit).read_to_end(&mut bytes).map_err(LoadError::Read)?;
+                Ok(Some(bytes))
+            }
+        }
+    }
+
+    /// A blob of the archive, or of the store if the archive relies on that.
+    fn blob(&mut self, digest: &Digest) -> Result<Option<Blob>> {
+        if let Some(content) = self.find(&blob_path(digest))? {
+            return Ok(Some(content.blob()));
+        }
+        Ok(self.store.size(digest)?.map(|size| Blob { digest: *digest, size }))
+    }
+
+    fn blob_bytes(&mut self, digest: &Digest, limit: u64) -> Result<Option<Vec<u8>>> {
+        match self.bytes(&blob_path(digest), limit)? {
+            None if self.store.has(digest) => Ok(Some(self.store.read(digest, limit)?)),
+            bytes => Ok(bytes),
+        }
+    }
+
+    fn load(mut self) -> Result<Vec<LoadedImage>> {
+        let docker = self.docker_entries()?;
+        let mut plan = Plan::default();
+        if let Some(json) = self.bytes("index.json", MAX_MANIFEST)? {
+            self.plan_layout(&json, docker.unwrap_or_default(), &mut plan)?;
+        } else if let Some(entries) = docker {
+            for entry in entries {
+                self.plan_docker(&entry, &mut plan)?;
+            }
+        } else {
+            let hint = if self.find("repositories")?.is_some() {
+                "it was made by a Docker older than 1.10; save it again with a newer one"
+            } else {
+                "it has neither index.json (OCI) nor manifest.json (Docker); for the files of a root file system, use `imgbuild import`"
+            };
+            return Err(LoadError::NotAnArchive(hint.into()));
+        }
+        if plan.images.is_empty() {
+            return Err(LoadError::NotAnArchive("it holds no image".into()));
+        }
+        self.enter(plan)
+    }
+
+    /// Commits everything; until here nothing in the store has changed.
+    fn enter(mut self, plan: Plan) -> Result<Vec<LoadedImage>> {
+        let mut staged: HashMap<Digest, StagedBlob> = HashMap::new();
+        for (_, content) in self.files.drain() {
+            if let Content::Staged(blob) = content {
+                staged.insert(blob.blob().digest, blob);
+            }
+        }
+        for digest in &plan.blobs {
+            if let Some(blob) = staged.remove(digest) {
+                blob.commit()?;
+            }
+        }
+        self.store.update_index(|index| {
+            for image in &plan.images {
+                for reference in &image.references {
+                    index.set(reference, image.descriptor.clone());
+                }
+                if image.references.is_empty() {
+                    index.add_untagged(image.descriptor.clone());
+                }
+            }
+        })?;
+        Ok(plan.images)
+    }
+
+    fn docker_entries(&mut self) -> Result<Option<Vec<DockerEntry>>> {
+        let Some(json) = self.bytes("manifest.json", MAX_MANIFEST)? else { return Ok(None) };
+        serde_json::from_slice(&json).map(Some).map_err(|error| damaged("manifest.json", error))
+    }
+
+    fn plan_layout(&mut self, json: &[u8], docker: Vec<DockerEntry>, plan: &mut Plan) -> Result<()> {
+        let index = ImageIndex::parse(json).map_err(|error| damaged("index.json", error))?;
+        let mut docker_names: BTreeMap<Digest, Vec<Reference>> = BTreeMap::new();
+        for entry in docker {
+            let names = tags(&entry)?;
+            if let Some(content) = self.find(&entry.config)? {
+                docker_names.entry(content.blob().digest).or_default().extend(names);
+            }
+        }
+        for entry in index.list() {
+            let mut platforms = Vec::new();
+            if entry.descriptor.is_no_image() {
+                continue;
+            }
+            let media_type = self.plan_manifest(&entry.descriptor, MAX_NESTING, plan, &mut platforms)?;
+            let Some(media_type) = media_type else {
+                let path = blob_path(&entry.descriptor.digest);
+                return Err(damaged(&path, "it is listed in index.json but missing"));
+            };
+            let mut descriptor = Descriptor { media_type, ..entry.descriptor };
+            let mut names: Vec<Reference> = name_of(&descriptor).into_iter().collect();
+            if names.is_empty() {
+                names = platforms.iter().filter_map(|(_, id)| docker_names.get(id)).flatten().cloned().collect();
+            }
+            descriptor.annotations.clear();
+            match plan.images.iter_mut().find(|image| image.descriptor.digest == descriptor.digest) {
+                Some(image) => image.references.extend(names),
+                None => plan.images.push(LoadedImage { references: names, descriptor, platforms }),
+            }
+        }
+        for image in &mut plan.images {
+            image.references.sort();
+            image.references.dedup();
+        }
+        Ok(())
+    }
+
+    /// Plans a manifest or index with all that it needs; returns its media type, or none if it is not there.
+    fn plan_manifest(
+        &mut self,
+        descriptor: &Descriptor,
+        depth: u32,
+        plan: &mut Plan,
+        platforms: &mut Vec<(Platform, Digest)>,
+    ) -> Result<Option<String>> {
+        let digest = descriptor.digest;
+        let path = blob_path(&digest);
+        let Some(json) = self.blob_bytes(&digest, MAX_MANIFEST)? else { return Ok(None) };
+        check_size(&path, descriptor, json.len() as u64)?;
+        let document = Document::parse(&json).map_err(|error| damaged(&path, error))?;
+        let media_type = document.media_type().to_owned();
+        match document {
+            Document::Index(_) if depth == 0 => return Err(damaged(&path, ManifestError::Nested)),
+            Document::Index(index) => {
+                let before = platforms.len();
+                let mut images = 0;
+                for entry in &index.manifests {
+                    images += usize::from(!entry.is_no_image());
+                    self.plan_manifest(entry, depth - 1, plan, platforms)?;
+                }
+                // Some platforms may have been left out on purpose, but not all.
+                if images > 0 && platforms.len() == before {
+                    return Err(damaged(&path, "none of the manifests in this index is there"));
+                }
+            }
+            Document::Manifest(manifest) => self.plan_image(descriptor, &manifest, plan, platforms)?,
+        }
+        plan.add(digest);
+        Ok(Some(media_type))
+    }
+
+    fn plan_image(
+        &mut self,
+        descriptor: &Descriptor,
+        manifest: &Manifest,
+        plan: &mut Plan,
+        platforms: &mut Vec<(Platform, Digest)>,
+    ) -> Result<()> {
+        let config_path = blob_path(&manifest.config.digest);
+        if manifest.is_image() && !descriptor.is_no_image() {
+            let json = self.blob_bytes(&manifest.config.digest, MAX_CONFIG)?;
+            let json = json.ok_or_else(|| damaged(&config_path, "an image's configuration is missing"))?;
+            let config = ImageConfig::parse(&json).map_err(|error| damaged(&config_path, error))?;
+            manifest.layers_with(&config).map_err(|error| damaged(&blob_path(&descriptor.digest), error))?;
+            platforms.push((platform_of(&config), manifest.config.digest));
+        }
+        for part in manifest.layers.iter().chain([&manifest.config]) {
+            let path = blob_path(&part.digest);
+            match self.blob(&part.digest)? {
+                Some(blob) => check_size(&path, part, blob.size)?,
+                // A layer that stands at a URL, or a part of what merely describes an image.
+                None if media::is_foreign(&part.media_type) || descriptor.is_no_image() => {}
+                None => return Err(damaged(&path, "it is missing")),
+            }
+            plan.add(part.digest);
+        }
+        Ok(())
+    }
+
+    /// Plans an image of Docker's archive, making its manifest.
+    fn plan_docker(&mut self, entry: &DockerEntry, plan: &mut Plan) -> Result<()> {
+        let json = self.bytes(&entry.config, MAX_CONFIG)?;
+        let json = json.ok_or_else(|| damaged(&entry.config, "an image's configuration is missing"))?;
+        let config = ImageConfig::parse(&json).map_err(|error| damaged(&entry.config, error))?;
+        let config_descriptor = Descriptor::of(media::CONFIG, &json);
+        let promised = entry.config.strip_suffix(".json").and_then(|name| Digest::from_hex(name).ok());
+        if promised.is_some_and(|promised| promised != config_descriptor.digest) {
+            return Err(damaged(&entry.config, format!("its content has the digest {}", config_descriptor.digest)));
+        }
+        let paths = entry.layers.as_deref().unwrap_or_default();
+        let diff_ids = &config.rootfs.diff_ids;
+        if paths.len() != diff_ids.len() {
+            let error = ManifestError::LayerCount { layers: paths.len(), diff_ids: diff_ids.len() };
+            return Err(damaged("manifest.json", error));
+        }
+        let mut layers = Vec::with_capacity(paths.len());
+        for (path, diff_id) in paths.iter().zip(diff_ids) {
+            let layer = self.docker_layer(path, &Digest::from_bytes(*diff_id.as_bytes()))?;
+            plan.add(layer.digest);
+            layers.push(layer);
+        }
+        plan.add(config_descriptor.digest);
+        let platform = platform_of(&config);
+        let id = config_descriptor.digest;
+        let manifest = Manifest::new(config_descriptor, layers).to_json();
+        let descriptor = Descriptor::of(media::MANIFEST, &manifest).for_platform(&platform);
+        self.add(blob_path(&descriptor.digest), &mut &manifest[..], descriptor.size)?;
+        plan.add(descriptor.digest);
+        let mut references = tags(entry)?;
+        references.sort();
+        references.dedup();
+        plan.images.push(LoadedImage { references, descriptor, platforms: vec![(platform, id)] });
+        Ok(())
+    }
+
+    /// The descriptor of a layer in Docker's archive, once its uncompressed bytes were seen to be what they should be.
+    fn docker_layer(&mut self, path: &str, diff_id: &Digest) -> Result<Descriptor> {
+        let store = self.store;
+        let content = self.find(path)?.ok_or_else(|| damaged(path, "a layer is missing"))?;
+        let blob = content.blob();
+        if blob.digest == *diff_id {
+            return Ok(Descriptor::new(media::LAYER, blob.digest, blob.size));
+        }
+        let file = match content {
+            Content::Staged(staged) => staged.open()?,
+            Content::Stored(blob) => store.open_blob(&blob.digest)?,
+        };
+        let (start, whole) = peek(file).map_err(LoadError::Read)?;
+        let format = Format::of(&start);
+        let unpack = |error: io::Error| damaged(path, format!("it cannot be uncompressed: {error}"));
+        let mut reader = HashingReader::new(format.decoder(whole).map_err(unpack)?);
+        let mut writer = match format {
+            Format::Layer(_) => None,
+            Format::Xz | Format::Bzip2 => Some(store.writer()?),
+        };
+        match &mut writer {
+            None => drop(io::copy(&mut reader, &mut io::sink()).map_err(unpack)?),
+            // No layer can be compressed so; it is kept uncompressed.
+            Some(writer) => drop(writer.copy_from(&mut reader)?),
+        }
+        let (_, actual, _) = reader.finish();
+        if actual != *diff_id {
+            return Err(damaged(path, format!("the layer should be {diff_id} but is {actual}")));
+        }
+        let (compression, blob) = match (format, writer) {
+            (Format::Layer(compression), _) => (compression, blob),
+            (_, writer) => {
+                let staged = writer.map(|writer| writer.stage()).transpose()?;
+                let blob = staged.as_ref().map_or(blob, StagedBlob::blob);
+                self.files.extend(staged.map(|staged| (blob_path(&blob.digest), Content::Staged(staged))));
+                (Compression::None, blob)
+            }
+        };
+        Ok(Descriptor::new(compression.media_type(), blob.digest, blob.size))
+    }
+}
+
+impl Plan {
+    fn add(&mut self, digest: Digest) {
+        if self.seen.insert(digest) {
+            self.blobs.push(digest);
+        }
+    }
+}
+
+fn tags(entry: &DockerEntry) -> Result<Vec<Reference>> {
+    let tags = entry.repo_tags.iter().flatten();
+    tags.map(|tag| Reference::parse(tag).map_err(|error| damaged("manifest.json", error))).collect()
+}
+
+fn damaged(path: &str, reason: impl ToString) -> LoadError {
+    LoadError::Damaged { path: path.to_owned(), reason: reason.to_string() }
+}
+
+fn check_size(path: &str, descriptor: &Descriptor, size: u64) -> Result<()> {
+    if descriptor.size == size {
+        return Ok(());
+    }
+    Err(damaged(path, format!("it should have {} bytes but has {size}", descriptor.size)))
+}
+
+fn blob_path(digest: &Digest) -> String {
+    format!("blobs/sha256/{}", digest.hex())
+}
+
+fn parent(path: &str) -> &str {
+    path.rsplit_once('/').map_or("", |(parent, _)| parent)
+}
+
+/// A path within the archive without `.` and `..`; none if it leads out of it, or to its root.
+fn clean(base: &str, path: &str) -> Option<String> {
+    let base = if path.starts_with('/') { "" } else { base };
+    let mut parts: Vec<&str> = Vec::new();
+    for part in base.split('/').chain(path.split('/')) {
+        match part {
+            "" | "." => {}
+            ".." => drop(parts.pop()?),
+            part => parts.push(part),
+        }
+    }
+    (!parts.is_empty()).then(|| parts.join("/"))
+}
+
+#[cfg(test)]
+mod tests;

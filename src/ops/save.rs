@@ -1,0 +1,57 @@
+//! `save`: images of the store as one archive.
+
+use std::io::Write;
+
+use crate::oci::{Descriptor, Platform};
+use crate::store::{ArchiveFormat, ArchiveImage, FindError, Store, StoreError};
+
+/// How an archive is written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SaveOptions {
+    /// For whom.
+    pub format: ArchiveFormat,
+    /// Only this platform of each image; all that are in the store if none.
+    pub platform: Option<Platform>,
+}
+
+/// Writes images to an uncompressed tar. The same images give the same bytes.
+///
+/// An image that is named by ID keeps no name, as with Docker.
+pub fn save(store: &Store, names: &[String], options: &SaveOptions, out: impl Write) -> Result<(), FindError> {
+    let mut images: Vec<ArchiveImage> = Vec::new();
+    for name in names {
+        let found = store.find(name)?;
+        let descriptor = match &options.platform {
+            None => found.descriptor,
+            Some(platform) => one_platform(store, name, &found.descriptor, platform)?,
+        };
+        let image = match images.iter_mut().find(|image| image.descriptor.digest == descriptor.digest) {
+            Some(image) => image,
+            None => {
+                images.push(ArchiveImage { descriptor, references: Vec::new() });
+                let last = images.len() - 1;
+                &mut images[last]
+            }
+        };
+        image.references.extend(found.reference.filter(|reference| !image.references.contains(reference)));
+    }
+    for image in &mut images {
+        image.references.sort();
+    }
+    images.sort_by(|a, b| (&a.references, a.descriptor.digest).cmp(&(&b.references, b.descriptor.digest)));
+    let platform = options.platform.clone().unwrap_or_else(Platform::host);
+    Ok(store.write_archive(&images, options.format, &platform, out)?)
+}
+
+fn one_platform(
+    store: &Store,
+    name: &str,
+    descriptor: &Descriptor,
+    platform: &Platform,
+) -> Result<Descriptor, FindError> {
+    let found = store.resolve_digest(&descriptor.digest, platform)?;
+    let found = found.filter(|image| platform.rank(&image.platform()).is_some());
+    let found = found.ok_or_else(|| FindError::NotFound(format!("{name} for {platform}")))?;
+    let size = store.size(&found.manifest.digest)?.ok_or(StoreError::Missing(found.manifest.digest))?;
+    Ok(Descriptor::new(found.manifest.media_type.clone(), found.manifest.digest, size).for_platform(&found.platform()))
+}
