@@ -1,8 +1,10 @@
 //! imgbuild: a declarative, reproducible, daemonless build system for container images.
 
+pub mod cli;
 pub mod digest;
 pub mod event;
 pub mod frontend;
 pub mod fstree;
 pub mod graph;
 pub mod oci;
+pub mod ops;
