@@ -1,5 +1,6 @@
 //! imgbuild: a declarative, reproducible, daemonless build system for container images.
 
+pub mod cli;
 pub mod compress;
 pub mod digest;
 pub mod event;
@@ -9,6 +10,7 @@ pub mod fstree;
 pub mod graph;
 pub mod oci;
 pub mod ops;
+pub mod sandbox;
 pub mod solve;
 pub mod source;
 pub mod store;

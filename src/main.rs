@@ -1,3 +1,7 @@
-fn main() {
-    println!("{:?}", std::env::args().collect::<Vec<_>>());
+//! The binary: everything is in the library.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    imgbuild::cli::main()
 }

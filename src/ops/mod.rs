@@ -1,6 +1,8 @@
 //! What a user can ask for: the public API, one file each. Functions take a store and values and return values; nothing
 //! is printed and no environment is read.
 
+pub mod build;
+pub mod error;
 mod history;
 mod images;
 mod import;
@@ -11,6 +13,7 @@ mod rmi;
 mod save;
 mod tag;
 
+pub use error::Error;
 pub use history::{HistoryRow, history};
 pub use images::{ImageRow, images};
 pub use import::{ImportError, ImportOptions, LayerCompressor, import};

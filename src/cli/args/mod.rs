@@ -1,0 +1,109 @@
+//! The command line as typed: one struct of flags for each command, with values parsed but nothing looked up.
+//!
+//! Names and meanings are those of `docker` and `docker buildx` wherever they have one. A value that does not parse is
+//! reported by clap together with what is allowed, with exit code 2. The flags of `build` and `bake` are in
+//! [`build`]; those of a short command stand in that command's file.
+
+pub mod build;
+pub mod csv;
+pub mod output;
+pub mod values;
+
+use std::path::PathBuf;
+
+use clap::builder::styling::{AnsiColor, Effects, Styles};
+
+pub use build::{BakeArgs, BuildArgs};
+
+use super::commands;
+
+const STYLES: Styles = Styles::styled()
+    .header(AnsiColor::Green.on_default().effects(Effects::BOLD))
+    .usage(AnsiColor::Green.on_default().effects(Effects::BOLD))
+    .literal(AnsiColor::Cyan.on_default().effects(Effects::BOLD))
+    .placeholder(AnsiColor::Cyan.on_default());
+
+/// Build container images: declaratively, reproducibly, without a daemon.
+#[derive(Debug, clap::Parser)]
+#[command(name = "imgbuild", version, styles = STYLES, max_term_width = 100, disable_help_subcommand = true)]
+#[command(after_help = "\
+Examples:
+  imgbuild build -t app .                          build ./Dockerfile and name the image
+  imgbuild build -o type=oci,dest=app.tar .        write the image to a file
+  imgbuild images                                  list what is in the store
+
+`imgbuild COMMAND --help` shows a command's flags and examples.")]
+pub struct Cli {
+    /// The folder of the store [default: $XDG_DATA_HOME/imgbuild, or /var/lib/imgbuild for root]
+    #[arg(long, global = true, env = "IMGBUILD_ROOT", hide_env_values = true, value_name = "FOLDER")]
+    #[arg(help_heading = "Global options", display_order = 900)]
+    pub root: Option<PathBuf>,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What to do.
+#[derive(Debug, clap::Subcommand)]
+pub enum Command {
+    /// Build an image from a Dockerfile
+    #[command(visible_alias = "b")]
+    Build(Box<BuildArgs>),
+    /// Build the targets of a build file
+    Bake(Box<BakeArgs>),
+    /// List images
+    Images(commands::images::Args),
+    /// Give an image another name
+    Tag(commands::tag::Args),
+    /// Remove images
+    Rmi(commands::rmi::Args),
+    /// Show everything about an image, as JSON
+    Inspect(commands::inspect::Args),
+    /// Show how an image came to be, newest step first
+    History(commands::history::Args),
+    /// Write images to an archive
+    Save(commands::save::Args),
+    /// Read images from an archive
+    Load(commands::load::Args),
+    /// Make an image of one layer from a tar file
+    Import(commands::import::Args),
+    /// Show the version
+    Version(commands::version::Args),
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::{CommandFactory as _, Parser as _};
+
+    use super::*;
+
+    #[test]
+    fn is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_command_explains_itself() {
+        for command in Cli::command().get_subcommands() {
+            assert!(command.get_about().is_some(), "{}", command.get_name());
+            assert!(command.get_after_help().is_some(), "{} has no examples", command.get_name());
+            for argument in command.get_arguments().filter(|argument| !argument.is_hide_set()) {
+                assert!(argument.get_help().is_some(), "{} {}", command.get_name(), argument.get_id());
+            }
+        }
+    }
+
+    #[test]
+    fn takes_the_root_anywhere() {
+        for words in [["imgbuild", "--root", "r", "images"], ["imgbuild", "images", "--root", "r"]] {
+            assert_eq!(Cli::try_parse_from(words).unwrap().root, Some("r".into()));
+        }
+    }
+
+    #[test]
+    fn refuses_with_exit_code_2() {
+        for words in [&["imgbuild", "nope"][..], &["imgbuild", "build"], &["imgbuild", "tag", "a"]] {
+            assert_eq!(Cli::try_parse_from(words).unwrap_err().exit_code(), 2, "{words:?}");
+        }
+    }
+}

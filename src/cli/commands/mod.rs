@@ -1,0 +1,91 @@
+//! One file for each command: its flags, its call of the library, and what it prints.
+
+pub mod bake;
+pub mod build;
+pub mod history;
+pub mod images;
+pub mod import;
+pub mod inspect;
+pub mod load;
+pub mod rmi;
+pub mod save;
+pub mod tag;
+pub mod version;
+
+use std::io::Write as _;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use clap::ValueEnum;
+
+use super::Session;
+use super::args::build::ProgressArgs;
+use super::error;
+use super::progress::Progress;
+use crate::event::Reporter;
+use crate::ops::Error;
+
+/// How lists are printed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// A table for people
+    #[default]
+    Table,
+    /// One JSON object on each line
+    Json,
+}
+
+/// Runs an operation with the progress display that was asked for, and shows its error after the display is gone.
+fn with_progress<T>(
+    args: ProgressArgs,
+    session: &Session,
+    notes: Vec<String>,
+    operation: impl FnOnce(Arc<dyn Reporter>) -> Result<T, Error>,
+) -> Result<T, ExitCode> {
+    let progress = Progress::start(args, &session.env);
+    notes.into_iter().for_each(|note| progress.warn(note));
+    let result = operation(progress.reporter());
+    progress.finish();
+    result.map_err(|error| {
+        match &progress {
+            Progress::Json(json) => json.fail(&error::to_json(&error)),
+            _ => {
+                let style = error::Style { log_lines: progress.log_lines(), ..session.style() };
+                // There is nobody to tell if standard error is gone.
+                let _ = std::io::stderr().lock().write_all(error::render(&error, style).as_bytes());
+            }
+        }
+        ExitCode::from(error::exit_code(&error))
+    })
+}
+
+/// One JSON document on a line of its own.
+fn json_line(value: &impl serde::Serialize) -> Result<String, Error> {
+    match serde_json::to_string(value) {
+        Ok(text) => Ok(text + "\n"),
+        Err(error) => Err(Error::build("the result cannot be written as JSON").caused_by(error)),
+    }
+}
+
+/// One JSON document for people, with four spaces as `docker inspect` has them.
+fn json_pretty(value: &impl serde::Serialize) -> Result<String, Error> {
+    let mut text = Vec::new();
+    let formatter = serde_json::ser::PrettyFormatter::with_indent(b"    ");
+    value
+        .serialize(&mut serde_json::Serializer::with_formatter(&mut text, formatter))
+        .map_err(|error| Error::build("the result cannot be written as JSON").caused_by(error))?;
+    text.push(b'\n');
+    Ok(String::from_utf8_lossy(&text).into_owned())
+}
+
+/// The part of a digest that people are shown: 12 digits, without the algorithm.
+fn short(digest: &str) -> String {
+    let digits = digest.split_once(':').map_or(digest, |(_, digits)| digits);
+    digits.chars().take(12).collect()
+}
+
+/// Seconds since 1970.
+fn now() -> i64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    since.as_secs().try_into().unwrap_or(i64::MAX)
+}

@@ -1,0 +1,145 @@
+//! Sizes and times as people read them, in the words that docker uses.
+
+use std::time::Duration;
+
+/// A size in decimal units with three significant digits, such as `4.26MB`.
+pub fn size(bytes: u64) -> String {
+    const UNITS: [&str; 7] = ["B", "kB", "MB", "GB", "TB", "PB", "EB"];
+    #[expect(clippy::cast_precision_loss, reason = "three digits are shown")]
+    let mut value = bytes as f64;
+    let mut unit = 0;
+    // 999.5 would be shown as 1000.
+    while value >= 999.5 && unit + 1 < UNITS.len() {
+        value /= 1000.0;
+        unit += 1;
+    }
+    let decimals = match value {
+        value if value >= 99.95 => 0,
+        value if value >= 9.995 => 1,
+        _ => 2,
+    };
+    let mut digits = format!("{value:.decimals$}");
+    if digits.contains('.') {
+        digits.truncate(digits.trim_end_matches('0').trim_end_matches('.').len());
+    }
+    format!("{digits}{}", UNITS[unit])
+}
+
+/// A duration in its largest unit, such as `2 weeks`.
+pub fn duration(duration: Duration) -> String {
+    let seconds = duration.as_secs();
+    let (minutes, hours) = (seconds / 60, (seconds + 1800) / 3600);
+    let days = seconds / 86_400;
+    match () {
+        () if seconds < 1 => "Less than a second".into(),
+        () if seconds == 1 => "1 second".into(),
+        () if seconds < 60 => format!("{seconds} seconds"),
+        () if minutes == 1 => "About a minute".into(),
+        () if minutes < 60 => format!("{minutes} minutes"),
+        () if hours == 1 => "About an hour".into(),
+        () if hours < 48 => format!("{hours} hours"),
+        () if days < 14 => format!("{days} days"),
+        () if days < 60 => format!("{} weeks", days / 7),
+        () if days < 730 => format!("{} months", days / 30),
+        () => format!("{} years", days / 365),
+    }
+}
+
+/// How long ago a moment was; both are seconds since 1970. A moment in the future was just now.
+pub fn ago(moment: i64, now: i64) -> String {
+    let seconds = now.saturating_sub(moment).try_into().unwrap_or(0);
+    format!("{} ago", duration(Duration::from_secs(seconds)))
+}
+
+/// The time that a step took, such as `0.3s` or `2m 05s`.
+pub fn elapsed(duration: Duration) -> String {
+    let tenths = (duration.as_millis() + 50) / 100;
+    let seconds = duration.as_secs();
+    match seconds {
+        0..60 if tenths < 600 => format!("{}.{}s", tenths / 10, tenths % 10),
+        0..3600 => format!("{}m {:02}s", seconds.max(60) / 60, seconds.max(60) % 60),
+        _ => format!("{}h {:02}m {:02}s", seconds / 3600, seconds / 60 % 60, seconds % 60),
+    }
+}
+
+/// A number and a word, such as `1 step` or `3 steps`.
+pub fn count(number: usize, word: &str) -> String {
+    format!("{number} {word}{}", if number == 1 { "" } else { "s" })
+}
+
+/// A moment as RFC 3339 writes it, in UTC; given in seconds since 1970.
+pub fn rfc3339(moment: i64) -> String {
+    let (days, seconds) = (moment.div_euclid(86_400), moment.rem_euclid(86_400));
+    // Days are counted in eras of 400 years that begin on the first of March, so that leap days come last.
+    let shifted = days + 719_468;
+    let (era, day) = (shifted.div_euclid(146_097), shifted.rem_euclid(146_097));
+    let year = (day - day / 1460 + day / 36_524 - day / 146_096) / 365;
+    let day = day - (365 * year + year / 4 - year / 100);
+    let month = (5 * day + 2) / 153;
+    let day = day - (153 * month + 2) / 5 + 1;
+    let (month, carry) = if month < 10 { (month + 3, 0) } else { (month - 9, 1) };
+    let year = era * 400 + year + carry;
+    format!("{year:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}Z", seconds / 3600, seconds / 60 % 60, seconds % 60)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shows_sizes() {
+        let check = |bytes, expected| assert_eq!(size(bytes), expected);
+        check(0, "0B");
+        check(999, "999B");
+        check(1000, "1kB");
+        check(1234, "1.23kB");
+        check(4_261_550, "4.26MB");
+        check(99_949, "99.9kB");
+        check(99_990, "100kB");
+        check(999_499, "999kB");
+        check(999_500, "1MB");
+        check(120_000_000, "120MB");
+        check(u64::MAX, "18.4EB");
+    }
+
+    #[test]
+    fn shows_durations() {
+        let check = |seconds, expected| assert_eq!(duration(Duration::from_secs(seconds)), expected);
+        check(0, "Less than a second");
+        check(1, "1 second");
+        check(59, "59 seconds");
+        check(60, "About a minute");
+        check(150, "2 minutes");
+        check(3600, "About an hour");
+        check(7200, "2 hours");
+        check(86_400, "24 hours");
+        check(3 * 86_400, "3 days");
+        check(15 * 86_400, "2 weeks");
+        check(90 * 86_400, "3 months");
+        check(46 * 365 * 86_400, "46 years");
+        assert_eq!(ago(100, 50), "Less than a second ago");
+        assert_eq!(ago(0, 15 * 86_400), "2 weeks ago");
+    }
+
+    #[test]
+    fn shows_elapsed_time() {
+        let check = |millis, expected| assert_eq!(elapsed(Duration::from_millis(millis)), expected);
+        check(0, "0.0s");
+        check(1249, "1.2s");
+        check(59_949, "59.9s");
+        check(59_960, "1m 00s");
+        check(125_900, "2m 05s");
+        check(3_725_000, "1h 02m 05s");
+    }
+
+    #[test]
+    fn shows_moments() {
+        let check = |moment, expected| assert_eq!(rfc3339(moment), expected);
+        check(0, "1970-01-01T00:00:00Z");
+        check(315_532_800, "1980-01-01T00:00:00Z");
+        check(951_827_696, "2000-02-29T12:34:56Z");
+        check(1_709_251_199, "2024-02-29T23:59:59Z");
+        check(4_107_542_400, "2100-03-01T00:00:00Z");
+        check(-1, "1969-12-31T23:59:59Z");
+    }
+}

@@ -1,0 +1,99 @@
+//! The command line: arguments, one file for each command, what is shown while a build runs, and errors.
+//!
+//! Flags are parsed into plain data, looked up in the environment where they say so, and handed to the library in one
+//! call. Only this room reads the environment, knows the user's folders and writes to the terminal. Data goes to
+//! standard output, everything else to standard error.
+
+pub mod args;
+pub mod commands;
+pub mod env;
+pub mod error;
+pub mod human;
+pub mod interrupt;
+pub mod library;
+pub mod progress;
+pub mod table;
+
+use std::io::{self, Write as _};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+use args::{Cli, Command};
+use env::Env;
+use library::Library;
+
+use crate::ops::Error;
+
+/// What every command needs to know.
+pub struct Session {
+    /// The surroundings.
+    pub env: Env,
+    /// The store's folder as given, if it was.
+    pub root: Option<PathBuf>,
+}
+
+impl Session {
+    /// The store's folder.
+    pub fn store(&self) -> Result<PathBuf, Error> {
+        self.env.store(self.root.clone())
+    }
+
+    /// Writes data to standard output. A reader that has gone is no error: it has seen what it wanted.
+    pub fn print(&self, text: impl AsRef<[u8]>) -> Result<(), Error> {
+        let mut stdout = io::stdout().lock();
+        match stdout.write_all(text.as_ref()).and_then(|()| stdout.flush()) {
+            Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+                Err(Error::environment("cannot write to standard output").caused_by(error))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// How errors are drawn on standard error.
+    pub fn style(&self) -> error::Style {
+        let width = console::Term::stderr().size_checked().map(|(_, columns)| usize::from(columns));
+        let style = error::Style::default();
+        error::Style { colours: self.env.colours(), width: width.unwrap_or(style.width).max(40), ..style }
+    }
+}
+
+/// Runs the command line of this process.
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help goes to standard output and is no failure; clap knows which is which.
+            let _ = error.print();
+            return ExitCode::from(error.exit_code().try_into().unwrap_or(error::USAGE));
+        }
+    };
+    let session = Session { env: Env::real(), root: cli.root };
+    match run(cli.command, &session, &library::Ops) {
+        Ok(code) => code,
+        Err(error) => {
+            let text = error::render(&error, session.style());
+            let _ = io::stderr().lock().write_all(text.as_bytes());
+            ExitCode::from(error::exit_code(&error))
+        }
+    }
+}
+
+/// Runs one command. Commands that show progress draw their errors themselves and return only an exit code.
+fn run(command: Command, session: &Session, library: &dyn Library) -> Result<ExitCode, Error> {
+    let done = |()| ExitCode::SUCCESS;
+    match command {
+        Command::Build(args) => commands::build::run(*args, session, library),
+        Command::Bake(args) => commands::bake::run(*args, session, library),
+        Command::Images(args) => commands::images::run(&args, session, library).map(done),
+        Command::Tag(args) => commands::tag::run(&args, session, library).map(done),
+        Command::Rmi(args) => commands::rmi::run(&args, session, library).map(done),
+        Command::Inspect(args) => commands::inspect::run(&args, session, library).map(done),
+        Command::History(args) => commands::history::run(&args, session, library).map(done),
+        Command::Save(args) => commands::save::run(&args, session, library),
+        Command::Load(args) => commands::load::run(&args, session, library),
+        Command::Import(args) => commands::import::run(&args, session, library),
+        Command::Version(args) => commands::version::run(&args, session).map(done),
+    }
+}

@@ -1,0 +1,205 @@
+//! How an operation can fail, as a person needs to hear it.
+//!
+//! Every operation ends in this one type. It says what kind of failure it is, which decides the exit code, and carries
+//! whatever helps to act on it; `cli` draws it. It knows nothing of terminals.
+
+use std::error::Error as StdError;
+use std::fmt;
+use std::ops::Range;
+
+use crate::frontend::diagnostic::{Diagnostic, Severity};
+
+/// What was underneath an error.
+pub type Cause = Box<dyn StdError + Send + Sync>;
+
+/// Why an operation did not do what it was asked to.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A build definition is wrong.
+    #[error(transparent)]
+    Diagnostics(Box<Diagnostics>),
+    /// A step ran and failed.
+    #[error(transparent)]
+    StepFailed(Box<StepFailure>),
+    /// What was asked makes no sense; the text says what was given and what is allowed.
+    #[error("{0}")]
+    Usage(String),
+    /// This machine lacks something: a kernel feature, space, a permission.
+    #[error("{message}")]
+    Environment {
+        /// What is missing.
+        message: String,
+        /// How to get it.
+        hint: Option<String>,
+        /// What was underneath.
+        #[source]
+        source: Option<Cause>,
+    },
+    /// Anything else that stopped the operation.
+    #[error("{message}")]
+    Build {
+        /// What went wrong, with the value in question.
+        message: String,
+        /// What to do about it, one piece of advice each.
+        help: Vec<String>,
+        /// What was underneath.
+        #[source]
+        source: Option<Cause>,
+    },
+    /// The user stopped it.
+    #[error("interrupted")]
+    Interrupted,
+}
+
+impl Error {
+    /// A failure of the build with this message.
+    pub fn build(message: impl Into<String>) -> Self {
+        Self::Build { message: message.into(), help: Vec::new(), source: None }
+    }
+
+    /// A failure of the machine with this message.
+    pub fn environment(message: impl Into<String>) -> Self {
+        Self::Environment { message: message.into(), hint: None, source: None }
+    }
+
+    /// The same with advice. Errors that show their own context stay as they are.
+    pub fn help(mut self, text: impl Into<String>) -> Self {
+        match &mut self {
+            Self::Environment { hint, .. } => *hint = Some(text.into()),
+            Self::Build { help, .. } => help.push(text.into()),
+            Self::Diagnostics(_) | Self::StepFailed(_) | Self::Usage(_) | Self::Interrupted => {}
+        }
+        self
+    }
+
+    /// The same with what was underneath. Errors that show their own context stay as they are.
+    pub fn caused_by(mut self, cause: impl StdError + Send + Sync + 'static) -> Self {
+        match &mut self {
+            Self::Environment { source, .. } | Self::Build { source, .. } => *source = Some(Box::new(cause)),
+            Self::Diagnostics(_) | Self::StepFailed(_) | Self::Usage(_) | Self::Interrupted => {}
+        }
+        self
+    }
+}
+
+impl From<Diagnostics> for Error {
+    fn from(diagnostics: Diagnostics) -> Self {
+        Self::Diagnostics(Box::new(diagnostics))
+    }
+}
+
+impl From<StepFailure> for Error {
+    fn from(failure: StepFailure) -> Self {
+        Self::StepFailed(Box::new(failure))
+    }
+}
+
+/// What a front end found wrong, with the text that it points at.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Diagnostics {
+    /// What to call the text, such as `Dockerfile`.
+    pub name: String,
+    /// The text itself, which the spans point into.
+    pub text: String,
+    /// The messages; errors and warnings, in the order to show.
+    pub list: Vec<Diagnostic>,
+}
+
+impl fmt::Display for Diagnostics {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut errors = self.list.iter().filter(|diagnostic| diagnostic.severity == Severity::Error);
+        match (errors.next(), errors.count()) {
+            (None, _) => write!(f, "{} has problems", self.name),
+            (Some(only), 0) => write!(f, "{}: {}", self.name, only.message),
+            (Some(_), more) => write!(f, "{} has {} errors", self.name, more + 1),
+        }
+    }
+}
+
+impl StdError for Diagnostics {}
+
+/// A step that ran and failed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StepFailure {
+    /// The instruction as people know it, such as `RUN make test`.
+    pub name: String,
+    /// Where it was written.
+    pub origin: Option<Origin>,
+    /// How it failed.
+    pub exit: StepExit,
+    /// The last of what it wrote to either output: any bytes. A partial first line does not matter.
+    pub log: Vec<u8>,
+}
+
+/// Some bytes of a text that a build is defined by.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Origin {
+    /// What to call the text, such as `Dockerfile`.
+    pub file: String,
+    /// The whole text.
+    pub text: String,
+    /// The bytes meant.
+    pub span: Range<usize>,
+}
+
+/// How a step failed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum StepExit {
+    /// Its process ended with this code, which is not 0.
+    Code(i32),
+    /// Its process was ended by this signal.
+    Signal(i32),
+    /// It did not get as far as a process, or it is none; a clause such as `"/nope" is not in the build context`.
+    Message(String),
+}
+
+impl fmt::Display for StepExit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Code(code) => write!(f, "failed with exit code {code}"),
+            Self::Signal(9) => f.write_str("was killed by signal 9 (SIGKILL)"),
+            Self::Signal(11) => f.write_str("was killed by signal 11 (SIGSEGV)"),
+            Self::Signal(signal) => write!(f, "was killed by signal {signal}"),
+            Self::Message(message) => write!(f, "failed: {message}"),
+        }
+    }
+}
+
+impl fmt::Display for StepFailure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.name, self.exit)
+    }
+}
+
+impl StdError for StepFailure {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(error: impl Into<Error>, expected: &str) {
+        assert_eq!(error.into().to_string(), expected);
+    }
+
+    #[test]
+    fn says_what_happened_in_one_line() {
+        let step = |exit| StepFailure { name: "RUN make".into(), origin: None, exit, log: Vec::new() };
+        check(step(StepExit::Code(2)), "RUN make failed with exit code 2");
+        check(step(StepExit::Signal(9)), "RUN make was killed by signal 9 (SIGKILL)");
+        check(step(StepExit::Message("no such file".into())), "RUN make failed: no such file");
+        let text = || "FORM a".to_owned();
+        let one = Diagnostic::error(0..4, "unknown instruction FORM");
+        let list = vec![one.clone(), Diagnostic::warning("Rule", 0..1, "odd")];
+        check(Diagnostics { name: "Dockerfile".into(), text: text(), list }, "Dockerfile: unknown instruction FORM");
+        let list = vec![one.clone(), one];
+        check(Diagnostics { name: "Dockerfile".into(), text: text(), list }, "Dockerfile has 2 errors");
+    }
+
+    #[test]
+    fn keeps_what_was_underneath() {
+        let error = Error::build("cannot read a").caused_by(std::io::Error::other("disk on fire")).help("water");
+        assert_eq!(error.source().unwrap().to_string(), "disk on fire");
+        let Error::Build { help, .. } = error else { panic!() };
+        assert_eq!(help, ["water"]);
+    }
+}
