@@ -44,6 +44,8 @@ pub struct Target {
     pub secrets: BTreeMap<String, Vec<u8>>,
     /// The sockets of ssh agents, by their ids.
     pub agents: BTreeMap<String, PathBuf>,
+    /// Whether the user asked for it, and not only another target that is linked to it.
+    pub requested: bool,
     /// Where the result goes; to the store if empty.
     pub outputs: Vec<Output>,
 }
@@ -69,6 +71,7 @@ impl Target {
             hosts: Vec::new(),
             secrets: BTreeMap::new(),
             agents: BTreeMap::new(),
+            requested: true,
             outputs: Vec::new(),
         }
     }

@@ -1,0 +1,62 @@
+//! What image references stand for: by the lockfile if it says, else by what the store has now.
+
+use crate::lockfile::LockedImage;
+use crate::oci::{Platform, Reference};
+use crate::ops::Error;
+use crate::ops::build::locking::Lock;
+use crate::store::{ResolvedImage, Store};
+
+/// Why a reference stands for nothing.
+pub enum Unresolved {
+    /// To be told at the place in the definition that names it: what is wrong, and what to do.
+    Here(String, Vec<String>),
+    /// Something else is broken.
+    Fatal(Error),
+}
+
+impl<E: Into<Error>> From<E> for Unresolved {
+    fn from(error: E) -> Self {
+        Self::Fatal(error.into())
+    }
+}
+
+/// Finds an image for a platform. With `fresh`, the lockfile is not asked but told.
+pub fn resolve(
+    store: &Store,
+    lock: &mut Lock,
+    written: &str,
+    platform: &Platform,
+    fresh: bool,
+) -> Result<ResolvedImage, Unresolved> {
+    let reference = Reference::parse(written).map_err(|error| Unresolved::Here(error.to_string(), Vec::new()))?;
+    let locked = lock.image(written, platform).filter(|_| !fresh).cloned();
+    let found = match &locked {
+        Some(locked) => store.resolve_digest(&locked.manifest, platform)?,
+        None => store.resolve(&reference, platform)?,
+    };
+    let Some(image) = found else {
+        return Err(match locked {
+            Some(locked) => Unresolved::Here(
+                format!("{} is locked to {}, which is not in the store", reference.familiar(), locked.manifest),
+                vec![
+                    "load that image with `imgbuild load`".into(),
+                    "or build with --pull to lock what the store has under this name now".into(),
+                ],
+            ),
+            None => Unresolved::Here(
+                format!("there is no image {} for {platform} in the store", reference.familiar()),
+                vec![format!(
+                    "bring it in with `imgbuild load -i ARCHIVE`, or `imgbuild import ROOTFS.tar {}`",
+                    reference.familiar()
+                )],
+            ),
+        });
+    };
+    let now = LockedImage {
+        index: image.index_digest,
+        manifest: image.manifest_digest(),
+        config: image.config_digest,
+    };
+    lock.record_image(written, platform, locked.unwrap_or(now));
+    Ok(image)
+}

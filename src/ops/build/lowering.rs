@@ -1,0 +1,339 @@
+//! From targets to one graph: definitions are read and parsed, what they name is looked up, and each platform of each
+//! target is lowered, linked targets first.
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::{Path, PathBuf};
+
+use crate::digest::{CacheKey, DiffId};
+use crate::frontend::diagnostic::{Diagnostic, Severity};
+use crate::frontend::dockerfile::{self, ContextSource, ImageBuild, Need};
+use crate::fstree::pattern::parse_ignore_file;
+use crate::graph::key::{KeyHasher, Visitor};
+use crate::graph::{Graph, StepId, Times};
+use crate::oci::{ImageConfig, Platform};
+use crate::ops::Error;
+use crate::ops::build::images::{self, Unresolved};
+use crate::ops::build::locking::Lock;
+use crate::ops::build::target::{Dockerfile, Entitlement, Folder, NamedContext, NoCache, Target};
+use crate::ops::build::Session;
+use crate::ops::error::Diagnostics;
+use crate::store::layers::LayerBlob;
+
+/// A target as steps.
+#[derive(Default)]
+pub struct Lowered {
+    /// Each of its platforms, in the order asked for.
+    pub platforms: Vec<LoweredPlatform>,
+    /// Whether the result is an index even for one platform.
+    pub multi_platform: bool,
+    /// The folders of its contexts, by the names that the graph uses.
+    pub folders: BTreeMap<String, PathBuf>,
+    /// The layers of its base images.
+    pub images: HashMap<Vec<DiffId>, Vec<LayerBlob>>,
+    /// What its definition is called, and its text.
+    pub source: Option<(String, String)>,
+    /// What the user should know, a line each.
+    pub warnings: Vec<String>,
+}
+
+/// One platform of a target.
+pub struct LoweredPlatform {
+    /// For what.
+    pub platform: Platform,
+    /// The step whose output is the file system.
+    pub step: StepId,
+    /// The image's configuration.
+    pub config: ImageConfig,
+    /// The times of what is made.
+    pub times: Times,
+}
+
+/// Lowers all targets, each of which comes after those that it is linked to.
+pub fn lower_all(
+    session: &Session<'_>,
+    targets: &[Target],
+    lock: &mut Lock,
+    graph: &mut Graph,
+) -> Result<Vec<Lowered>, Error> {
+    let mut done: Vec<Lowered> = Vec::new();
+    for target in targets {
+        let mut job = Job { session, target, lock, others: &targets[..done.len()], done: &done };
+        let lowered = job.lower(graph)?;
+        done.push(lowered);
+    }
+    Ok(done)
+}
+
+/// Everything that there is to say of a target's definition.
+pub fn check(
+    session: &Session<'_>,
+    target: &Target,
+    lock: &mut Lock,
+    graph: &mut Graph,
+) -> Result<Diagnostics, Error> {
+    let mut job = Job { session, target, lock, others: &[], done: &[] };
+    let (name, text) = job.read()?;
+    match job.lower_text(&name, &text, graph) {
+        Ok((_, list)) => Ok(Diagnostics { name, text, list }),
+        Err(Error::Diagnostics(diagnostics)) => Ok(*diagnostics),
+        Err(error) => Err(error),
+    }
+}
+
+struct Job<'a> {
+    session: &'a Session<'a>,
+    target: &'a Target,
+    lock: &'a mut Lock,
+    others: &'a [Target],
+    done: &'a [Lowered],
+}
+
+impl Job<'_> {
+    fn lower(&mut self, graph: &mut Graph) -> Result<Lowered, Error> {
+        let (name, text) = self.read()?;
+        let (mut lowered, warnings) = self.lower_text(&name, &text, graph)?;
+        lowered.warnings = warnings.iter().map(|warning| one_line(&name, &text, warning)).collect();
+        lowered.source = Some((name, text));
+        Ok(lowered)
+    }
+
+    /// What the definition is called, and its text.
+    fn read(&self) -> Result<(String, String), Error> {
+        match &self.target.dockerfile {
+            Dockerfile::Text { name, text } => Ok((name.clone(), text.clone())),
+            Dockerfile::File(path) => {
+                let name = path.display().to_string();
+                let bytes = std::fs::read(path).map_err(|error| match error.kind() {
+                    std::io::ErrorKind::NotFound => Error::build(format!("there is no Dockerfile at {name}"))
+                        .help("name it with -f FILE, or give the folder that holds it as the build context"),
+                    _ => Error::build(format!("cannot read {name}")).caused_by(error),
+                })?;
+                let text = String::from_utf8(bytes).map_err(|error| {
+                    let line = 1 + error.as_bytes()[..error.utf8_error().valid_up_to()].iter().filter(|b| **b == b'\n').count();
+                    Error::build(format!("{name}:{line} is not UTF-8 text")).help("save the file as UTF-8")
+                })?;
+                Ok((name, text))
+            }
+        }
+    }
+
+    fn lower_text(&mut self, name: &str, text: &str, graph: &mut Graph) -> Result<(Lowered, Vec<Diagnostic>), Error> {
+        let told = |list: Vec<Diagnostic>| -> Error {
+            Diagnostics { name: name.to_owned(), text: text.to_owned(), list }.into()
+        };
+        let parsed = dockerfile::parse(text);
+        let Some(file) = parsed.dockerfile.filter(|_| parsed.diagnostics.is_empty()) else {
+            return Err(told(parsed.diagnostics));
+        };
+        let mut lowered = Lowered::default();
+        let mut warnings = Vec::new();
+        let platforms: Vec<Option<Platform>> = match &self.target.platforms[..] {
+            [] => vec![None],
+            several => several.iter().cloned().map(Some).collect(),
+        };
+        for platform in platforms {
+            let options = self.options(name, platform.clone(), &mut lowered)?;
+            let times = times(&options.build_args);
+            graph.set_times(times);
+            let mut resolved = dockerfile::Resolved::default();
+            let build = loop {
+                match dockerfile::lower(&file, &options, &resolved, graph).map_err(told)? {
+                    dockerfile::Lowered::Done(build) => break *build,
+                    dockerfile::Lowered::Needs(needs) => {
+                        let missing = self.resolve(&needs, &mut resolved, &mut lowered)?;
+                        if !missing.is_empty() {
+                            return Err(told(missing));
+                        }
+                    }
+                }
+            };
+            self.lock.record_target(&self.target.name, &build.platform, definition(graph, &build));
+            lowered.multi_platform |= build.multi_platform;
+            lowered.platforms.push(LoweredPlatform {
+                platform: build.platform,
+                step: build.step,
+                config: build.config,
+                times,
+            });
+            for warning in build.warnings {
+                if !warnings.contains(&warning) {
+                    warnings.push(warning);
+                }
+            }
+        }
+        Ok((lowered, warnings))
+    }
+
+    fn options(
+        &mut self,
+        name: &str,
+        platform: Option<Platform>,
+        lowered: &mut Lowered,
+    ) -> Result<dockerfile::Options, Error> {
+        let target = self.target;
+        let mut options = dockerfile::Options::new(name, Platform::host());
+        options.context = match &target.context {
+            Some(folder) => self.local(folder, None, lowered)?,
+            None => ContextSource::Image("scratch".into()),
+        };
+        for (name, context) in &target.contexts {
+            let source = match context {
+                NamedContext::Folder(folder) => self.local(folder, Some(name), lowered)?,
+                NamedContext::Image(reference) => ContextSource::Image(reference.clone()),
+                NamedContext::OciLayout { path, reference } => {
+                    ContextSource::Image(self.layout(name, path, reference.as_deref())?)
+                }
+                NamedContext::Target(other) => self.linked(other, platform.as_ref())?,
+            };
+            options.contexts.insert(name.clone(), source);
+        }
+        options.build_args = target.args.clone();
+        options.target = target.stage.clone();
+        options.platform = platform;
+        options.labels = target.labels.clone();
+        options.no_cache = match &target.no_cache {
+            NoCache::Use => dockerfile::NoCache::None,
+            NoCache::All => dockerfile::NoCache::All,
+            NoCache::Stages(stages) => dockerfile::NoCache::Stages(stages.clone()),
+        };
+        options.network = target.network;
+        options.allow_host_network = target.allow.contains(&Entitlement::NetworkHost);
+        options.allow_insecure = target.allow.contains(&Entitlement::SecurityInsecure);
+        options.extra_hosts = target.hosts.clone();
+        Ok(options)
+    }
+
+    /// A folder as a context, with the patterns of its ignore file.
+    fn local(&self, folder: &Folder, named: Option<&str>, lowered: &mut Lowered) -> Result<ContextSource, Error> {
+        let shown = folder.path.display();
+        if !folder.path.is_dir() {
+            return Err(Error::build(format!("the build context {shown} is not a folder")));
+        }
+        let mut candidates = Vec::new();
+        if let (Dockerfile::File(path), None) = (&self.target.dockerfile, named) {
+            let mut name = path.file_name().unwrap_or_default().to_owned();
+            name.push(".dockerignore");
+            candidates.push(path.with_file_name(name));
+        }
+        candidates.push(folder.path.join(".dockerignore"));
+        let mut ignore = Vec::new();
+        for path in candidates {
+            match std::fs::read(&path) {
+                Ok(bytes) => {
+                    ignore = parse_ignore_file(&String::from_utf8_lossy(&bytes));
+                    break;
+                }
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+                Err(error) => return Err(Error::build(format!("cannot read {}", path.display())).caused_by(error)),
+            }
+        }
+        // A lockfile is written by builds, so it must not be an input of them.
+        ignore.extend(self.lock.path().and_then(|lock| pattern_below(&folder.path, lock)));
+        lowered.folders.insert(folder.name.clone(), folder.path.clone());
+        Ok(ContextSource::Local { name: folder.name.clone(), ignore })
+    }
+
+    /// Brings an image of an OCI layout into the store; a reference to it.
+    fn layout(&self, name: &str, path: &Path, wanted: Option<&str>) -> Result<String, Error> {
+        let digest = crate::ops::load_layout(&self.session.store, path, wanted)?;
+        Ok(format!("oci-layout/{}@{digest}", name.to_ascii_lowercase()))
+    }
+
+    fn linked(&self, other: &str, platform: Option<&Platform>) -> Result<ContextSource, Error> {
+        let place = self.others.iter().position(|target| target.name == other);
+        let lowered = place
+            .map(|place| &self.done[place])
+            .ok_or_else(|| Error::build(format!("the target {other:?} is not part of this build")))?;
+        let found = match platform {
+            Some(platform) => lowered.platforms.iter().find(|one| one.platform == *platform),
+            None => lowered.platforms.first(),
+        };
+        let found = found.ok_or_else(|| {
+            Error::build(format!(
+                "the target {:?} needs {other:?} for {}, which that is not built for",
+                self.target.name,
+                platform.map(ToString::to_string).unwrap_or_default()
+            ))
+        })?;
+        Ok(ContextSource::State { step: found.step, config: Box::new(found.config.clone()) })
+    }
+
+    /// Looks up what lowering needs. What cannot be found is returned, as messages at the places that ask for it.
+    fn resolve(
+        &mut self,
+        needs: &[Need],
+        resolved: &mut dockerfile::Resolved,
+        lowered: &mut Lowered,
+    ) -> Result<Vec<Diagnostic>, Error> {
+        let mut missing = Vec::new();
+        for need in needs {
+            match need {
+                Need::Image { reference, platform, span } => {
+                    let store = &self.session.store;
+                    let image = match images::resolve(store, self.lock, reference, platform, self.target.pull) {
+                        Ok(image) => image,
+                        Err(Unresolved::Fatal(error)) => return Err(error),
+                        Err(Unresolved::Here(message, help)) => {
+                            let error = Diagnostic::error(span.clone(), message);
+                            missing.push(help.into_iter().fold(error, Diagnostic::help));
+                            continue;
+                        }
+                    };
+                    let blobs = image.layers.iter().map(|(descriptor, diff_id)| LayerBlob {
+                        descriptor: descriptor.clone(),
+                        diff_id: *diff_id,
+                    });
+                    lowered.images.insert(image.diff_ids(), blobs.collect());
+                    let shown = format!("{reference}@{}", image.manifest_digest());
+                    let found = dockerfile::ResolvedImage { reference: shown, config: image.config };
+                    resolved.images.insert((reference.clone(), platform.clone()), found);
+                }
+                Need::Http { url, span } => missing.push(unsupported(span, url, "fetching URLs")),
+                Need::Git { url, span, .. } => missing.push(unsupported(span, url, "git sources")),
+            }
+        }
+        Ok(missing)
+    }
+}
+
+fn unsupported(span: &std::ops::Range<usize>, url: &str, what: &str) -> Diagnostic {
+    Diagnostic::error(span.clone(), format!("{what} is not supported by this version: {url}"))
+        .help("bring the files into the build context, and copy them from there")
+}
+
+/// The times of a build: `SOURCE_DATE_EPOCH` if it is set. That it is a number is checked by the front end.
+fn times(args: &BTreeMap<String, String>) -> Times {
+    match args.get("SOURCE_DATE_EPOCH").and_then(|text| text.parse().ok()) {
+        Some(epoch) => Times { epoch, ceiling: Some(epoch) },
+        None => Times::default(),
+    }
+}
+
+/// The digest of everything that defines an image.
+fn definition(graph: &Graph, build: &ImageBuild) -> CacheKey {
+    let mut hasher = KeyHasher::new("target");
+    hasher.value("step", graph[build.step].definition.as_bytes());
+    hasher.value("config", &build.config.to_json());
+    hasher.finish()
+}
+
+/// The pattern of an ignore file that means just `path`, if that is below `folder`.
+fn pattern_below(folder: &Path, path: &Path) -> Option<String> {
+    let folder = std::path::absolute(folder).ok()?;
+    let path = std::path::absolute(path).ok()?;
+    let below = path.strip_prefix(&folder).ok()?.to_str()?;
+    let escaped = below.chars().flat_map(|c| {
+        let special = "*?[\\".contains(c);
+        special.then_some('\\').into_iter().chain([c])
+    });
+    Some(format!("/{}", escaped.collect::<String>()))
+}
+
+/// A warning on one line: place, rule, message.
+fn one_line(name: &str, text: &str, warning: &Diagnostic) -> String {
+    let at = warning.annotations.first().map_or(0, |place| place.span.start).min(text.len());
+    let line = 1 + text.as_bytes()[..at].iter().filter(|b| **b == b'\n').count();
+    let rule = warning.rule.map(|rule| format!("{rule}: ")).unwrap_or_default();
+    debug_assert!(warning.severity == Severity::Warning);
+    format!("{rule}{} ({name}:{line})", warning.message)
+}

@@ -1,0 +1,228 @@
+//! `build` and everything that builds like it: targets are lowered into one graph, the graph is run once, and the
+//! results are written.
+//!
+//! The order is always the same: read the definitions, look up what they name (in the lockfile first), lower, settle
+//! the lockfile, run, export. Nothing is run before every definition was understood.
+
+mod images;
+mod locking;
+mod lowering;
+mod output;
+mod target;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Instant;
+
+pub use locking::LockPlace;
+pub use target::{
+    Destination, Dockerfile, Entitlement, Folder, LockMode, NamedContext, NoCache, Output, OutputKind, Target,
+};
+
+use crate::compress::Compression;
+use crate::event::{Event, ImageSummary, Reporter, Summary};
+use crate::export::{self, ImageSpec};
+use crate::graph::Graph;
+use crate::oci::Descriptor;
+use crate::ops::Error;
+use crate::ops::error::{Diagnostics, Origin, StepExit, StepFailure};
+use crate::sandbox::{Cancel, Executor, Exit};
+use crate::solve::{self, SolveError, StepError};
+use crate::store::Store;
+use crate::store::layers::Layers;
+use locking::Lock;
+use lowering::{Lowered, lower_all};
+
+/// What all builds of a process share.
+pub struct Session<'a> {
+    /// The store.
+    pub store: Arc<Store>,
+    /// What runs processes.
+    pub executor: &'a dyn Executor,
+    /// Who is told.
+    pub reporter: &'a dyn Reporter,
+    /// Stops everything.
+    pub cancel: &'a Cancel,
+    /// How many steps may run at the same time.
+    pub jobs: usize,
+    /// What `/etc/resolv.conf` holds for steps that have a network.
+    pub resolv_conf: Vec<u8>,
+}
+
+/// An image, or whatever else a target came to.
+#[derive(Debug, Clone)]
+pub struct Built {
+    /// The target's name.
+    pub target: String,
+    /// Its manifest, or the index of several; none if no output wanted an image.
+    pub image: Option<Descriptor>,
+    /// Its configuration's digest, if it is for one platform.
+    pub config: Option<Descriptor>,
+}
+
+/// Builds targets, in an order in which each comes after those it is linked to.
+pub fn build(
+    session: &Session<'_>,
+    targets: &[Target],
+    lock: &LockPlace,
+    mode: LockMode,
+) -> Result<Vec<Built>, Error> {
+    let started = Instant::now();
+    let mut graph = Graph::new();
+    let mut lock = Lock::open(lock, mode)?;
+    let lowered = lower_all(session, targets, &mut lock, &mut graph)?;
+    for warning in lowered.iter().flat_map(|target| &target.warnings) {
+        session.reporter.report(Event::Warning(warning.clone()));
+    }
+    lock.settle(session.reporter)?;
+    let layers = Arc::new(Layers::new(session.store.clone()));
+    let solved = run(session, &graph, &lowered, targets, &layers)?;
+    let mut built = Vec::new();
+    let mut summary = Summary { executed: solved.executed, cached: solved.cached, ..Summary::default() };
+    for (target, lowered) in targets.iter().zip(&lowered) {
+        let (done, image) = export(session, target, lowered, &solved, &layers)?;
+        summary.images.push(image);
+        built.push(done);
+    }
+    summary.elapsed = started.elapsed();
+    session.reporter.report(Event::Summary(summary));
+    Ok(built)
+}
+
+/// What the checks say of a target's Dockerfile, without building it.
+pub fn check(session: &Session<'_>, target: &Target, lock: &LockPlace) -> Result<Diagnostics, Error> {
+    let mut graph = Graph::new();
+    let mode = LockMode { locked: false, ..LockMode::default() };
+    let mut lock = Lock::open(lock, mode)?;
+    lowering::check(session, target, &mut lock, &mut graph)
+}
+
+fn run(
+    session: &Session<'_>,
+    graph: &Graph,
+    lowered: &[Lowered],
+    targets: &[Target],
+    layers: &Arc<Layers>,
+) -> Result<solve::Solved, Error> {
+    let steps: Vec<_> = lowered.iter().flat_map(|target| &target.platforms).map(|build| build.step).collect();
+    let mut contexts = BTreeMap::new();
+    let mut images = std::collections::HashMap::new();
+    let (mut secrets, mut agents) = (BTreeMap::new(), BTreeMap::new());
+    for target in lowered {
+        contexts.extend(target.folders.clone());
+        images.extend(target.images.clone());
+    }
+    for target in targets {
+        secrets.extend(target.secrets.clone());
+        agents.extend(target.agents.clone());
+    }
+    let environment = solve::Environment {
+        layers: layers.clone(),
+        contexts: &contexts,
+        images: &images,
+        executor: session.executor,
+        reporter: session.reporter,
+        cancel: session.cancel,
+        secrets: &secrets,
+        agents: &agents,
+        resolv_conf: session.resolv_conf.clone(),
+        jobs: session.jobs,
+    };
+    let mut wanted = steps;
+    wanted.sort_unstable();
+    wanted.dedup();
+    solve::solve(graph, &wanted, &environment).map_err(|error| step_failure(graph, lowered, error))
+}
+
+/// Makes a target's image and writes its outputs.
+fn export(
+    session: &Session<'_>,
+    target: &Target,
+    lowered: &Lowered,
+    solved: &solve::Solved,
+    layers: &Layers,
+) -> Result<(Built, ImageSummary), Error> {
+    let default = [Output { kind: OutputKind::Store(Vec::new()), compression: Compression::GZIP }];
+    // A target that another one is linked to is built for that one.
+    let outputs: &[Output] = match (&target.outputs[..], target.requested) {
+        ([], true) => &default,
+        ([], false) => &[],
+        (outputs, _) => outputs,
+    };
+    let states: Vec<_> =
+        lowered.platforms.iter().map(|build| (build.platform.clone(), solved.state(build.step).to_vec())).collect();
+    let mut built = Built { target: target.name.clone(), image: None, config: None };
+    let mut summary = ImageSummary { target: target.name.clone(), ..ImageSummary::default() };
+    let mut made: Vec<(Compression, Descriptor)> = Vec::new();
+    for (number, output) in outputs.iter().enumerate() {
+        if session.cancel.is_canceled() {
+            return Err(Error::Interrupted);
+        }
+        if output::wants_image(&output.kind) && !made.iter().any(|(compression, _)| *compression == output.compression) {
+            session.reporter.report(Event::TaskStarted(number, "exporting the image".into()));
+            let started = Instant::now();
+            let mut manifests = Vec::new();
+            let mut size = 0;
+            for (build, (platform, state)) in lowered.platforms.iter().zip(&states) {
+                let image = export::assemble(
+                    layers,
+                    &ImageSpec {
+                        state,
+                        config: &build.config,
+                        history: &build.config.history,
+                        platform,
+                        annotations: &target.annotations,
+                        times: build.times,
+                        compression: output.compression,
+                    },
+                )?;
+                size += image.size();
+                built.config = Some(image.config.clone());
+                manifests.push(image.manifest);
+            }
+            let image = match (&manifests[..], lowered.multi_platform) {
+                ([only], false) => only.clone(),
+                _ => export::index_of(layers, manifests)?,
+            };
+            if lowered.platforms.len() != 1 {
+                built.config = None;
+            }
+            session.reporter.report(Event::TaskFinished(number, started.elapsed()));
+            summary.digest = image.digest.to_string();
+            summary.size = size;
+            built.image = Some(image.clone());
+            made.push((output.compression, image));
+        }
+        let image = made.iter().find(|(compression, _)| *compression == output.compression).map(|(_, image)| image);
+        let finished = output::Finished { image, tags: &target.tags, states: &states };
+        summary.outputs.extend(output::write(layers, &output.kind, &finished)?);
+    }
+    summary.tags = target.tags.iter().map(|tag| tag.familiar()).collect();
+    Ok((built, summary))
+}
+
+/// A failed step as people need to hear of it.
+fn step_failure(graph: &Graph, lowered: &[Lowered], error: SolveError) -> Error {
+    let SolveError { step, error } = error;
+    let (exit, log) = match error {
+        StepError::Canceled => return Error::Interrupted,
+        StepError::Failed { exit: Exit::Code(code), tail } => (StepExit::Code(code), tail),
+        StepError::Failed { exit: Exit::Signal(signal), tail } => (StepExit::Signal(signal), tail),
+        StepError::Store(error) => return error.into(),
+        StepError::Layer(error) => return error.into(),
+        StepError::Sandbox(error) if error.is_environment() => {
+            return Error::environment("a step cannot be run").caused_by(error);
+        }
+        error => (StepExit::Message(error.to_string()), Vec::new()),
+    };
+    let Some(step) = step else {
+        return Error::build(exit.to_string());
+    };
+    let label = &graph[step].label;
+    let origin = label.origin.as_ref().and_then(|origin| {
+        let text = lowered.iter().find_map(|target| target.source.as_ref().filter(|(name, _)| *name == origin.file))?;
+        Some(Origin { file: origin.file.clone(), text: text.1.clone(), span: origin.span.clone() })
+    });
+    let name = if label.text.is_empty() { "the build context".to_owned() } else { label.text.clone() };
+    StepFailure { name, origin, exit, log }.into()
+}
