@@ -6,3 +6,4 @@ pub mod frontend;
 pub mod fstree;
 pub mod graph;
 pub mod oci;
+pub mod sandbox;

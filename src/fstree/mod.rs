@@ -7,6 +7,7 @@
 //! Nothing here opens a file.
 
 mod entry;
+pub mod passwd;
 pub mod pattern;
 pub mod toc;
 pub mod view;

@@ -1,0 +1,3 @@
+//! The integration tests: one program, since each costs a link.
+
+mod sandbox;
