@@ -127,9 +127,12 @@ fn detach_from_parent(status: BorrowedFd<'_>) -> Result<(), Errno> {
     end_with_parent(status)?;
     rustix::process::setsid()?;
     rustix::process::umask(Mode::from_raw_mode(0o022));
+    // Past the C library, which does not let go of the two that it uses itself. Zero is the default action, without
+    // flags and mask, in the kernel's form of the struct too.
+    let default = [0u64; 4];
     for number in 1..=64 {
-        // SAFETY: the default action is no function of ours. Signals that have no other are refused, which is fine.
-        unsafe { libc::signal(number, libc::SIG_DFL) };
+        // SAFETY: the kernel reads the struct and writes none. It refuses signals that have no other action.
+        unsafe { libc::syscall(libc::SYS_rt_sigaction, number, default.as_ptr(), std::ptr::null::<u64>(), 8) };
     }
     let none = nix::sys::signal::SigSet::empty();
     nix::sys::signal::sigprocmask(nix::sys::signal::SigmaskHow::SIG_SETMASK, Some(&none), None)

@@ -65,18 +65,22 @@ impl Namespaces {
     /// Starts the sandbox; the pipes of the result are those of the new process.
     fn start(&self, spec: &Spec, sockets: &[PathBuf]) -> Result<Running, SandboxError> {
         if let Some(place) = self.group.get_or_init(devices::place) {
-            // Somebody may remove the group between opening and use, since it is shared; then once more.
-            for _ in 0..2 {
-                let Ok(group) = devices::open(place) else { break };
-                match self.start_in(spec, sockets, Some(&group)) {
-                    Err(SandboxError::Setup { source, .. }) if source.raw_os_error() == Some(libc::ENODEV) => {}
-                    // It cannot be joined from where we are.
-                    Err(SandboxError::Setup { source, .. })
-                        if matches!(source.raw_os_error(), Some(libc::EACCES | libc::EBUSY | libc::EOPNOTSUPP)) =>
-                    {
-                        break;
-                    }
-                    result => return result,
+            // Another process may remove the group between opening and use, since it is shared; then once more.
+            for _ in 0..8 {
+                let group = match devices::open(place) {
+                    Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                    Err(_) => break,
+                    Ok(group) => group,
+                };
+                let result = self.start_in(spec, sockets, Some(&group));
+                match &result {
+                    Err(SandboxError::Setup { source, .. }) => match source.raw_os_error() {
+                        Some(libc::ENODEV | libc::ENOENT) => {}
+                        // It cannot be joined from where we are.
+                        Some(libc::EACCES | libc::EBUSY | libc::EOPNOTSUPP) => break,
+                        _ => return result,
+                    },
+                    _ => return result,
                 }
             }
         }
