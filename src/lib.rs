@@ -14,3 +14,4 @@ pub mod sandbox;
 pub mod solve;
 pub mod source;
 pub mod store;
+pub mod sandbox;

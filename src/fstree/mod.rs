@@ -12,6 +12,7 @@ pub mod edit;
 mod entry;
 mod flatten;
 mod merged;
+pub mod passwd;
 pub mod pattern;
 pub mod resolve;
 pub mod select;

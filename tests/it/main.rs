@@ -1,3 +1,6 @@
 //! The one integration binary: each further one would cost a link. Its modules drive the real program, or look after the sources.
 
 mod tidy;
+//! The integration tests: one program, since each costs a link.
+
+mod sandbox;

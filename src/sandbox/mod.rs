@@ -1,0 +1,41 @@
+//! The sandbox in which `RUN` steps execute.
+//!
+//! A [`Spec`] says everything about one process: its layers, mounts, user, network. It is plain data, so that it can
+//! be replayed or sent elsewhere. An [`Executor`] runs one; [`Namespaces`] does so on this machine:
+//!
+//! 1. `run` (parent side) makes pipes and starts a child in new namespaces with `clone3`, as `vfork` does, since the
+//!    builder has many threads and must not be copied. The child executes the builder's own program once more.
+//! 2. `init` (child side, process 1, one thread) reads the spec from a descriptor, builds the root file system, gives
+//!    up privileges and executes the command in its own place. If a step of that fails, it says which one through a
+//!    pipe that a successful `exec` closes.
+//!
+//! What keeps a step in: mount, pid, ipc, uts and perhaps network namespaces, a root that was pivoted into, Docker's
+//! default capabilities ([`caps`]) and system calls ([`seccomp`]), and a control group that opens only harmless
+//! devices ([`devices`]), or, where there is none, mounts without devices.
+//!
+//! Mount points that an image lacks come from an extra layer ([`stubs`]), so that none are made in the layer of the
+//! step. Nothing in here knows of steps, caches, Dockerfiles or the store; it needs Linux 5.12.
+
+mod cancel;
+pub mod caps;
+mod devices;
+mod error;
+mod exec;
+mod init;
+mod mounts;
+mod path;
+mod relay;
+mod root;
+mod run;
+pub mod seccomp;
+mod spawn;
+mod spec;
+mod standard;
+pub mod stubs;
+mod sys;
+
+pub use cancel::Cancel;
+pub use error::{CommandProblem, SandboxError};
+pub use init::init_if_asked;
+pub use run::{Executor, Namespaces};
+pub use spec::{Bytes, Exit, MountKind, Network, SandboxMount, Spec};
