@@ -7,3 +7,4 @@ pub mod frontend;
 pub mod fstree;
 pub mod graph;
 pub mod oci;
+pub mod store;
