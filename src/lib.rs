@@ -15,3 +15,4 @@ pub mod solve;
 pub mod source;
 pub mod store;
 pub mod sandbox;
+pub mod store;

@@ -65,6 +65,11 @@ impl Merged {
         self.index().iter().map(|&place| (place.layer as usize, self.at(place)))
     }
 
+    /// Makes the index now, for those who will ask for hundreds of names.
+    pub fn prepare(&self) {
+        self.index();
+    }
+
     fn at(&self, place: Place) -> &Entry {
         &self.layers[place.layer as usize].entries()[place.at as usize]
     }

@@ -280,3 +280,6 @@ mod tests {
         check("one", "is damaged");
     }
 }
+//! The store.
+
+pub mod snapshot;
