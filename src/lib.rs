@@ -5,6 +5,7 @@ pub mod event;
 pub mod frontend;
 pub mod fstree;
 pub mod graph;
+pub mod lockfile;
 pub mod oci;
 pub mod ops;
 pub mod store;
