@@ -1,0 +1,3 @@
+//! The one integration binary: the library against the real world.
+
+mod images;
