@@ -8,6 +8,7 @@ pub mod export;
 pub mod frontend;
 pub mod fstree;
 pub mod graph;
+pub mod lockfile;
 pub mod oci;
 pub mod ops;
 pub mod sandbox;

@@ -4,3 +4,6 @@ mod tidy;
 //! The integration tests: one program, since each costs a link.
 
 mod sandbox;
+//! The one integration binary: the library against the real world.
+
+mod images;
