@@ -75,7 +75,7 @@ pub fn render(error: &Error, style: Style) -> String {
     match error {
         Error::Diagnostics(diagnostics) => render_diagnostics(diagnostics, style),
         Error::StepFailed(failure) => render_step(failure, style),
-        Error::Usage(message) => plain(message, &[], &["see imgbuild COMMAND --help".into()], style),
+        Error::Usage(message) => plain(message, &[], &[], style),
         Error::Environment { message, hint, .. } => plain(message, &causes(error), hint.as_slice(), style),
         Error::Build { message, help, .. } => plain(message, &causes(error), help, style),
         Error::Interrupted => plain("interrupted", &[], &[], style),

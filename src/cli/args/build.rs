@@ -27,7 +27,7 @@ Examples:
       use only what the lockfile pins and the store holds")]
 pub struct BuildArgs {
     /// The build context: a folder, the URL of a git repository or an archive, or - for a tar file on stdin
-    #[arg(value_name = "CONTEXT")]
+    #[arg(value_name = "CONTEXT", default_value = ".")]
     pub context: ContextSource,
     /// The Dockerfile; - for stdin [default: CONTEXT/Dockerfile]
     #[arg(short, long, value_name = "FILE")]
@@ -183,10 +183,10 @@ pub struct ValueArgs {
     #[arg(long, value_name = "NAME=SOURCE")]
     pub build_context: Vec<NamedContext>,
     /// Let steps read a secret: id=NAME,src=FILE or id=NAME,env=VARIABLE
-    #[arg(long, value_name = "id=NAME[,src=FILE|,env=VAR]")]
+    #[arg(long, value_name = "KEY=VALUE,…")]
     pub secret: Vec<Secret>,
-    /// Let steps use an SSH agent or keys
-    #[arg(long, value_name = "default|NAME[=PATH]")]
+    /// Let steps use an SSH agent, or keys: default, NAME=SOCKET or NAME=KEY,KEY
+    #[arg(long, value_name = "NAME[=PATH]")]
     pub ssh: Vec<Ssh>,
 }
 
@@ -198,7 +198,7 @@ pub struct ImageArgs {
     #[arg(short, long = "tag", value_name = "NAME[:TAG]")]
     pub tags: Vec<String>,
     /// Build for these platforms, such as linux/amd64,linux/arm64
-    #[arg(long, value_name = "OS/ARCH[/VARIANT]", value_delimiter = ',', value_parser = values::platform)]
+    #[arg(long, value_name = "PLATFORM,…", value_delimiter = ',', value_parser = values::platform)]
     pub platform: Vec<Platform>,
     /// Add a label to the image's configuration
     #[arg(long, value_name = "KEY=VALUE", value_parser = values::label)]
@@ -212,8 +212,9 @@ pub struct ImageArgs {
 #[derive(Debug, Default, Args)]
 #[command(next_help_heading = "Output")]
 pub struct OutputArgs {
-    /// Write the result: type=oci|docker|tar|local|image|cacheonly with dest=PATH; a folder; or - for a tar file on stdout
-    #[arg(short, long = "output", value_name = "type=TYPE[,KEY=VALUE]|FOLDER|-")]
+    /// Write the result: type=oci|docker|tar|local|image|cacheonly with dest=PATH; or a folder for its files; or -
+    /// for a tar file of them on stdout
+    #[arg(short, long = "output", value_name = "KEY=VALUE,…")]
     pub outputs: Vec<Output>,
     /// Write the image's ID to a file
     #[arg(long, value_name = "FILE")]
@@ -431,6 +432,7 @@ mod tests {
         assert!(parse("--call=lint .").unwrap().only_checks());
         assert!(parse("-q .").unwrap().progress.quiet);
         assert_eq!(parse("--progress rawjson .").unwrap().progress.progress, ProgressStyle::Json);
+        assert_eq!(parse("").unwrap().context, ContextSource::Folder(".".into()));
         assert_eq!(parse("-").unwrap().context, ContextSource::Stdin);
         assert!(parse("--frozen .").unwrap().lock.is_offline());
     }
@@ -449,7 +451,7 @@ mod tests {
             let error = parse(words).unwrap_err();
             parts.iter().for_each(|part| assert!(error.contains(part), "{words}: {error}"));
         };
-        check("", &["<CONTEXT>"]);
+        check("a b", &["'b'"]);
         check("--jobs 0 .", &["'0'", "--jobs", "zero"]);
         check("--network bridge .", &["'bridge'", "default, none, host"]);
         check("--progress fancy .", &["'fancy'", "auto, plain, tty, json, quiet"]);

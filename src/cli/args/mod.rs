@@ -26,6 +26,7 @@ const STYLES: Styles = Styles::styled()
 /// Build container images: declaratively, reproducibly, without a daemon.
 #[derive(Debug, clap::Parser)]
 #[command(name = "imgbuild", version, styles = STYLES, max_term_width = 100, disable_help_subcommand = true)]
+#[command(disable_help_flag = true, arg_required_else_help = true)]
 #[command(after_help = "\
 Examples:
   imgbuild build -t app .                          build ./Dockerfile and name the image
@@ -38,6 +39,10 @@ pub struct Cli {
     #[arg(long, global = true, env = "IMGBUILD_ROOT", hide_env_values = true, value_name = "FOLDER")]
     #[arg(help_heading = "Global options", display_order = 900)]
     pub root: Option<PathBuf>,
+    /// Show this
+    #[arg(short, long, global = true, action = clap::ArgAction::HelpShort)]
+    #[arg(help_heading = "Global options", display_order = 901)]
+    pub help: Option<bool>,
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
@@ -102,7 +107,7 @@ mod tests {
 
     #[test]
     fn refuses_with_exit_code_2() {
-        for words in [&["imgbuild", "nope"][..], &["imgbuild", "build"], &["imgbuild", "tag", "a"]] {
+        for words in [&["imgbuild", "nope"][..], &["imgbuild", "build", "a", "b"], &["imgbuild", "tag", "a"]] {
             assert_eq!(Cli::try_parse_from(words).unwrap_err().exit_code(), 2, "{words:?}");
         }
     }

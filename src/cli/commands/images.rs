@@ -34,7 +34,7 @@ pub struct Args {
     #[arg(long)]
     pub digests: bool,
     /// Show only images with (false) or without (true) a name
-    #[arg(short, long = "filter", value_name = "dangling=BOOL", value_parser = dangling)]
+    #[arg(short = 'f', long = "filter", value_name = "dangling=BOOL", value_parser = dangling)]
     pub dangling: Option<bool>,
     /// How to print
     #[arg(long, value_enum, default_value_t, hide_default_value = true, value_name = "FORMAT")]

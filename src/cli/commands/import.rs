@@ -30,7 +30,7 @@ pub struct Args {
     #[arg(short, long, value_name = "TEXT")]
     pub message: Option<String>,
     /// The platform it is for [default: this machine's]
-    #[arg(long, value_name = "OS/ARCH[/VARIANT]", value_parser = values::platform)]
+    #[arg(long, value_name = "PLATFORM", value_parser = values::platform)]
     pub platform: Option<Platform>,
     /// What is shown.
     #[command(flatten)]

@@ -25,7 +25,7 @@ pub struct Args {
     #[arg(short, long, value_name = "FILE")]
     pub output: Option<PathBuf>,
     /// Write only these platforms of an image
-    #[arg(long, value_name = "OS/ARCH[/VARIANT]", value_delimiter = ',', value_parser = values::platform)]
+    #[arg(long, value_name = "PLATFORM,…", value_delimiter = ',', value_parser = values::platform)]
     pub platform: Vec<Platform>,
     /// What is shown.
     #[command(flatten)]

@@ -1,6 +1,7 @@
 //! The stream for programs: one JSON object on each line. `docs/progress-events.md` is its schema; whatever changes
 //! here changes there, and a change that could break a reader raises [`VERSION`].
 
+use std::collections::HashMap;
 use std::sync::Mutex;
 use std::time::Duration;
 
@@ -21,6 +22,8 @@ struct State {
     sink: Sink,
     clock: Clock,
     begun: bool,
+    /// The beginnings of characters that the pieces of a step's output were cut in.
+    cut: HashMap<(usize, bool), Vec<u8>>,
 }
 
 #[derive(Serialize)]
@@ -130,7 +133,7 @@ pub struct Span {
 impl Json {
     /// A stream to `sink`.
     pub fn new(sink: Sink, clock: Clock) -> Self {
-        Self { state: Mutex::new(State { sink, clock, begun: false }) }
+        Self { state: Mutex::new(State { sink, clock, begun: false, cut: HashMap::new() }) }
     }
 
     /// Writes why the build failed.
@@ -161,6 +164,24 @@ fn line(text: &mut Vec<u8>, line: &Line<'_>) {
     }
 }
 
+/// The text of these bytes after what was cut off before. The beginning of a character at the end is kept for the next
+/// piece; bytes that are no text are replaced.
+fn whole_characters(cut: &mut Vec<u8>, bytes: &[u8]) -> String {
+    cut.extend_from_slice(bytes);
+    let rest = match cut.utf8_chunks().last() {
+        // An incomplete character can only be at the very end, and is a proper beginning of one.
+        Some(chunk) if !chunk.invalid().is_empty() => match std::str::from_utf8(chunk.invalid()) {
+            Err(error) if error.error_len().is_none() => chunk.invalid().len(),
+            _ => 0,
+        },
+        _ => 0,
+    };
+    let rest = cut.split_off(cut.len() - rest);
+    let text = String::from_utf8_lossy(cut).into_owned();
+    *cut = rest;
+    text
+}
+
 /// Seconds, to the millisecond.
 #[expect(clippy::cast_precision_loss, reason = "exact for 285 thousand years")]
 fn seconds(duration: Duration) -> f64 {
@@ -169,17 +190,22 @@ fn seconds(duration: Duration) -> f64 {
 
 impl Reporter for Json {
     fn report(&self, event: Event) {
+        let mut state = lock(&self.state);
         let body = match &event {
             Event::Planned(steps) => Body::Planned { steps: steps.iter().map(step).collect() },
             Event::Started(step) => Body::StepStarted { step: *step },
-            Event::Output(step, stream, bytes) => Body::StepOutput {
-                step: *step,
-                stream: match stream {
+            Event::Output(step, stream, bytes) => {
+                let cut = state.cut.entry((*step, *stream == Stream::Stderr)).or_default();
+                let text = whole_characters(cut, bytes);
+                if text.is_empty() {
+                    return;
+                }
+                let stream = match stream {
                     Stream::Stdout => "stdout",
                     Stream::Stderr => "stderr",
-                },
-                text: String::from_utf8_lossy(bytes).into_owned(),
-            },
+                };
+                Body::StepOutput { step: *step, stream, text }
+            }
             Event::Progress(step, done, total) => Body::StepProgress { step: *step, done: *done, total: *total },
             Event::Finished(step, outcome, duration) => {
                 let (outcome, error) = match outcome {
@@ -201,7 +227,7 @@ impl Reporter for Json {
                 images: images.iter().map(image).collect(),
             },
         };
-        lock(&self.state).write(body);
+        state.write(body);
     }
 }
 
@@ -219,6 +245,20 @@ fn image(image: &event::ImageSummary) -> Image<'_> {
 mod tests {
     use super::super::testing::{Hand, Paper, step};
     use super::*;
+
+    #[test]
+    fn keeps_characters_whole() {
+        let check = |pieces: &[&[u8]], expected: &[&str]| {
+            let mut cut = Vec::new();
+            let texts: Vec<String> = pieces.iter().map(|piece| whole_characters(&mut cut, piece)).collect();
+            assert_eq!(texts, expected);
+        };
+        check(&["日本".as_bytes()], &["日本"]);
+        check(&["日".as_bytes(), b"\xe6\x9c", b"\xac."], &["日", "", "本."]);
+        check(&[b"a\xff", b"b"], &["a\u{fffd}", "b"]);
+        check(&[b"a\xe6", b"b"], &["a", "\u{fffd}b"]);
+        check(&[b"", b"a"], &["", "a"]);
+    }
 
     #[test]
     fn writes_a_line_for_each_event() {

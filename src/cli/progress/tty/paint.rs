@@ -39,17 +39,14 @@ impl Painter {
             0 => {}
             rows => text.push_str(&format!("\x1b[{rows}A\r")),
         }
-        if !self.shown.is_empty() && (!kept.is_empty() || width != self.width) {
-            // Lines that stay may be wrapped by the terminal, over lines that would show behind their ends.
-            text.push_str("\x1b[J");
-        }
-        for line in kept {
+        for line in kept.iter().chain(&frame) {
             text.push_str(line);
-            text.push('\n');
-        }
-        for line in &frame {
-            text.push_str("\x1b[K");
-            text.push_str(line);
+            // What was there before may show behind the end, unless the line ends with its row. Clearing the row there
+            // would take the last character away, and clearing all rows first would flicker.
+            let columns = measure_text_width(line);
+            if live && (columns == 0 || columns % width.max(1) != 0) {
+                text.push_str("\x1b[K");
+            }
             text.push('\n');
         }
         if live {
