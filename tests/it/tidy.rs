@@ -93,7 +93,9 @@ impl Findings {
 
 /// The rules for one file below `src/`.
 fn check_source(name: &str, text: &str, findings: &mut Findings) {
-    if !text.starts_with("//!") && name != "src/main.rs" {
+    // A file of tests is described by the module that it tests.
+    let needs_header = name != "src/main.rs" && !name.ends_with("/tests.rs");
+    if needs_header && !text.starts_with("//!") {
         findings.add(
             "header",
             name,
