@@ -14,15 +14,17 @@ pub(super) fn check(file: &BuildFile) -> Vec<Diagnostic> {
     let mut found = Vec::new();
     same_names(file, &mut found);
     let variables = variables(file, &mut found);
-    let parents = file.targets.iter().map(|target| {
-        let known: Vec<&str> = file.targets().collect();
-        (target.name.as_str(), references(&target.inherits, &known, "target", &mut found))
-    });
+    let targets: BTreeSet<&str> = file.targets().collect();
+    let parents = file
+        .targets
+        .iter()
+        .map(|target| (target.name.as_str(), references(&target.inherits, &targets, "target", &mut found)));
     let parents = parents.collect();
-    let groups = file.groups.iter().map(|group| {
-        let known: Vec<&str> = file.targets().chain(file.groups.iter().map(|group| group.name.as_str())).collect();
-        (group.name.as_str(), references(&group.members, &known, "target or group", &mut found))
-    });
+    let members = file.targets().chain(file.groups.iter().map(|group| group.name.as_str())).collect();
+    let groups = file
+        .groups
+        .iter()
+        .map(|group| (group.name.as_str(), references(&group.members, &members, "target or group", &mut found)));
     let groups = groups.collect();
     for (graph, what) in [
         (&variables, "a variable needs its own value"),
@@ -48,14 +50,14 @@ fn same_names(file: &BuildFile, found: &mut Vec<Diagnostic>) {
 
 fn references<'a>(
     names: &'a [Text],
-    known: &[&'a str],
+    known: &BTreeSet<&'a str>,
     what: &str,
     found: &mut Vec<Diagnostic>,
 ) -> Vec<(&'a str, Range<usize>)> {
     let mut references = Vec::new();
     for name in names {
         let span = name.place.span(None);
-        if known.contains(&name.text.as_str()) {
+        if known.contains(name.text.as_str()) {
             references.push((name.text.as_str(), span));
         } else {
             let mut error = Diagnostic::error(span, format!("no {what} is called `{}`", name.text));

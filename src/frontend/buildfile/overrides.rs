@@ -43,6 +43,8 @@ impl FromStr for Override {
         if pattern.is_empty() || key.is_empty() || name == Some("") {
             return Err(form());
         }
+        // docker's `--set` says `platform`, although its files say `platforms`.
+        let key = if key == "platform" { "platforms" } else { key };
         let info = KeyInfo::named(key).ok_or_else(|| {
             let hint = did_you_mean(key, KEYS.iter().map(|row| row.name));
             error(format!("a target has no key `{key}`{}", hint.map(|hint| format!("; {hint}")).unwrap_or_default()))

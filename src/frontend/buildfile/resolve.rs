@@ -141,7 +141,8 @@ fn report(faults: Vec<Fault>) -> Result<(), Error> {
     let mut diagnostics: Vec<Diagnostic> = Vec::new();
     for fault in faults {
         if let Place::Set(written) = fault.place {
-            return Err(OverrideError { written, problem: fault.message }.into());
+            let help = fault.help.map(|help| format!("; {help}")).unwrap_or_default();
+            return Err(OverrideError { written, problem: fault.message + &help }.into());
         }
         let message = diagnostic(&fault);
         // What is inherited by many is wrong once.

@@ -130,6 +130,7 @@ fn set_counts_as_if_it_stood_in_the_file() {
     check(&["app.tags=x:1", "app.tags=x:2"], r#"app x:1,x:2 {"V": "1"} false; other  {} false"#);
     check(&["app.tags+=x:1"], r#"app app:1,x:1 {"V": "1"} false; other  {} false"#);
     check(&["o*.no-cache=true"], r#"app app:1 {"V": "1"} false; other  {} true"#);
+    check(&["app.platform=linux/amd64"], r#"app app:1 {"V": "1"} false; other  {} false"#);
     check(&["app.args.V=${V}"], r#"app app:1 {"V": "${V}"} false; other  {} false"#);
 }
 
@@ -343,6 +344,22 @@ fn hostile_files_are_refused() {
     for text in ["[", "a = ", "[target.x]\n[target.x]", "\u{feff}[target]", "x = \"\\q\"", "target = 3", "[[target]]"] {
         let found = parse(text).map(|_| ()).map_err(|errors| errors.len());
         assert!(found != Ok(()) || text.starts_with('\u{feff}'), "{text:?}");
+    }
+}
+
+#[test]
+fn damaged_files_do_not_panic() {
+    for at in (0..EXAMPLE.len()).step_by(11) {
+        for (from, to, between) in
+            [(at, EXAMPLE.len(), ""), (at, at + 5, ""), (at, at, "\""), (at, at, "\n[target.x"), (at, at, "${")]
+        {
+            let (Some(head), Some(tail)) = (EXAMPLE.get(..from), EXAMPLE.get(to..)) else { continue };
+            let text = [head, between, tail].concat();
+            // Every message must point at bytes of the text.
+            if let Err(Error::File(messages)) = try_plan(&text, &[], &[], &[]) {
+                assert_eq!(shown(&text, &messages).len(), messages.len());
+            }
+        }
     }
 }
 

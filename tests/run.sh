@@ -1,0 +1,88 @@
+#!/bin/sh
+# Runs all tests: the formatting, cargo's, the quickstart, and the conformance cases in both directions.
+#
+# As root on Debian it installs the packages that tests need; otherwise it says what is missing and stops.
+# A part that fails does not keep the others from running. The last line counts all of them.
+set -eu
+cd "$(dirname "$0")/.."
+# Debian keeps runc where the PATH of ordinary users does not look.
+PATH=$PATH:/usr/sbin:/sbin
+export PATH
+
+if ! command -v cargo >/dev/null; then
+    echo "cargo is missing: install Rust as https://rustup.rs says" >&2
+    exit 1
+fi
+
+# What must be there, and the Debian package that has it.
+missing=
+for need in cc:gcc git:git python3:python3 mmdebstrap:mmdebstrap skopeo:skopeo umoci:umoci podman:podman runc:runc; do
+    command -v "${need%%:*}" >/dev/null || missing="$missing ${need#*:}"
+done
+if [ -n "$missing" ]; then
+    if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then
+        echo "missing:$missing" >&2
+        echo "install these packages, or run this as root on Debian, where it does so itself" >&2
+        exit 1
+    fi
+    echo "installing$missing" >&2
+    apt-get update
+    # shellcheck disable=SC2086 # several words are meant
+    DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends $missing
+fi
+
+scratch=$(mktemp -d)
+trap 'rm -rf "$scratch"' EXIT
+trap 'exit 130' INT TERM
+: >"$scratch/log"
+failed_parts=
+
+# Runs one part, shows its output, and keeps it for the count.
+part() {
+    title=$1
+    shift
+    printf '\n== %s\n' "$title"
+    { "$@" 2>&1 && : >"$scratch/fine" || :; } | tee -a "$scratch/log"
+    if [ -e "$scratch/fine" ]; then rm "$scratch/fine"; else failed_parts="$failed_parts, $title"; fi
+}
+
+# The conformance cases that are not known to fail.
+known() {
+    grep -v '^#' tests/known-failures.txt | grep . || :
+}
+
+cases() {
+    find tests/conformance/cases -mindepth 3 -maxdepth 3 -name expected.json |
+        sed 's|^tests/conformance/cases/||; s|/expected\.json$||' | sort >"$scratch/all"
+    known | sort >"$scratch/known"
+    comm -23 "$scratch/all" "$scratch/known" | sed 's|^|tests/conformance/cases/|'
+}
+
+if cargo fmt --version >/dev/null 2>&1; then
+    part formatting cargo fmt --check
+fi
+part "cargo test" cargo test --locked --no-fail-fast
+part quickstart sh examples/quickstart/run.sh
+binary=${CARGO_TARGET_DIR:-target}/release/imgbuild
+# shellcheck disable=SC2046 # one word for each case is meant
+part conformance python3 -B tests/conformance/check.py --imgbuild "$binary" $(cases)
+# shellcheck disable=SC2046
+part reproducibility python3 -B tests/conformance/reproduce.py --imgbuild "$binary" $(cases)
+
+printf '\n'
+if [ -n "$(known)" ]; then
+    echo "left out: $(known | wc -l) conformance cases that are known to fail (tests/known-failures.txt)"
+fi
+if [ -n "$failed_parts" ]; then
+    echo "FAILED: ${failed_parts#, }"
+fi
+# cargo says "test result: ok. 3 passed; 0 failed; …", the conformance checks "3 passed, 0 failed".
+awk '
+    match($0, /[0-9]+ passed[;,] [0-9]+ failed/) {
+        split(substr($0, RSTART, RLENGTH), words, " ")
+        passed += words[1]
+        failed += words[3]
+    }
+    END { printf "%d passed, %d failed\n", passed, failed }
+' "$scratch/log"
+[ -z "$failed_parts" ]
