@@ -15,5 +15,3 @@ pub mod sandbox;
 pub mod solve;
 pub mod source;
 pub mod store;
-pub mod sandbox;
-pub mod store;

@@ -39,6 +39,7 @@ mod tmp;
 
 pub mod cache_mount;
 pub mod layers;
+pub mod snapshot;
 
 use std::fs::{self, DirBuilder, File};
 use std::io::{self, Write};
@@ -282,4 +283,3 @@ mod tests {
 }
 //! The store.
 
-pub mod snapshot;
