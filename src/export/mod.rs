@@ -1,9 +1,11 @@
 //! What leaves a build: an image made of a step's layers and a configuration, and the forms it is written in.
 
 mod image;
+mod layout;
 mod tree;
 
 pub use image::{ExportedImage, ImageSpec, assemble, index_of, rfc3339};
+pub use layout::write_layout;
 pub use tree::{write_folder, write_tar};
 
 use crate::fstree::tar;

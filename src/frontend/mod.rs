@@ -5,3 +5,4 @@
 
 pub mod buildfile;
 pub mod diagnostic;
+pub mod dockerfile;

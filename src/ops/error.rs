@@ -5,9 +5,14 @@
 
 use std::error::Error as StdError;
 use std::fmt;
+use std::io;
 use std::ops::Range;
 
 use crate::frontend::diagnostic::{Diagnostic, Severity};
+use crate::ops::LoadError;
+use crate::store::StoreError;
+use crate::store::layers::LayerError;
+use crate::store::snapshot::SnapshotError;
 
 /// What was underneath an error.
 pub type Cause = Box<dyn StdError + Send + Sync>;
@@ -91,6 +96,60 @@ impl From<Diagnostics> for Error {
 impl From<StepFailure> for Error {
     fn from(failure: StepFailure) -> Self {
         Self::StepFailed(Box::new(failure))
+    }
+}
+
+impl From<StoreError> for Error {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Io { .. }
+            | StoreError::NewerVersion { .. }
+            | StoreError::NotAStore { .. }
+            | StoreError::Busy { .. } => Self::environment(error.to_string()),
+            StoreError::Damaged { .. }
+            | StoreError::Mismatch { .. }
+            | StoreError::Missing(_)
+            | StoreError::TooLarge { .. }
+            | StoreError::Manifest { .. } => Self::build(error.to_string()),
+        }
+    }
+}
+
+impl From<SnapshotError> for Error {
+    fn from(error: SnapshotError) -> Self {
+        match &error {
+            SnapshotError::Io { error: cause, .. } if is_machine(cause) => Self::environment(error.to_string()),
+            _ => Self::build(error.to_string()),
+        }
+    }
+}
+
+impl From<LayerError> for Error {
+    fn from(error: LayerError) -> Self {
+        match error {
+            LayerError::Store(error) => error.into(),
+            LayerError::Snapshot(error) => error.into(),
+            error => Self::build(error.to_string()),
+        }
+    }
+}
+
+/// Whether an error of the system is the machine's business and not the build's.
+pub(super) fn is_machine(error: &io::Error) -> bool {
+    use rustix::io::Errno;
+    let machine = [
+        Errno::NOSPC, Errno::DQUOT, Errno::ROFS, Errno::PERM, Errno::NOSYS, Errno::NODEV, Errno::NOMEM, Errno::MFILE,
+        Errno::NFILE, Errno::AGAIN, Errno::USERS, Errno::IO,
+    ];
+    error.raw_os_error().is_some_and(|number| machine.iter().any(|errno| errno.raw_os_error() == number))
+}
+
+impl From<LoadError> for Error {
+    fn from(error: LoadError) -> Self {
+        match error {
+            LoadError::Store(error) => error.into(),
+            error => Self::build(error.to_string()),
+        }
     }
 }
 

@@ -18,12 +18,12 @@ use serde::Deserialize;
 
 use super::input::{Format, peek};
 use crate::digest::{Digest, HashingReader};
-use crate::oci::manifest::{MAX_CONFIG, MAX_MANIFEST, ManifestError};
+use crate::oci::manifest::{ANNOTATION_IMAGE_NAME, ANNOTATION_REF_NAME, MAX_CONFIG, MAX_MANIFEST, ManifestError};
 use crate::oci::media::{self, Compression};
 use crate::oci::{Descriptor, Document, ImageConfig, Manifest, Platform, Reference};
 use crate::store::images::platform_of;
 use crate::store::index::{ImageIndex, name_of};
-use crate::store::{Blob, StagedBlob, Store, StoreError};
+use crate::store::{Blob, ImageEntry, StagedBlob, Store, StoreError};
 
 /// The most entries that an archive may have. Real ones have a few per layer.
 const MAX_ENTRIES: usize = 100_000;
@@ -79,6 +79,38 @@ pub fn load_path(store: &Store, path: &Path) -> Result<Vec<LoadedImage>> {
         return Archive::from_folder(store, path).load();
     }
     load(store, File::open(path).map_err(told)?)
+}
+
+/// Brings one image of an image layout in a folder into the store, without any name, for a build that uses it.
+///
+/// `wanted` is a tag or a digest; none if the layout holds only one image. Returns the digest of its manifest or index.
+pub fn load_layout(store: &Store, folder: &Path, wanted: Option<&str>) -> Result<Digest> {
+    let mut archive = Archive::from_folder(store, folder);
+    let missing = || LoadError::NotAnArchive(format!("{} is not an OCI image layout", folder.display()));
+    let json = archive.bytes("index.json", MAX_MANIFEST)?.ok_or_else(missing)?;
+    let index = ImageIndex::parse(&json).map_err(|error| damaged("index.json", error))?;
+    let mut images = index.list();
+    images.retain(|entry| !entry.descriptor.is_no_image());
+    if let Some(wanted) = wanted {
+        let name = |key: &str, entry: &ImageEntry| entry.descriptor.annotations.get(key).cloned().unwrap_or_default();
+        images.retain(|entry| {
+            let named = [ANNOTATION_REF_NAME, ANNOTATION_IMAGE_NAME].map(|key| name(key, entry));
+            entry.descriptor.digest.to_string() == wanted
+                || named.iter().any(|name| name == wanted || name.ends_with(&format!(":{wanted}")))
+        });
+    }
+    let which = wanted.map(|wanted| format!(" called {wanted:?}")).unwrap_or_default();
+    let [image] = &images[..] else {
+        let problem = format!("{} holds {} images{which}", folder.display(), images.len());
+        return Err(LoadError::NotAnArchive(format!("{problem}; name one as oci-layout://FOLDER:TAG or @DIGEST")));
+    };
+    let mut plan = Plan::default();
+    let digest = image.descriptor.digest;
+    if archive.plan_manifest(&image.descriptor, MAX_NESTING, &mut plan, &mut Vec::new())?.is_none() {
+        return Err(damaged(&blob_path(&digest), "it is listed in index.json but missing"));
+    }
+    archive.commit(&plan)?;
+    Ok(digest)
 }
 
 /// The files of an archive.
@@ -271,8 +303,8 @@ impl<'a> Archive<'a> {
         self.enter(plan)
     }
 
-    /// Commits everything; until here nothing in the store has changed.
-    fn enter(mut self, plan: Plan) -> Result<Vec<LoadedImage>> {
+    /// Puts the blobs of a plan into the store; until here nothing in it has changed.
+    fn commit(&mut self, plan: &Plan) -> Result<()> {
         let mut staged: HashMap<Digest, StagedBlob> = HashMap::new();
         for (_, content) in self.files.drain() {
             if let Content::Staged(blob) = content {
@@ -284,6 +316,12 @@ impl<'a> Archive<'a> {
                 blob.commit()?;
             }
         }
+        Ok(())
+    }
+
+    /// Commits everything and lists it.
+    fn enter(mut self, plan: Plan) -> Result<Vec<LoadedImage>> {
+        self.commit(&plan)?;
         self.store.update_index(|index| {
             for image in &plan.images {
                 for reference in &image.references {

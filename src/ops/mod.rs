@@ -18,7 +18,7 @@ pub use history::{HistoryRow, history};
 pub use images::{ImageRow, images};
 pub use import::{ImportError, ImportOptions, LayerCompressor, import};
 pub use inspect::{ImageInspect, inspect};
-pub use load::{LoadError, LoadedImage, load, load_path};
+pub use load::{LoadError, LoadedImage, load, load_layout, load_path};
 pub use rmi::{Removed, RmiError, rmi};
 pub use save::{SaveOptions, save};
 pub use tag::{TagError, tag};

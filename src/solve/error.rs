@@ -10,6 +10,7 @@ use crate::fstree::select::SelectError;
 use crate::sandbox::{Exit, SandboxError};
 use crate::store::StoreError;
 use crate::store::layers::LayerError;
+use crate::store::snapshot::SnapshotError;
 
 /// Why a step did not come to its end.
 #[derive(Debug, thiserror::Error)]
@@ -23,6 +24,9 @@ pub enum StepError {
     /// A layer is not to be had.
     #[error(transparent)]
     Layer(#[from] LayerError),
+    /// A folder cannot be made into a layer, or a layer into a folder.
+    #[error(transparent)]
+    Snapshot(#[from] SnapshotError),
     /// The store fails.
     #[error(transparent)]
     Store(#[from] StoreError),

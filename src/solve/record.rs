@@ -22,7 +22,7 @@ pub fn encode(state: &State) -> Vec<u8> {
 
 /// The layers of a record; none if it is of another version or damaged.
 pub fn decode(bytes: &[u8]) -> Option<State> {
-    let (VERSION, records) = bytes.split_first()? else { return None };
+    let (&VERSION, records) = bytes.split_first()? else { return None };
     let (chunks, []) = records.as_chunks::<33>() else { return None };
     let layer = |chunk: &[u8; 33]| {
         let digest: [u8; 32] = chunk[1..].try_into().ok()?;

@@ -94,7 +94,7 @@ impl LowerFiles for StackFiles {
 }
 
 /// A layer as it leaves the store.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct LayerBlob {
     /// The blob.
     pub descriptor: Descriptor,

@@ -281,5 +281,4 @@ mod tests {
         check("one", "is damaged");
     }
 }
-//! The store.
 

@@ -25,8 +25,8 @@ use crate::export::{self, ImageSpec};
 use crate::graph::Graph;
 use crate::oci::Descriptor;
 use crate::ops::Error;
-use crate::ops::error::{Diagnostics, Origin, StepExit, StepFailure};
-use crate::sandbox::{Cancel, Executor, Exit};
+use crate::ops::error::{Diagnostics, Origin, StepExit, StepFailure, is_machine};
+use crate::sandbox::{Cancel, Executor, Exit, SandboxError};
 use crate::solve::{self, SolveError, StepError};
 use crate::store::Store;
 use crate::store::layers::Layers;
@@ -210,8 +210,10 @@ fn step_failure(graph: &Graph, lowered: &[Lowered], error: SolveError) -> Error 
         StepError::Failed { exit: Exit::Signal(signal), tail } => (StepExit::Signal(signal), tail),
         StepError::Store(error) => return error.into(),
         StepError::Layer(error) => return error.into(),
-        StepError::Sandbox(error) if error.is_environment() => {
-            return Error::environment("a step cannot be run").caused_by(error);
+        StepError::Snapshot(error) => return error.into(),
+        StepError::Sandbox(SandboxError::Canceled) => return Error::Interrupted,
+        StepError::Sandbox(SandboxError::Setup { ref source, .. }) if is_machine(source) => {
+            return Error::environment("this machine cannot run the step").caused_by(error);
         }
         error => (StepExit::Message(error.to_string()), Vec::new()),
     };
