@@ -8,9 +8,12 @@ use std::path::PathBuf;
 use super::args::values::{BuildArg, Secret, SecretSource};
 use crate::ops::Error;
 
+/// Looks a variable of the environment up.
+type Lookup = Box<dyn Fn(&str) -> Option<OsString> + Send + Sync>;
+
 /// The surroundings of one run.
 pub struct Env {
-    variable: Box<dyn Fn(&str) -> Option<OsString> + Send + Sync>,
+    variable: Lookup,
     stdout_is_terminal: bool,
     stderr_is_terminal: bool,
     is_root: bool,

@@ -95,5 +95,7 @@ fn run(command: Command, session: &Session, library: &dyn Library) -> Result<Exi
         Command::Load(args) => commands::load::run(&args, session, library),
         Command::Import(args) => commands::import::run(&args, session, library),
         Command::Version(args) => commands::version::run(&args, session).map(done),
+        Command::Image(command) => run(command.into(), session, library),
+        Command::Buildx(command) => run(command.into(), session, library),
     }
 }

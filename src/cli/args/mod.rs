@@ -6,6 +6,7 @@
 
 pub mod build;
 pub mod csv;
+mod groups;
 pub mod output;
 pub mod values;
 
@@ -74,6 +75,12 @@ pub enum Command {
     Import(commands::import::Args),
     /// Show the version
     Version(commands::version::Args),
+    /// Docker's names for commands about images
+    #[command(subcommand, hide = true)]
+    Image(groups::Image),
+    /// Docker's names for commands that build
+    #[command(subcommand, hide = true)]
+    Buildx(groups::Buildx),
 }
 
 #[cfg(test)]
@@ -89,7 +96,7 @@ mod tests {
 
     #[test]
     fn every_command_explains_itself() {
-        for command in Cli::command().get_subcommands() {
+        for command in Cli::command().get_subcommands().filter(|command| !command.is_hide_set()) {
             assert!(command.get_about().is_some(), "{}", command.get_name());
             assert!(command.get_after_help().is_some(), "{} has no examples", command.get_name());
             for argument in command.get_arguments().filter(|argument| !argument.is_hide_set()) {
@@ -103,6 +110,24 @@ mod tests {
         for words in [["imgbuild", "--root", "r", "images"], ["imgbuild", "images", "--root", "r"]] {
             assert_eq!(Cli::try_parse_from(words).unwrap().root, Some("r".into()));
         }
+    }
+
+    #[test]
+    fn knows_longer_names() {
+        let check = |words: &str, expected: fn(&Command) -> bool| {
+            let words = ["imgbuild"].into_iter().chain(words.split_whitespace());
+            let command = match Cli::try_parse_from(words).unwrap().command {
+                Command::Image(command) => command.into(),
+                Command::Buildx(command) => command.into(),
+                command => command,
+            };
+            assert!(expected(&command), "{command:?}");
+        };
+        check("buildx build -t a .", |command| matches!(command, Command::Build(args) if args.image.tags == ["a"]));
+        check("buildx bake web", |command| matches!(command, Command::Bake(_)));
+        check("image ls -q", |command| matches!(command, Command::Images(args) if args.quiet));
+        check("image rm a", |command| matches!(command, Command::Rmi(_)));
+        check("image build .", |command| matches!(command, Command::Build(_)));
     }
 
     #[test]

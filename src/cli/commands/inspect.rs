@@ -73,7 +73,7 @@ pub struct RootFs {
     pub layers: Vec<String>,
 }
 
-#[expect(clippy::trivially_copy_pass_by_ref, clippy::ref_option, reason = "the signature that serde asks for")]
+#[expect(clippy::ref_option, reason = "the signature that serde asks for")]
 fn moment<S: serde::Serializer>(moment: &Option<i64>, serializer: S) -> Result<S::Ok, S::Error> {
     moment.map(human::rfc3339).serialize(serializer)
 }

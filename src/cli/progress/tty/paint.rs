@@ -44,7 +44,7 @@ impl Painter {
             // What was there before may show behind the end, unless the line ends with its row. Clearing the row there
             // would take the last character away, and clearing all rows first would flicker.
             let columns = measure_text_width(line);
-            if live && (columns == 0 || columns % width.max(1) != 0) {
+            if live && (columns == 0 || !columns.is_multiple_of(width.max(1))) {
                 text.push_str("\x1b[K");
             }
             text.push('\n');
