@@ -1,6 +1,11 @@
 //! What the commands need of the library, in one place: one method for each command, so that a command can be tested
 //! without a store.
 
+mod archives;
+mod bake;
+mod build;
+mod store;
+
 use std::sync::Arc;
 
 use super::Session;
@@ -46,56 +51,57 @@ pub trait Library {
 /// The real library.
 pub struct Ops;
 
-fn missing<T>(command: &str) -> Result<T, Error> {
-    Err(Error::environment(format!("`imgbuild {command}` is not part of this version")))
-}
-
 impl Library for Ops {
-    fn build(&self, _: &BuildArgs, _: &Session, _: Arc<dyn Reporter>) -> Result<(), Error> {
-        missing("build")
+    fn build(&self, args: &BuildArgs, session: &Session, reporter: Arc<dyn Reporter>) -> Result<(), Error> {
+        build::build(args, session, reporter)
     }
 
-    fn check(&self, _: &BuildArgs, _: &Session) -> Result<Diagnostics, Error> {
-        missing("build --check")
+    fn check(&self, args: &BuildArgs, session: &Session) -> Result<Diagnostics, Error> {
+        build::check(args, session)
     }
 
-    fn bake(&self, _: &BakeArgs, _: &Session, _: Arc<dyn Reporter>) -> Result<(), Error> {
-        missing("bake")
+    fn bake(&self, args: &BakeArgs, session: &Session, reporter: Arc<dyn Reporter>) -> Result<(), Error> {
+        bake::bake(args, session, reporter)
     }
 
-    fn describe(&self, _: &BakeArgs, _: &Session) -> Result<serde_json::Value, Error> {
-        missing("bake --print")
+    fn describe(&self, args: &BakeArgs, session: &Session) -> Result<serde_json::Value, Error> {
+        bake::describe(args, session)
     }
 
-    fn images(&self, _: &images::Args, _: &Session) -> Result<Vec<images::Row>, Error> {
-        missing("images")
+    fn images(&self, args: &images::Args, session: &Session) -> Result<Vec<images::Row>, Error> {
+        store::images(args, session)
     }
 
-    fn tag(&self, _: &str, _: &str, _: &Session) -> Result<(), Error> {
-        missing("tag")
+    fn tag(&self, source: &str, target: &str, session: &Session) -> Result<(), Error> {
+        store::tag(source, target, session)
     }
 
-    fn remove(&self, _: &rmi::Args, _: &Session) -> Result<Vec<rmi::Removed>, Error> {
-        missing("rmi")
+    fn remove(&self, args: &rmi::Args, session: &Session) -> Result<Vec<rmi::Removed>, Error> {
+        store::remove(args, session)
     }
 
-    fn inspect(&self, _: &inspect::Args, _: &Session) -> Result<Vec<inspect::Image>, Error> {
-        missing("inspect")
+    fn inspect(&self, args: &inspect::Args, session: &Session) -> Result<Vec<inspect::Image>, Error> {
+        store::inspect(args, session)
     }
 
-    fn history(&self, _: &history::Args, _: &Session) -> Result<Vec<history::Row>, Error> {
-        missing("history")
+    fn history(&self, args: &history::Args, session: &Session) -> Result<Vec<history::Row>, Error> {
+        store::history(args, session)
     }
 
-    fn save(&self, _: &save::Args, _: &Session, _: Arc<dyn Reporter>) -> Result<(), Error> {
-        missing("save")
+    fn save(&self, args: &save::Args, session: &Session, reporter: Arc<dyn Reporter>) -> Result<(), Error> {
+        archives::save(args, session, reporter)
     }
 
-    fn load(&self, _: &load::Args, _: &Session, _: Arc<dyn Reporter>) -> Result<Vec<load::Loaded>, Error> {
-        missing("load")
+    fn load(
+        &self,
+        args: &load::Args,
+        session: &Session,
+        reporter: Arc<dyn Reporter>,
+    ) -> Result<Vec<load::Loaded>, Error> {
+        archives::load(args, session, reporter)
     }
 
-    fn import(&self, _: &import::Args, _: &Session, _: Arc<dyn Reporter>) -> Result<String, Error> {
-        missing("import")
+    fn import(&self, args: &import::Args, session: &Session, reporter: Arc<dyn Reporter>) -> Result<String, Error> {
+        archives::import(args, session, reporter)
     }
 }
