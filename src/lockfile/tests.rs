@@ -173,3 +173,17 @@ fn no_text_makes_it_panic() {
         let _ = Lockfile::parse(&format!("{}é{}", &TEXT[..at], &TEXT[at + 1..]));
     }
 }
+
+proptest::proptest! {
+    #[test]
+    fn any_name_survives(reference in ".{0,20}", url in "\\PC{0,20}", seconds in -62_167_219_200i64..=253_402_300_799) {
+        let mut lock = sample();
+        lock.record_image(&reference, &platform("linux/arm/v6"), image(1));
+        lock.record_http(&url, LockedHttp { sha256: Digest::of(b""), size: 0, last_modified: Some(seconds) });
+        lock.record_git(&url, &reference, &"0".repeat(64));
+        let text = lock.to_string();
+        let again = Lockfile::parse(&text).unwrap();
+        assert_eq!(again.to_string(), text);
+        assert_eq!(again, lock);
+    }
+}

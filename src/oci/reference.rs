@@ -340,4 +340,14 @@ mod tests {
         assert_eq!(reference.with_digest(digest).familiar(), format!("a:b@{DIGEST}"));
         assert_eq!(reference.by_digest(digest).familiar(), format!("a@{DIGEST}"));
     }
+
+    proptest::proptest! {
+        #[test]
+        fn whatever_parses_means_the_same_again(text in "[a-zA-Z0-9:/@._\\[\\]-]{0,40}|\\PC{0,20}") {
+            if let Ok(reference) = Reference::parse(&text) {
+                assert_eq!(Reference::parse(&reference.to_string()), Ok(reference.clone()));
+                assert_eq!(Reference::parse(&reference.familiar()), Ok(reference));
+            }
+        }
+    }
 }

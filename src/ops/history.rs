@@ -4,8 +4,6 @@ use crate::digest::Digest;
 use crate::oci::{History, Platform};
 use crate::store::{FindError, Store};
 
-use super::inspect::find;
-
 /// One instruction of an image's making.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HistoryRow {
@@ -23,7 +21,7 @@ pub struct HistoryRow {
 ///
 /// Layers that the configuration's history does not account for come last, without an instruction.
 pub fn history(store: &Store, image: &str, platform: Option<&Platform>) -> Result<Vec<HistoryRow>, FindError> {
-    let (_, image) = find(store, image, platform)?;
+    let (_, image) = store.find_image(image, platform)?;
     let mut layers = image.layers.iter().map(|(layer, _)| layer);
     let described = image.config.history.iter().filter(|history| !history.empty_layer).count();
     let unaccounted = image.layers.len().saturating_sub(described);

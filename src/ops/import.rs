@@ -2,7 +2,7 @@
 
 use std::io::{self, Read, Write};
 
-use super::input::{Format, peek};
+use super::input::{Format, each_entry, peek};
 use crate::digest::{DiffId, Digest, HashingReader};
 use crate::oci::media::{self, Compression};
 use crate::oci::{Descriptor, History, ImageConfig, Manifest, Platform, Reference, RootFs};
@@ -111,7 +111,7 @@ pub fn import(
 fn stage(store: &Store, mut input: impl Read) -> Result<StagedBlob<'_>, ImportError> {
     let mut writer = store.writer()?;
     writer.copy_from(&mut input).map_err(|error| match error {
-        StoreError::Io { action: "read the data for", source, .. } => ImportError::Read(source),
+        StoreError::Input(error) => ImportError::Read(error),
         error => error.into(),
     })?;
     Ok(writer.stage()?)
@@ -120,18 +120,13 @@ fn stage(store: &Store, mut input: impl Read) -> Result<StagedBlob<'_>, ImportEr
 /// Reads a whole tar; its digest, if it is one.
 fn check_tar(input: impl Read) -> Result<DiffId, ImportError> {
     let mut hashing = HashingReader::new(input);
-    let mut tar = tar::Archive::new(&mut hashing);
-    for (count, entry) in tar.entries().map_err(ImportError::Read)?.enumerate() {
-        let mut entry = entry.map_err(|error| match count {
-            0 => ImportError::NotATar(error.to_string()),
-            _ => ImportError::Read(error),
-        })?;
-        let size = entry.size();
-        if io::copy(&mut entry, &mut io::sink()).map_err(ImportError::Read)? != size {
-            let name = String::from_utf8_lossy(&entry.path_bytes()).into_owned();
-            return Err(ImportError::NotATar(format!("it ends within {name}")));
+    each_entry(&mut hashing, |count, entry| match entry {
+        Ok(_) => Ok(()),
+        Err(error) if count == 0 && error.kind() == io::ErrorKind::Other => {
+            Err(ImportError::NotATar(error.to_string()))
         }
-    }
+        Err(error) => Err(ImportError::Read(error)),
+    })?;
     // What stands behind the end mark belongs to the bytes all the same.
     io::copy(&mut hashing, &mut io::sink()).map_err(ImportError::Read)?;
     let digest: Digest = hashing.finish().1;

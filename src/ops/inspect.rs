@@ -5,7 +5,7 @@ use serde::Serialize;
 use super::images::stored_size;
 use crate::digest::{DiffId, Digest};
 use crate::oci::{ContainerConfig, Descriptor, Platform, Reference};
-use crate::store::{FindError, ResolvedImage, Store};
+use crate::store::{FindError, Store};
 
 /// An image, as `docker image inspect` shows it. Serialises to its JSON.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -57,7 +57,8 @@ pub struct InspectRootFs {
 
 /// All about an image, by name or ID, for a platform (or the first one that is there).
 pub fn inspect(store: &Store, image: &str, platform: Option<&Platform>) -> Result<ImageInspect, FindError> {
-    let (descriptor, resolved) = find(store, image, platform)?;
+    let (found, resolved) = store.find_image(image, platform)?;
+    let mut descriptor = found.descriptor;
     let names = store.index()?.names(&descriptor.digest);
     let mut repo_tags: Vec<String> =
         names.iter().filter(|name| name.tag().is_some()).map(Reference::familiar).collect();
@@ -68,7 +69,6 @@ pub fn inspect(store: &Store, image: &str, platform: Option<&Platform>) -> Resul
     let size = stored_size(store, &resolved)?;
     let manifest_digest = resolved.manifest_digest();
     let layers = resolved.diff_ids();
-    let mut descriptor = descriptor;
     descriptor.annotations.clear();
     let config = resolved.config;
     Ok(ImageInspect {
@@ -87,34 +87,4 @@ pub fn inspect(store: &Store, image: &str, platform: Option<&Platform>) -> Resul
         descriptor,
         manifest_digest,
     })
-}
-
-/// Finds an image and one of its platforms: the one asked for by ID or by `platform`, else this machine's, else the
-/// first one.
-pub(super) fn find(
-    store: &Store,
-    image: &str,
-    platform: Option<&Platform>,
-) -> Result<(Descriptor, ResolvedImage), FindError> {
-    let found = store.find(image)?;
-    let digest = found.descriptor.digest;
-    let mut all = store.resolve_all(&digest)?;
-    if let Some(platform) = platform {
-        let resolved = store.resolve_digest(&digest, platform)?;
-        let resolved = resolved.filter(|resolved| platform.rank(&resolved.platform()).is_some());
-        let resolved = resolved.ok_or_else(|| FindError::NotFound(format!("{image} for {platform}")))?;
-        return Ok((found.descriptor, resolved));
-    }
-    let by_id =
-        |image: &ResolvedImage| found.id.is_some_and(|id| id == image.config_digest || id == image.manifest.digest);
-    let host = Platform::host();
-    let at = all
-        .iter()
-        .position(by_id)
-        .or_else(|| all.iter().position(|image| image.platform() == host))
-        .or(if all.is_empty() { None } else { Some(0) });
-    match at {
-        Some(at) => Ok((found.descriptor, all.swap_remove(at))),
-        None => Err(crate::store::StoreError::Missing(digest).into()),
-    }
 }

@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
-use super::input::{Format, peek};
+use super::input::{Format, each_entry, peek};
 use crate::digest::{Digest, HashingReader};
 use crate::oci::manifest::{ANNOTATION_IMAGE_NAME, ANNOTATION_REF_NAME, MAX_CONFIG, MAX_MANIFEST, ManifestError};
 use crate::oci::media::{self, Compression};
@@ -168,9 +168,9 @@ impl<'a> Archive<'a> {
             return Err(LoadError::NotAnArchive("it is empty".into()));
         }
         let mut archive = Self { store, files: HashMap::new(), links: HashMap::new(), folder: None };
-        let mut tar = tar::Archive::new(Format::of(&start).decoder(whole).map_err(LoadError::Read)?);
-        for (count, entry) in tar.entries().map_err(LoadError::Read)?.enumerate() {
-            let mut entry = entry.map_err(|error| match (count, error.kind()) {
+        let tar = Format::of(&start).decoder(whole).map_err(LoadError::Read)?;
+        each_entry(tar, |count, entry| {
+            let entry = entry.map_err(|error| match (count, error.kind()) {
                 (0, io::ErrorKind::Other) => LoadError::NotAnArchive(format!("it is no tar: {error}")),
                 _ => LoadError::Read(error),
             })?;
@@ -178,7 +178,7 @@ impl<'a> Archive<'a> {
                 return Err(LoadError::NotAnArchive(format!("it has more than {MAX_ENTRIES} entries")));
             }
             let name = String::from_utf8_lossy(&entry.path_bytes()).into_owned();
-            let Some(path) = clean("", &name) else { continue };
+            let Some(path) = clean("", &name) else { return Ok(()) };
             let kind = entry.header().entry_type();
             if kind.is_hard_link() || kind.is_symlink() {
                 let target = entry.link_name_bytes().unwrap_or_default();
@@ -187,9 +187,10 @@ impl<'a> Archive<'a> {
                 archive.links.extend(clean(base, &target).map(|target| (path, target)));
             } else if kind.is_file() || kind.is_contiguous() || kind.is_gnu_sparse() {
                 let size = entry.size();
-                archive.add(path, &mut entry, size)?;
+                archive.add(path, entry, size)?;
             }
-        }
+            Ok(())
+        })?;
         Ok(archive)
     }
 
@@ -205,8 +206,7 @@ impl<'a> Archive<'a> {
         }
         let mut writer = self.store.writer()?;
         writer.copy_from(reader).map_err(|error| match error {
-            // The reader's errors are the archive's.
-            StoreError::Io { action: "read the data for", source, .. } => LoadError::Read(source),
+            StoreError::Input(error) => LoadError::Read(error),
             error => error.into(),
         })?;
         let staged = writer.stage()?;

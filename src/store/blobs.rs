@@ -159,7 +159,7 @@ impl Exclusive<'_> {
 }
 
 impl<'a> BlobWriter<'a> {
-    /// Writes everything that a reader has. Errors of the reader are told as such, not as the store's.
+    /// Writes everything that a reader has. Its errors are [`StoreError::Input`].
     pub fn copy_from(&mut self, reader: &mut impl Read) -> Result<u64> {
         let mut buffer = vec![0; BUFFER];
         let mut total = 0;
@@ -168,7 +168,7 @@ impl<'a> BlobWriter<'a> {
                 Ok(0) => return Ok(total),
                 Ok(read) => read,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                Err(error) => return Err(io_error("read the data for", &self.target.path)(error)),
+                Err(error) => return Err(StoreError::Input(error)),
             };
             self.write_all(&buffer[..read]).map_err(io_error("write", &self.target.path))?;
             total += read as u64;

@@ -19,6 +19,9 @@ pub enum StoreError {
         /// What the system said.
         source: io::Error,
     },
+    /// What was to be stored could not be read. Not the store's fault.
+    #[error("cannot read the data: {0}")]
+    Input(#[source] io::Error),
     /// A newer program made the store.
     #[error("the store {root} has format {found}, but this imgbuild knows formats up to {known}; use a newer imgbuild, or another store with --root", root = root.display())]
     NewerVersion {

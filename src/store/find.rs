@@ -6,9 +6,9 @@
 use std::collections::BTreeMap;
 
 use crate::digest::Digest;
-use crate::oci::{Descriptor, ParseReferenceError, Reference};
-use crate::store::Store;
+use crate::oci::{Descriptor, ParseReferenceError, Platform, Reference};
 use crate::store::error::StoreError;
+use crate::store::{ResolvedImage, Store};
 
 /// Why an image was not found.
 #[derive(Debug, thiserror::Error)]
@@ -44,6 +44,30 @@ pub struct Found {
 }
 
 impl Store {
+    /// Finds a listed image and one of its platforms: `platform` if given (none other will do), else the one that was
+    /// asked for by ID, else this machine's, else the first that is there.
+    pub fn find_image(&self, text: &str, platform: Option<&Platform>) -> Result<(Found, ResolvedImage), FindError> {
+        let found = self.find(text)?;
+        let digest = found.descriptor.digest;
+        let image = if let Some(wanted) = platform {
+            let image = self.resolve_digest(&digest, wanted)?;
+            image.filter(|image| wanted.rank(&image.platform()).is_some())
+        } else {
+            let host = Platform::host();
+            // The smallest comes first; of equals, the first one.
+            let order = |image: &ResolvedImage| {
+                let asked_for = found.id.is_some_and(|id| id == image.config_digest || id == image.manifest.digest);
+                (!asked_for, image.platform() != host)
+            };
+            self.resolve_all(&digest)?.into_iter().min_by_key(order)
+        };
+        let image = image.ok_or_else(|| match platform {
+            Some(platform) => FindError::NotFound(format!("{text} for {platform}")),
+            None => StoreError::Missing(digest).into(),
+        })?;
+        Ok((found, image))
+    }
+
     /// Finds a listed image by what a person wrote.
     pub fn find(&self, text: &str) -> Result<Found, FindError> {
         let index = self.index()?;

@@ -225,6 +225,12 @@ mod tests {
     use super::*;
 
     #[test]
+    fn threads_can_share_a_store() {
+        fn check<T: Send + Sync>() {}
+        check::<Store>();
+    }
+
+    #[test]
     fn makes_a_layout_once() {
         let folder = tempfile::tempdir().unwrap();
         let root = folder.path().join("a/b");

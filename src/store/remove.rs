@@ -196,7 +196,7 @@ mod tests {
         fs::write(tree.join("a/b/f"), "x").unwrap();
         fs::create_dir_all(tree.join("work/work")).unwrap();
         for path in ["a/b", "a", "work/work", ""] {
-            fs::set_permissions(tree.join(path), Permissions::from_mode(0)).unwrap();
+            fs::set_permissions(tree.join(path), Permissions::from_mode(0o0)).unwrap();
         }
         remove_tree(&tree).unwrap();
         assert!(!tree.exists());

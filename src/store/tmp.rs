@@ -182,7 +182,7 @@ mod tests {
         // What a killed process leaves: a folder with its lock file, which nobody holds; or either of them alone.
         fs::create_dir_all(tmp.join("1-0/overlay/work/work")).unwrap();
         fs::write(tmp.join("1-0/f"), "x").unwrap();
-        fs::set_permissions(tmp.join("1-0/overlay/work/work"), fs::Permissions::from_mode(0)).unwrap();
+        fs::set_permissions(tmp.join("1-0/overlay/work/work"), fs::Permissions::from_mode(0o0)).unwrap();
         for file in ["1-0.lock", "2-0.lock"] {
             fs::write(tmp.join(file), "").unwrap();
         }

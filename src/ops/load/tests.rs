@@ -272,3 +272,29 @@ fn what_is_saved_loads_again_and_is_the_same_every_time() {
     assert_eq!(names(&loaded[0]), ["a:b"]);
     assert_eq!(loaded[0].platforms[0].1, Digest::of(&config));
 }
+
+#[test]
+fn no_damage_makes_it_panic_or_lie() {
+    let layers: [&[u8]; 3] = [b"one", b"two", b"three"];
+    let config = config("linux/amd64", &layers);
+    let id = Digest::of(&config);
+    let archive = tar(&[
+        ("one/layer.tar", layers[0]),
+        ("two/layer.tar", layers[1]),
+        ("three/layer.tar", layers[2]),
+        ("CONFIG.json", &config),
+        ("manifest.json", DOCKER.as_bytes()),
+    ]);
+    let (_folder, store) = store();
+    for at in (0..archive.len()).step_by(101) {
+        let mut damaged = archive.clone();
+        damaged[at] ^= 0x15;
+        for image in load(&store, &damaged[..]).unwrap_or_default() {
+            // What still loads is a whole image; only its own configuration may have become another one.
+            let resolved = store.resolve_digest(&image.descriptor.digest, &Platform::host()).unwrap().unwrap();
+            assert_eq!(resolved.layers.len(), 3);
+            assert!(resolved.layers.iter().all(|(layer, diff_id)| layer.digest.as_bytes() == diff_id.as_bytes()));
+            assert!(resolved.config_digest == id || at / 512 == 7, "{at}");
+        }
+    }
+}
