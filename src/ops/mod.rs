@@ -2,6 +2,7 @@
 //! is printed and no environment is read.
 
 pub mod build;
+mod context;
 pub mod error;
 mod history;
 mod images;
@@ -13,6 +14,7 @@ mod rmi;
 mod save;
 mod tag;
 
+pub use context::unpack_context;
 pub use error::Error;
 pub use history::{HistoryRow, history};
 pub use images::{ImageRow, images};

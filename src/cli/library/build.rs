@@ -1,9 +1,336 @@
-//! `build`.
+//! `build`: flags, looked up in the environment where they say so, become a target of [`ops::build`](crate::ops::build).
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use crate::cli::Session;
+
+use crate::cli::args::build::{CacheArgs, Entitlement, ImageArgs, LockArgs, Network, OutputArgs, RunArgs, ValueArgs};
+use crate::cli::args::output::{self, OutputKind as Kind};
+use crate::cli::args::values::{AnnotationTarget, ContextSource, HostAddress, ImageAnnotation, Secret, Ssh};
 use crate::cli::args::BuildArgs;
+use crate::cli::env::ResolvedSecret;
+use crate::cli::library::running;
+use crate::cli::{Session, interrupt};
+use crate::compress::Compression;
 use crate::event::Reporter;
+use crate::graph;
+use crate::oci::Reference;
 use crate::ops::Error;
+use crate::ops::build::{
+    self, Built, Destination, Dockerfile, Folder, LockMode, LockPlace, NamedContext, NoCache, Output, OutputKind, Target,
+};
 use crate::ops::error::Diagnostics;
-pub(super) fn build(_: &BuildArgs, _: &Session, _: Arc<dyn Reporter>) -> Result<(), Error> { Err(Error::build("")) }
-pub(super) fn check(_: &BuildArgs, _: &Session) -> Result<Diagnostics, Error> { Err(Error::build("")) }
+
+pub(super) fn build(args: &BuildArgs, session: &Session, reporter: Arc<dyn Reporter>) -> Result<(), Error> {
+    let run = running::Run::start(session, args.run.jobs)?;
+    let (target, lock) = target(args, session, &run)?;
+    let built = build::build(&run.session(reporter.as_ref())?, &[target], &lock, lock_mode(args.lock))
+        .map_err(|error| if interrupt::is_interrupted() { Error::Interrupted } else { error })?;
+    write_results(&args.output, &built)
+}
+
+pub(super) fn check(args: &BuildArgs, session: &Session) -> Result<Diagnostics, Error> {
+    let run = running::Run::start(session, args.run.jobs)?;
+    let (target, lock) = target(args, session, &run)?;
+    build::check(&run.session(&crate::event::Silent)?, &target, &lock)
+}
+
+fn target(args: &BuildArgs, session: &Session, run: &running::Run) -> Result<(Target, LockPlace), Error> {
+    let from_stdin = args.file.as_deref() == Some(Path::new("-"));
+    let (context, dockerfile, lock) = match &args.context {
+        ContextSource::Stdin if from_stdin => {
+            return Err(Error::Usage("standard input cannot be both the context and the Dockerfile".into()));
+        }
+        ContextSource::Stdin => match run.context_from_stdin()? {
+            running::Stdin::Dockerfile(text) => {
+                (None, Dockerfile::Text { name: "Dockerfile (stdin)".into(), text }, LockPlace::None)
+            }
+            running::Stdin::Folder(path) => {
+                let file = path.join(args.file.as_deref().unwrap_or(Path::new("Dockerfile")));
+                (Some(main_context(path)), Dockerfile::File(file), LockPlace::None)
+            }
+        },
+        ContextSource::Folder(path) if from_stdin => {
+            let mut text = String::new();
+            std::io::stdin()
+                .read_to_string(&mut text)
+                .map_err(|error| Error::build("cannot read the Dockerfile from standard input").caused_by(error))?;
+            let dockerfile = Dockerfile::Text { name: "Dockerfile (stdin)".into(), text };
+            (Some(main_context(path.clone())), dockerfile, LockPlace::None)
+        }
+        ContextSource::Folder(path) => {
+            if !path.is_dir() {
+                return Err(Error::build(format!("the build context {} is not a folder", path.display()))
+                    .help("give the folder that holds the Dockerfile and the files to copy"));
+            }
+            let file = dockerfile_of(path, args.file.as_deref());
+            let lock = LockPlace::beside(&file);
+            (Some(main_context(path.clone())), Dockerfile::File(file), lock)
+        }
+        ContextSource::Remote(url) => {
+            return Err(Error::build(format!("contexts from URLs are not supported by this version: {url}"))
+                .help("clone or unpack it, and give the folder"));
+        }
+        other => {
+            return Err(Error::Usage(format!(
+                "the build context must be a folder or -, not {other:?}; use --build-context NAME=… for others"
+            )));
+        }
+    };
+    let mut target = Target::new(dockerfile);
+    target.context = context;
+    target.stage.clone_from(&args.target);
+    apply_values(&mut target, &args.values, session)?;
+    apply_image(&mut target, &args.image)?;
+    apply_cache(&mut target, &args.cache);
+    apply_run(&mut target, &args.run)?;
+    target.outputs = outputs(&args.output.outputs)?;
+    Ok((target, lock))
+}
+
+fn main_context(path: PathBuf) -> Folder {
+    Folder { name: "context".into(), path }
+}
+
+/// Where the Dockerfile is: as named, else `Dockerfile` in the context, however it is capitalised there.
+fn dockerfile_of(context: &Path, named: Option<&Path>) -> PathBuf {
+    if let Some(path) = named {
+        return path.to_owned();
+    }
+    let file = context.join("Dockerfile");
+    let lower = context.join("dockerfile");
+    if !file.exists() && lower.exists() { lower } else { file }
+}
+
+/// How the lockfile is used.
+pub(super) fn lock_mode(args: LockArgs) -> LockMode {
+    LockMode { locked: args.is_locked(), offline: args.is_offline(), ignored: args.no_lock }
+}
+
+/// Build arguments, contexts, secrets and agents.
+pub(super) fn apply_values(target: &mut Target, args: &ValueArgs, session: &Session) -> Result<(), Error> {
+    // As with docker buildx, a variable of the environment counts unless an argument says otherwise.
+    if let Some(epoch) = session.env.variable("SOURCE_DATE_EPOCH").and_then(|value| value.into_string().ok()) {
+        target.args.entry("SOURCE_DATE_EPOCH".into()).or_insert(epoch);
+    }
+    target.args.extend(session.env.build_arguments(&args.build_arg)?);
+    for context in &args.build_context {
+        let source = named_context(&context.name, &context.source, Path::new(""))?;
+        target.contexts.insert(context.name.clone(), source);
+    }
+    for secret in &args.secret {
+        let (id, value) = read_secret(secret, session, Path::new(""))?;
+        target.secrets.insert(id, value);
+    }
+    for agent in &args.ssh {
+        let (id, path) = agent_socket(agent, session)?;
+        target.agents.insert(id, path);
+    }
+    Ok(())
+}
+
+/// A named context; paths are relative to `base`.
+pub(super) fn named_context(name: &str, source: &ContextSource, base: &Path) -> Result<NamedContext, Error> {
+    Ok(match source {
+        ContextSource::Folder(path) => {
+            let path = base.join(path);
+            if !path.is_dir() {
+                return Err(Error::build(format!("the build context {name}={} is not a folder", path.display())));
+            }
+            NamedContext::Folder(Folder { name: format!("context:{name}"), path })
+        }
+        ContextSource::Image(reference) => NamedContext::Image(reference.clone()),
+        ContextSource::OciLayout { path, tag, digest } => {
+            NamedContext::OciLayout { path: base.join(path), reference: digest.clone().or_else(|| tag.clone()) }
+        }
+        ContextSource::Target(target) => NamedContext::Target(target.clone()),
+        ContextSource::Stdin => return Err(Error::Usage(format!("the context {name} cannot come from standard input"))),
+        ContextSource::Remote(url) => {
+            return Err(Error::build(format!("contexts from URLs are not supported by this version: {name}={url}"))
+                .help("clone or unpack it, and give the folder"));
+        }
+    })
+}
+
+/// A secret's id and value; a file is relative to `base`.
+pub(super) fn read_secret(secret: &Secret, session: &Session, base: &Path) -> Result<(String, Vec<u8>), Error> {
+    let value = match session.env.secret(secret)? {
+        ResolvedSecret::Value(value) => value,
+        ResolvedSecret::File(path) => {
+            let path = base.join(path);
+            std::fs::read(&path).map_err(|error| {
+                Error::build(format!("cannot read the secret {} from {}", secret.id, path.display())).caused_by(error)
+            })?
+        }
+    };
+    Ok((secret.id.clone(), value))
+}
+
+/// An agent's id and socket.
+pub(super) fn agent_socket(agent: &Ssh, session: &Session) -> Result<(String, PathBuf), Error> {
+    use std::os::unix::fs::FileTypeExt as _;
+    let id = &agent.id;
+    let path = match &agent.paths[..] {
+        [] => match session.env.variable("SSH_AUTH_SOCK").filter(|value| !value.is_empty()) {
+            Some(path) => PathBuf::from(path),
+            None => {
+                return Err(Error::Usage(format!("--ssh {id}: no agent is running, SSH_AUTH_SOCK is not set")));
+            }
+        },
+        [path] => path.clone(),
+        _ => return Err(Error::Usage(format!("--ssh {id}: keys are not supported, only the socket of an agent"))),
+    };
+    match std::fs::metadata(&path) {
+        Ok(metadata) if metadata.file_type().is_socket() => Ok((id.clone(), path)),
+        Ok(_) => Err(Error::Usage(format!(
+            "--ssh {id}: {} is not a socket; start ssh-agent, ssh-add the key, and give its socket",
+            path.display()
+        ))),
+        Err(error) => Err(Error::build(format!("--ssh {id}: cannot use {}", path.display())).caused_by(error)),
+    }
+}
+
+/// Names, platforms, labels and annotations.
+pub(super) fn apply_image(target: &mut Target, args: &ImageArgs) -> Result<(), Error> {
+    target.tags.extend(references(&args.tags)?);
+    if !args.platform.is_empty() {
+        target.platforms = dedup(&args.platform);
+    }
+    target.labels.extend(args.label.iter().cloned());
+    for annotation in &args.annotation {
+        apply_annotation(target, annotation)?;
+    }
+    Ok(())
+}
+
+fn apply_annotation(target: &mut Target, annotation: &ImageAnnotation) -> Result<(), Error> {
+    for (place, platform) in &annotation.targets {
+        match (place, platform) {
+            (AnnotationTarget::Manifest, None) => {
+                target.annotations.insert(annotation.key.clone(), annotation.value.clone());
+            }
+            _ => {
+                return Err(Error::Usage(format!(
+                    "--annotation {}: only annotations of manifests are supported by this version",
+                    annotation.key
+                )));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Names of images, parsed.
+pub(super) fn references(names: &[String]) -> Result<Vec<Reference>, Error> {
+    let parse = |name: &String| Reference::parse(name).map_err(|error| Error::Usage(error.to_string()));
+    names.iter().map(parse).collect()
+}
+
+fn dedup(platforms: &[crate::oci::Platform]) -> Vec<crate::oci::Platform> {
+    let mut seen = BTreeSet::new();
+    platforms.iter().filter(|platform| seen.insert(*platform)).cloned().collect()
+}
+
+/// What is taken from the cache.
+pub(super) fn apply_cache(target: &mut Target, args: &CacheArgs) {
+    if args.no_cache {
+        target.no_cache = NoCache::All;
+    } else if !args.no_cache_filter.is_empty() {
+        target.no_cache = NoCache::Stages(args.no_cache_filter.iter().cloned().collect());
+    }
+    target.pull |= args.pull;
+}
+
+/// How steps run.
+pub(super) fn apply_run(target: &mut Target, args: &RunArgs) -> Result<(), Error> {
+    let allowed = args.allow.iter().map(|right| match right {
+        Entitlement::NetworkHost => build::Entitlement::NetworkHost,
+        Entitlement::SecurityInsecure => build::Entitlement::SecurityInsecure,
+    });
+    target.allow.extend(allowed);
+    target.network = match args.network {
+        Network::Default => target.network,
+        Network::None => graph::Network::None,
+        Network::Host => graph::Network::Host,
+    };
+    for (name, address) in &args.add_host {
+        let address = match address {
+            HostAddress::Ip(address) => address.to_string(),
+            // Steps share this machine's network.
+            HostAddress::Gateway => "127.0.0.1".into(),
+        };
+        target.hosts.push((name.clone(), address));
+    }
+    Ok(())
+}
+
+/// Where results go.
+pub(super) fn outputs(outputs: &[output::Output]) -> Result<Vec<Output>, Error> {
+    outputs.iter().map(one_output).collect()
+}
+
+fn one_output(output: &output::Output) -> Result<Output, Error> {
+    let level = |default: u8| output.compression_level.unwrap_or(default);
+    let compression = match output.compression {
+        None | Some(output::Compression::Gzip) => Compression::Gzip { level: level(6) },
+        Some(output::Compression::Zstd) => Compression::Zstd { level: level(3) },
+        Some(output::Compression::Uncompressed) => Compression::None,
+    };
+    compression.check().map_err(|error| Error::Usage(format!("--output: {error}")))?;
+    if output.force_compression {
+        return Err(Error::Usage("--output: force-compression is not supported: layers of base images stay as they are".into()));
+    }
+    let file = || match &output.destination {
+        None | Some(output::Destination::Stdout) => Destination::Stdout,
+        Some(output::Destination::Path(path)) => Destination::File(path.clone()),
+    };
+    let kind = match (output.kind, &output.destination) {
+        (Kind::Image, _) | (Kind::Docker, None) => OutputKind::Store(references(&output.names)?),
+        (Kind::Oci, Some(output::Destination::Path(path))) if !output.tar => OutputKind::OciFolder(path.clone()),
+        (Kind::Oci, _) => OutputKind::Oci(file()),
+        (Kind::Docker, _) => OutputKind::Docker(file()),
+        (Kind::Tar, _) => OutputKind::Tar(file()),
+        (Kind::Local, Some(output::Destination::Path(path))) => OutputKind::Local(path.clone()),
+        (Kind::Local, _) => return Err(Error::Usage("--output type=local needs dest=FOLDER".into())),
+        (Kind::CacheOnly, _) => OutputKind::CacheOnly,
+        (Kind::Registry, _) => {
+            return Err(Error::Usage(
+                "--output type=registry is not supported by this version: write type=oci,dest=FILE and push that".into(),
+            ));
+        }
+    };
+    Ok(Output { kind, compression })
+}
+
+/// Writes `--iidfile` and `--metadata-file`.
+pub(super) fn write_results(args: &OutputArgs, built: &[Built]) -> Result<(), Error> {
+    let write = |path: &Path, text: String| {
+        std::fs::write(path, text)
+            .map_err(|error| Error::build(format!("cannot write {}", path.display())).caused_by(error))
+    };
+    if let Some(path) = &args.iidfile {
+        // Docker's ID is the configuration's digest; of several platforms only the index has one.
+        let id = built.iter().find_map(|built| built.config.as_ref().or(built.image.as_ref()));
+        write(path, id.map(|id| id.digest.to_string()).unwrap_or_default())?;
+    }
+    if let Some(path) = &args.metadata_file {
+        let one = |built: &Built| {
+            let mut facts = BTreeMap::new();
+            if let Some(config) = &built.config {
+                facts.insert("containerimage.config.digest", serde_json::json!(config.digest.to_string()));
+            }
+            if let Some(image) = &built.image {
+                facts.insert("containerimage.digest", serde_json::json!(image.digest.to_string()));
+                facts.insert("containerimage.descriptor", serde_json::json!(image));
+            }
+            serde_json::json!(facts)
+        };
+        let document = match built {
+            [only] if only.target.is_empty() => one(only),
+            several => several.iter().map(|built| (built.target.clone(), one(built))).collect(),
+        };
+        write(path, format!("{document:#}\n"))?;
+    }
+    Ok(())
+}

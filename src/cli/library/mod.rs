@@ -4,6 +4,7 @@
 mod archives;
 mod bake;
 mod build;
+mod running;
 mod store;
 
 use std::sync::Arc;

@@ -1,0 +1,73 @@
+//! What every build needs of this process and machine: the store, a sandbox, a way to stop, the name servers.
+
+use std::io::{self, Read as _};
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use crate::cli::{Session, interrupt};
+use crate::event::Reporter;
+use crate::ops::{self, Error, build};
+use crate::sandbox::{Cancel, Namespaces};
+use crate::store::Store;
+
+/// A build that is about to start.
+pub(super) struct Run {
+    store: Arc<Store>,
+    cancel: Cancel,
+    executor: Namespaces,
+    jobs: usize,
+}
+
+/// What came on standard input.
+pub(super) enum Stdin {
+    /// A Dockerfile alone.
+    Dockerfile(String),
+    /// An archive of a context, unpacked here.
+    Folder(PathBuf),
+}
+
+impl Run {
+    /// Opens the store and takes care of Ctrl-C.
+    pub(super) fn start(session: &Session, jobs: Option<NonZeroUsize>) -> Result<Self, Error> {
+        let store = Arc::new(Store::open(&session.store()?)?);
+        let failed = |what: &'static str| move |error: io::Error| Error::environment(what).caused_by(error);
+        let cancel = Cancel::new().map_err(failed("no descriptors are left for a build"))?;
+        let token = cancel.clone();
+        interrupt::install(Arc::new(move || token.cancel())).map_err(failed("Ctrl-C cannot be handled"))?;
+        let executor = Namespaces::new().map_err(failed("/proc is not mounted, which builds need"))?;
+        // Most steps wait for a network or a disk, so there can be more of them than processors.
+        let processors = std::thread::available_parallelism().map_or(1, usize::from);
+        let jobs = jobs.map_or((4 * processors).max(16), usize::from);
+        Ok(Self { store, cancel, executor, jobs })
+    }
+
+    /// What the library wants to know.
+    pub(super) fn session<'a>(&'a self, reporter: &'a dyn Reporter) -> Result<build::Session<'a>, Error> {
+        Ok(build::Session {
+            store: self.store.clone(),
+            executor: &self.executor,
+            reporter,
+            cancel: &self.cancel,
+            jobs: self.jobs,
+            // A machine without the file has no name servers, and neither have its steps.
+            resolv_conf: std::fs::read("/etc/resolv.conf").unwrap_or_default(),
+        })
+    }
+
+    /// Reads a context from standard input: a tar file, compressed or not, or a Dockerfile alone.
+    pub(super) fn context_from_stdin(&self) -> Result<Stdin, Error> {
+        let failed = |error: io::Error| Error::build("cannot read the build context from standard input").caused_by(error);
+        let mut stdin = io::stdin();
+        let mut start = Vec::new();
+        stdin.by_ref().take(1024).read_to_end(&mut start).map_err(failed)?;
+        let is_text = !start.contains(&0) && std::str::from_utf8(&start).is_ok();
+        let mut whole = io::Cursor::new(start).chain(stdin);
+        if is_text {
+            let mut text = String::new();
+            whole.read_to_string(&mut text).map_err(failed)?;
+            return Ok(Stdin::Dockerfile(text));
+        }
+        Ok(Stdin::Folder(ops::unpack_context(&self.store, whole)?))
+    }
+}

@@ -1,0 +1,36 @@
+//! Build contexts that come as an archive.
+
+use std::fs::File;
+use std::io::Read;
+use std::os::fd::AsFd;
+use std::path::PathBuf;
+
+use crate::compress;
+use crate::fstree::tar::{Dialect, Limits, TarReader};
+use crate::fstree::{Merged, Meta, TreePath};
+use crate::ops::Error;
+use crate::store::snapshot::{self, NoLowerFiles, Overlay, Unpack};
+use crate::store::{Store, io_error};
+
+/// Unpacks the archive of a build context, compressed or not, into a temporary folder that goes with this process.
+pub fn unpack_context(store: &Store, archive: impl Read + Send) -> Result<PathBuf, Error> {
+    let failed = |error: &dyn std::fmt::Display| {
+        Error::build(format!("the build context is not a tar file that can be unpacked: {error}"))
+            .help("pipe a tar file (plain, gzip, bzip2, xz or zstd) or a Dockerfile into `imgbuild build -`")
+    };
+    let (_, reader) = compress::reader(archive).map_err(|error| failed(&error))?;
+    let mut reader = TarReader::new(reader, Dialect::Archive, Limits::default());
+    let folder = store.tmp_path("context")?;
+    std::fs::create_dir(&folder).map_err(io_error("create", &folder))?;
+    let root = File::open(&folder).map_err(io_error("open", &folder))?;
+    let options = Unpack {
+        lower: &Merged::default(),
+        files: &NoLowerFiles,
+        base: TreePath::root(),
+        implied: Meta { mode: 0o755, ..Meta::default() },
+        overlay: Overlay::Trusted,
+        adjust: &|_| {},
+    };
+    snapshot::unpack(&mut reader, root.as_fd(), &options).map_err(|error| failed(&error))?;
+    Ok(folder)
+}
