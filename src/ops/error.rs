@@ -110,6 +110,7 @@ impl From<StoreError> for Error {
             | StoreError::Mismatch { .. }
             | StoreError::Missing(_)
             | StoreError::TooLarge { .. }
+            | StoreError::Input(_)
             | StoreError::Manifest { .. } => Self::build(error.to_string()),
         }
     }

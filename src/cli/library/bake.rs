@@ -1,16 +1,216 @@
-//! `bake`: a build file is read, resolved, and its targets handed to [`ops::build`](crate::ops::build).
+//! `bake`: a build file is read and resolved, and its targets are handed to [`ops::build`](crate::ops::build) together.
 
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::cli::Session;
 use crate::cli::args::BakeArgs;
+use crate::cli::args::build::List;
+use crate::cli::args::values::{Secret, Ssh};
+use crate::cli::library::build::{
+    agent_socket, apply_cache, apply_image, apply_run, apply_values, lock_mode, named_context, outputs, read_secret,
+    references, write_results,
+};
+use crate::cli::library::running;
+use crate::cli::{Session, interrupt};
 use crate::event::Reporter;
+use crate::frontend::buildfile::{self, BuildFile, ContextSource, Plan, Printed};
 use crate::ops::Error;
+use crate::ops::build::{self, Dockerfile, Folder, LockPlace, NamedContext, NoCache, Target};
+use crate::ops::error::Diagnostics;
 
-pub(super) fn bake(_: &BakeArgs, _: &Session, _: Arc<dyn Reporter>) -> Result<(), Error> {
-    Err(Error::environment("`imgbuild bake` is not part of this version"))
+pub(super) fn bake(args: &BakeArgs, session: &Session, reporter: Arc<dyn Reporter>) -> Result<(), Error> {
+    let file = File::read(args)?;
+    let plan = file.resolve(args, session)?;
+    let run = running::Run::start(session, args.run.jobs)?;
+    let mut targets = Vec::new();
+    for target in &plan.targets {
+        targets.push(file.target(target, args, session)?);
+    }
+    let lock = LockPlace::File(file.folder.join("build.lock"));
+    let built = build::build(&run.session(reporter.as_ref())?, &targets, &lock, lock_mode(args.lock))
+        .map_err(|error| if interrupt::is_interrupted() { Error::Interrupted } else { error })?;
+    let requested = built.into_iter().zip(&targets).filter(|(_, target)| target.requested);
+    write_results(&args.output, &requested.map(|(built, _)| built).collect::<Vec<_>>())
 }
 
-pub(super) fn describe(_: &BakeArgs, _: &Session) -> Result<serde_json::Value, Error> {
-    Err(Error::environment("`imgbuild bake --print` is not part of this version"))
+pub(super) fn describe(args: &BakeArgs, session: &Session) -> Result<serde_json::Value, Error> {
+    let file = File::read(args)?;
+    let failed = |error| Error::build("the build file cannot be shown as JSON").caused_by(error);
+    match args.list {
+        Some(List::Targets) => serde_json::to_value(buildfile::list(&file.model)).map_err(failed),
+        Some(List::Variables) => {
+            let one = |variable: &buildfile::Variable| {
+                serde_json::json!({"name": variable.name, "description": variable.description})
+            };
+            Ok(file.model.variables().iter().map(one).collect())
+        }
+        None => serde_json::to_value(Printed::from(&file.resolve(args, session)?)).map_err(failed),
+    }
+}
+
+/// A build file that was read.
+struct File {
+    name: String,
+    text: String,
+    folder: PathBuf,
+    model: BuildFile,
+}
+
+impl File {
+    fn read(args: &BakeArgs) -> Result<Self, Error> {
+        let path = args.file.clone().unwrap_or_else(|| "build.toml".into());
+        let name = path.display().to_string();
+        let text = std::fs::read_to_string(&path).map_err(|error| match error.kind() {
+            std::io::ErrorKind::NotFound => Error::build(format!("there is no build file at {name}"))
+                .help("name it with -f FILE, or use `imgbuild build` for a Dockerfile on its own"),
+            _ => Error::build(format!("cannot read {name}")).caused_by(error),
+        })?;
+        let folder = path.parent().unwrap_or(Path::new("")).to_owned();
+        let model = buildfile::parse(&text)
+            .map_err(|list| Error::from(Diagnostics { name: name.clone(), text: text.clone(), list }))?;
+        Ok(Self { name, text, folder, model })
+    }
+
+    fn resolve(&self, args: &BakeArgs, session: &Session) -> Result<Plan, Error> {
+        let variables = self.model.variables().iter();
+        let environment: BTreeMap<String, String> = variables
+            .filter_map(|variable| {
+                let value = session.env.variable(&variable.name)?;
+                Some((variable.name.clone(), value.into_string().ok()?))
+            })
+            .collect();
+        let overrides = args
+            .set
+            .iter()
+            .map(|set| format!("{}.{}={}", set.target, set.key, set.value).parse())
+            .collect::<Result<Vec<buildfile::Override>, _>>()
+            .map_err(|error| Error::Usage(error.to_string()))?;
+        buildfile::resolve(&self.model, &args.targets, &environment, &overrides).map_err(|error| match error {
+            buildfile::Error::File(list) => {
+                Diagnostics { name: self.name.clone(), text: self.text.clone(), list }.into()
+            }
+            error => Error::Usage(error.to_string()),
+        })
+    }
+
+    /// A resolved target as the library wants it: paths against the build file's folder, flags on top.
+    fn target(
+        &self,
+        resolved: &buildfile::Target,
+        args: &BakeArgs,
+        session: &Session,
+    ) -> Result<Target, Error> {
+        let name = &resolved.name;
+        let usage = |error: String| Error::Usage(format!("{}: target {name}: {error}", self.name));
+        let context = match &resolved.context {
+            ContextSource::Path(path) => {
+                let folder = self.folder.join(path);
+                if !folder.is_dir() {
+                    let message = format!("{}: the context of the target {name}, {}, is not a folder", self.name, folder.display());
+                    return Err(Error::build(message));
+                }
+                Some(Folder { name: graph_name(path), path: folder })
+            }
+            other => return Err(usage(format!("the context {other:?} is no folder, which this version needs"))),
+        };
+        let dockerfile = match &resolved.dockerfile {
+            buildfile::Dockerfile::Path(path) => {
+                let base = context.as_ref().map(|folder| folder.path.clone()).unwrap_or_default();
+                Dockerfile::File(base.join(path))
+            }
+            buildfile::Dockerfile::Inline(text) => {
+                Dockerfile::Text { name: format!("{}: dockerfile-inline of {name}", self.name), text: text.clone() }
+            }
+        };
+        let mut target = Target::new(dockerfile);
+        target.name.clone_from(name);
+        target.context = context;
+        target.requested = resolved.requested;
+        target.stage.clone_from(&resolved.stage);
+        target.args.clone_from(&resolved.args);
+        target.labels.clone_from(&resolved.labels);
+        target.annotations.clone_from(&resolved.annotations);
+        target.platforms.clone_from(&resolved.platforms);
+        target.network = resolved.network;
+        target.pull = resolved.pull;
+        target.no_cache = match (resolved.no_cache, resolved.no_cache_filter.is_empty()) {
+            (true, _) => NoCache::All,
+            (false, true) => NoCache::Use,
+            (false, false) => NoCache::Stages(resolved.no_cache_filter.iter().cloned().collect()),
+        };
+        for (name, source) in &resolved.contexts {
+            target.contexts.insert(name.clone(), self.context(name, source, &usage)?);
+        }
+        for secret in &resolved.secrets {
+            let secret: Secret = secret.to_argument().parse().map_err(usage)?;
+            let (id, value) = read_secret(&secret, session, &self.folder)?;
+            target.secrets.insert(id, value);
+        }
+        for agent in &resolved.ssh {
+            let agent: Ssh = agent.to_argument().parse().map_err(usage)?;
+            let (id, path) = agent_socket(&agent, session)?;
+            target.agents.insert(id, path);
+        }
+        if resolved.requested {
+            target.tags = references(&resolved.tags)?;
+            let parsed = resolved.outputs.iter().map(|output| output.to_argument().parse().map_err(usage));
+            target.outputs = outputs(&parsed.collect::<Result<Vec<_>, _>>()?)?;
+            self.place_outputs(&mut target);
+            apply_image(&mut target, &args.image)?;
+            if !args.output.outputs.is_empty() {
+                target.outputs = outputs(&args.output.outputs)?;
+            }
+        }
+        apply_values(&mut target, &args.values, session)?;
+        apply_cache(&mut target, &args.cache);
+        apply_run(&mut target, &args.run)?;
+        Ok(target)
+    }
+
+    fn context(
+        &self,
+        name: &str,
+        source: &ContextSource,
+        usage: &dyn Fn(String) -> Error,
+    ) -> Result<NamedContext, Error> {
+        use crate::cli::args::values::ContextSource as Argument;
+        let argument = match source {
+            ContextSource::Path(path) => Argument::Folder(path.into()),
+            ContextSource::Image(reference) => Argument::Image(reference.clone()),
+            ContextSource::OciLayout(layout) => format!("oci-layout://{layout}").parse().map_err(usage)?,
+            ContextSource::Target(target) => Argument::Target(target.clone()),
+            ContextSource::Url(url) => Argument::Remote(url.clone()),
+        };
+        Ok(match (named_context(name, &argument, &self.folder)?, source) {
+            (NamedContext::Folder(folder), ContextSource::Path(path)) => {
+                NamedContext::Folder(Folder { name: graph_name(path), ..folder })
+            }
+            (other, _) => other,
+        })
+    }
+
+    /// Files that the build file names are beside it, wherever the command runs.
+    fn place_outputs(&self, target: &mut Target) {
+        use build::{Destination, OutputKind};
+        for output in &mut target.outputs {
+            match &mut output.kind {
+                OutputKind::Oci(Destination::File(path))
+                | OutputKind::Docker(Destination::File(path))
+                | OutputKind::Tar(Destination::File(path))
+                | OutputKind::OciFolder(path)
+                | OutputKind::Local(path) => *path = self.folder.join(&path),
+                _ => {}
+            }
+        }
+    }
+}
+
+/// What the graph calls a folder: its path as the build file has it, so that two targets with one folder share it.
+fn graph_name(path: &str) -> String {
+    let clean: PathBuf = Path::new(path).components().filter(|part| !matches!(part, std::path::Component::CurDir)).collect();
+    match clean.as_os_str().is_empty() {
+        true => "context".into(),
+        false => format!("context:{}", clean.display()),
+    }
 }
