@@ -4,3 +4,4 @@
 //! configurations as data.
 
 pub mod diagnostic;
+pub mod dockerfile;

@@ -1,0 +1,264 @@
+//! A Dockerfile as it was written: what stands where, before any variable is expanded.
+//!
+//! Everything has the bytes it came from, so that messages can point at them. An instruction is kept with the spelling
+//! of its keyword and the comments above it, because the checks look at both. What an `ONBUILD` holds is text: it is
+//! parsed when it fires, which may be in another build.
+
+use std::ops::Range;
+
+use crate::oci::Healthcheck;
+
+/// Bytes of a Dockerfile.
+pub type Span = Range<usize>;
+
+/// A value and the bytes it came from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Spanned<T> {
+    /// The value.
+    pub value: T,
+    /// Where it was written.
+    pub span: Span,
+}
+
+impl<T> Spanned<T> {
+    /// A value that came from these bytes.
+    pub fn new(value: T, span: Span) -> Self {
+        Self { value, span }
+    }
+}
+
+/// Some text of the file, quotes and variables untouched.
+pub type Word = Spanned<String>;
+
+/// A whole file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Dockerfile {
+    /// The escape character: `\` unless a directive says otherwise.
+    pub escape: char,
+    /// The value of the `check` directive.
+    pub check: CheckOptions,
+    /// The `ARG`s before the first `FROM`.
+    pub globals: Vec<Instruction>,
+    /// The stages, at least one.
+    pub stages: Vec<Stage>,
+    /// Lines that are blank although the line above promised more.
+    pub empty_continuations: Vec<Span>,
+    /// Where each line starts, in bytes.
+    pub(super) line_starts: Vec<usize>,
+}
+
+impl Dockerfile {
+    /// The line of a byte, counted from 1.
+    pub fn line(&self, byte: usize) -> u32 {
+        u32::try_from(self.line_starts.partition_point(|&start| start <= byte).max(1)).unwrap_or(u32::MAX)
+    }
+}
+
+/// What the `check` directive says of the checks.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct CheckOptions {
+    /// Checks that are not made.
+    pub skip: Vec<String>,
+    /// Whether none is made.
+    pub skip_all: bool,
+    /// Experimental checks that are made.
+    pub experimental: Vec<String>,
+    /// Whether all experimental ones are made.
+    pub experimental_all: bool,
+    /// Whether a warning fails the build.
+    pub error: bool,
+}
+
+/// What every instruction has.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Head {
+    /// The keyword as it is spelled.
+    pub keyword: Word,
+    /// All bytes of the instruction, heredocs included.
+    pub span: Span,
+    /// The instruction as one line, continuations joined.
+    pub text: String,
+    /// The comments right above it, without `#`.
+    pub comments: Vec<String>,
+}
+
+/// A stage: a `FROM` and what follows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stage {
+    /// Of the `FROM`.
+    pub head: Head,
+    /// Image, stage or `scratch`.
+    pub base: Word,
+    /// `--platform`.
+    pub platform: Option<Word>,
+    /// The keyword `AS` as it is spelled.
+    pub as_keyword: Option<Word>,
+    /// The stage's name as it is spelled; it is known in lower case.
+    pub name: Option<Word>,
+    /// The instructions.
+    pub instructions: Vec<Instruction>,
+}
+
+impl Stage {
+    /// The name by which the stage is known, in lower case.
+    pub fn known_name(&self) -> Option<String> {
+        self.name.as_ref().map(|name| name.value.to_lowercase())
+    }
+}
+
+/// An instruction other than `FROM`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Instruction {
+    /// What every instruction has.
+    pub head: Head,
+    /// Which one, and its arguments.
+    pub kind: Kind,
+}
+
+/// The instructions.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Kind {
+    /// `ADD`
+    Add(Box<Transfer>),
+    /// `COPY`
+    Copy(Box<Transfer>),
+    /// `ARG`
+    Arg(Vec<Declaration>),
+    /// `CMD`
+    Cmd(CommandLine),
+    /// `ENTRYPOINT`
+    Entrypoint(CommandLine),
+    /// `ENV`
+    Env(Vec<Pair>),
+    /// `EXPOSE`, its ports sorted as they are written
+    Expose(Vec<Word>),
+    /// `HEALTHCHECK`
+    Healthcheck(Healthcheck),
+    /// `LABEL`
+    Label(Vec<Pair>),
+    /// `MAINTAINER`
+    Maintainer(Word),
+    /// `ONBUILD` and the text of its trigger
+    Onbuild(String),
+    /// `RUN`
+    Run(Box<Run>),
+    /// `SHELL`
+    Shell(Vec<String>),
+    /// `STOPSIGNAL`
+    Stopsignal(Word),
+    /// `USER`
+    User(Word),
+    /// `VOLUME`
+    Volume(Vec<Word>),
+    /// `WORKDIR`
+    Workdir(Word),
+}
+
+/// `NAME=value`, or `NAME value`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pair {
+    /// The name.
+    pub key: Word,
+    /// The value.
+    pub value: Word,
+    /// Whether a blank stands between them.
+    pub legacy: bool,
+}
+
+/// One name of an `ARG`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Declaration {
+    /// The name.
+    pub key: Word,
+    /// Its default.
+    pub default: Option<Word>,
+}
+
+/// A command in one of its two forms.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CommandLine {
+    /// Text for the shell.
+    Shell(Word),
+    /// Program and arguments.
+    Exec(Vec<String>),
+}
+
+/// A here-document.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Heredoc {
+    /// Its name, quotes removed.
+    pub name: String,
+    /// Whether variables in it are expanded (where they are at all).
+    pub expand: bool,
+    /// Whether leading tabs are dropped.
+    pub strip_tabs: bool,
+    /// Its lines as they are, and where they stand.
+    pub body: Word,
+}
+
+impl Heredoc {
+    /// The lines as the heredoc's reader gets them: without leading tabs if it was opened with `<<-`.
+    pub fn content(&self) -> String {
+        if !self.strip_tabs {
+            return self.body.value.clone();
+        }
+        self.body.value.split_inclusive('\n').map(|line| line.trim_start_matches('\t')).collect()
+    }
+}
+
+/// `COPY` or `ADD`. Flags that one of them does not know are at their defaults there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Transfer {
+    /// Files, folders, patterns; for `ADD` also URLs and git references.
+    pub sources: Vec<Word>,
+    /// Files that the Dockerfile itself holds.
+    pub inline: Vec<Heredoc>,
+    /// Where to.
+    pub dest: Word,
+    /// `--from`
+    pub from: Option<Word>,
+    /// `--chown`
+    pub chown: Option<Word>,
+    /// `--chmod`
+    pub chmod: Option<Word>,
+    /// `--checksum`
+    pub checksum: Option<Word>,
+    /// `--exclude`, each
+    pub exclude: Vec<Word>,
+    /// `--link`
+    pub link: bool,
+    /// `--parents`
+    pub parents: bool,
+    /// `--keep-git-dir`
+    pub keep_git_dir: Option<bool>,
+    /// `--unpack`
+    pub unpack: Option<bool>,
+}
+
+/// `RUN`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Run {
+    /// What to run.
+    pub command: CommandLine,
+    /// Its heredocs, in order.
+    pub heredocs: Vec<Heredoc>,
+    /// `--mount`, each, as written: values may hold variables.
+    pub mounts: Vec<Word>,
+    /// `--network`
+    pub network: Option<RunNetwork>,
+    /// `--security=insecure`, and where it says so
+    pub insecure: Option<Span>,
+    /// `--device`, each
+    pub devices: Vec<Word>,
+}
+
+/// `RUN --network`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RunNetwork {
+    /// What the builder offers.
+    Default,
+    /// None but a loopback device.
+    None,
+    /// The host's, and where it says so.
+    Host(Span),
+}

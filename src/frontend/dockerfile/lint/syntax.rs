@@ -1,0 +1,112 @@
+//! The checks that need only the text.
+
+use std::collections::BTreeMap;
+
+use super::{Linter, rule};
+use crate::frontend::dockerfile::ast::{Dockerfile, Head, Kind, Span};
+
+/// Makes them all.
+pub(in crate::frontend::dockerfile) fn check_syntax(file: &Dockerfile, linter: &mut Linter) {
+    for span in &file.empty_continuations {
+        let message = "a blank line inside a continuation";
+        linter.report(&[], Linter::finding(rule::NoEmptyContinuation, span.clone(), message).help("remove the line"));
+    }
+    stage_names(file, linter);
+    casing(file, linter);
+    descriptions(file, linter);
+    for instruction in file.stages.iter().flat_map(|stage| &stage.instructions) {
+        if matches!(instruction.kind, Kind::Maintainer(_)) {
+            let span = instruction.head.keyword.span.clone();
+            let finding = Linter::finding(rule::MaintainerDeprecated, span, "`MAINTAINER` is deprecated")
+                .help("write `LABEL org.opencontainers.image.authors=\"name\"`");
+            linter.report(&instruction.head.comments, finding);
+        }
+    }
+}
+
+fn stage_names(file: &Dockerfile, linter: &mut Linter) {
+    let mut seen: BTreeMap<String, Span> = BTreeMap::new();
+    for stage in &file.stages {
+        let comments = &stage.head.comments;
+        let Some(name) = &stage.name else { continue };
+        let lower = name.value.to_lowercase();
+        if name.value != lower {
+            let message = format!("the name of stage `{}` should be in lower case", name.value);
+            let finding = Linter::finding(rule::StageNameCasing, name.span.clone(), message);
+            linter.report(comments, finding.help(format!("write `{lower}`")));
+        }
+        let keyword = &stage.head.keyword.value;
+        if let Some(word) = &stage.as_keyword {
+            let same = (*keyword == keyword.to_lowercase() && word.value == word.value.to_lowercase())
+                || (*keyword == keyword.to_uppercase() && word.value == word.value.to_uppercase())
+                || !consistent(keyword);
+            if !same {
+                let message = format!("`{}` and `{keyword}` are not in the same case", word.value);
+                linter.report(comments, Linter::finding(rule::FromAsCasing, word.span.clone(), message));
+            }
+        }
+        if matches!(lower.as_str(), "scratch" | "context") {
+            let message = format!("a stage should not be called `{lower}`");
+            let finding = Linter::finding(rule::ReservedStageName, name.span.clone(), message);
+            linter.report(&[], finding.help("choose another name"));
+        }
+        match seen.get(&lower) {
+            Some(first) => {
+                let message = format!("two stages are called `{lower}`");
+                let finding = Linter::finding(rule::DuplicateStageName, name.span.clone(), message);
+                linter.report(&[], finding.note(first.clone(), "the first one").help("choose another name"));
+            }
+            None => drop(seen.insert(lower, name.span.clone())),
+        }
+    }
+}
+
+fn consistent(word: &str) -> bool {
+    word == word.to_lowercase() || word == word.to_uppercase()
+}
+
+fn heads(file: &Dockerfile) -> impl Iterator<Item = &Head> {
+    file.stages.iter().flat_map(|stage| {
+        std::iter::once(&stage.head).chain(stage.instructions.iter().map(|instruction| &instruction.head))
+    })
+}
+
+fn casing(file: &Dockerfile, linter: &mut Linter) {
+    let consistent = heads(file).filter(|head| consistent(&head.keyword.value));
+    let (lower, upper): (Vec<&Head>, Vec<&Head>) =
+        consistent.partition(|head| head.keyword.value == head.keyword.value.to_lowercase());
+    let to_lower = lower.len() > upper.len();
+    for head in heads(file) {
+        let word = &head.keyword;
+        let wanted = if to_lower { word.value.to_lowercase() } else { word.value.to_uppercase() };
+        if word.value != wanted {
+            let message = format!("`{}` is not in the same case as most instructions", word.value);
+            let finding = Linter::finding(rule::ConsistentInstructionCasing, word.span.clone(), message);
+            linter.report(&[], finding.help(format!("write `{wanted}`")));
+        }
+    }
+}
+
+fn descriptions(file: &Dockerfile, linter: &mut Linter) {
+    let mut check = |head: &Head, names: &[&str]| {
+        let (Some(comment), Some(first)) = (head.comments.last(), names.first()) else { return };
+        if !names.contains(&comment.split(' ').next().unwrap_or_default()) {
+            let message = format!("the comment above is no description of `{first}`");
+            let finding = Linter::finding(rule::InvalidDefinitionDescription, head.keyword.span.clone(), message)
+                .help(format!("write `# {first} <description>`, or put an empty comment between"));
+            linter.report(&head.comments, finding);
+        }
+    };
+    for stage in &file.stages {
+        if let Some(name) = stage.known_name() {
+            check(&stage.head, &[&name]);
+        }
+    }
+    let instructions = file.globals.iter().chain(file.stages.iter().flat_map(|stage| &stage.instructions));
+    for instruction in instructions {
+        if let Kind::Arg(declarations) = &instruction.kind {
+            let names: Vec<&str> = declarations.iter().map(|declaration| declaration.key.value.as_str()).collect();
+            check(&instruction.head, &names);
+        }
+    }
+}

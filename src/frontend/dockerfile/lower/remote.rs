@@ -1,0 +1,189 @@
+//! Sources of `ADD` that are not files of the context: URLs and git repositories.
+
+/// A git repository and what of it is wanted.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct GitReference {
+    /// Where it is, without query and fragment.
+    pub url: String,
+    /// A branch, a tag, a full reference or a commit; empty for the default branch.
+    pub reference: String,
+    /// Only this folder of it.
+    pub subdir: String,
+    /// The commit, or its start, that must be found.
+    pub checksum: Option<String>,
+    /// Whether `.git` is kept, if it says so.
+    pub keep_git_dir: Option<bool>,
+    /// Whether submodules are fetched, if it says so.
+    pub submodules: Option<bool>,
+}
+
+/// Whether a source is a URL to be fetched, given that it is no git repository.
+pub(super) fn is_http(source: &str) -> bool {
+    source.starts_with("http://") || source.starts_with("https://")
+}
+
+/// The name of the file that a URL makes: the last part of its path.
+pub(super) fn file_name(url: &str) -> String {
+    let path = url.split_once("://").map_or(url, |(_, rest)| rest);
+    let path = path.split(['?', '#']).next().unwrap_or_default();
+    let name =
+        path.split_once('/').map_or("", |(_, path)| path.trim_end_matches('/').rsplit('/').next().unwrap_or_default());
+    let name = percent_decode(name);
+    if name.is_empty() || name.contains('/') || matches!(name.as_str(), "." | "..") {
+        "__unnamed__".into()
+    } else {
+        name
+    }
+}
+
+/// Reads a source as a git repository; none if it is none, an error if it is one with something wrong.
+///
+/// `git://`, `ssh://` and `user@host:path` always are; `http(s)://` if the path ends in `.git`.
+pub(super) fn parse_git(source: &str) -> Option<Result<GitReference, String>> {
+    let (location, fragment) = source.split_once('#').unwrap_or((source, ""));
+    let (url, query) = location.split_once('?').unwrap_or((location, ""));
+    let is_git = match url.split_once("://") {
+        Some(("git" | "ssh", _)) => true,
+        Some(("http" | "https", rest)) => rest.contains('/') && rest.ends_with(".git"),
+        Some(_) => false,
+        None => url.split_once('@').is_some_and(|(user, rest)| {
+            let word = |text: &str, more: &[u8]| {
+                !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || more.contains(&b))
+            };
+            rest.split_once(':').is_some_and(|(host, path)| word(user, b"-_") && word(host, b"-.") && !path.is_empty())
+        }),
+    };
+    if !is_git {
+        return None;
+    }
+    let (reference, subdir) = fragment.split_once(':').unwrap_or((fragment, ""));
+    let git = GitReference {
+        url: url.to_owned(),
+        reference: reference.to_owned(),
+        subdir: subdir.to_owned(),
+        ..GitReference::default()
+    };
+    Some(with_query(git, query))
+}
+
+fn with_query(mut git: GitReference, query: &str) -> Result<GitReference, String> {
+    let mut seen: Vec<String> = Vec::new();
+    let mut tagged = false;
+    for pair in query.split('&').filter(|pair| !pair.is_empty()) {
+        let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
+        let (key, value) = (percent_decode(key), percent_decode(value));
+        if seen.contains(&key) {
+            return Err(format!("`{key}` is there twice"));
+        }
+        if value.is_empty() && !matches!(key.as_str(), "submodules" | "keep-git-dir") {
+            return Err(format!("`{key}` has no value"));
+        }
+        let full = |prefix: &str| if value.starts_with(prefix) { value.clone() } else { format!("{prefix}{value}") };
+        match key.as_str() {
+            "ref" => set(&mut git.reference, value, "ref")?,
+            "tag" => {
+                tagged = true;
+                set(&mut git.reference, full("refs/tags/"), "tag")?;
+            }
+            "branch" if tagged => {
+                return Err("`branch` and `tag` exclude each other".into());
+            }
+            "branch" => set(&mut git.reference, full("refs/heads/"), "branch")?,
+            "subdir" => set(&mut git.subdir, value, "subdir")?,
+            "checksum" | "commit" => git.checksum = Some(value),
+            "keep-git-dir" => git.keep_git_dir = Some(boolean(&value)?),
+            "submodules" => git.submodules = Some(boolean(&value)?),
+            other => return Err(format!("`{other}` is no parameter of a git URL")),
+        }
+        seen.push(key);
+    }
+    Ok(git)
+}
+
+fn set(field: &mut String, value: String, what: &str) -> Result<(), String> {
+    if !field.is_empty() && *field != value {
+        return Err(format!("`{what}` says `{value}`, but `{field}` is asked for already"));
+    }
+    *field = value;
+    Ok(())
+}
+
+fn boolean(text: &str) -> Result<bool, String> {
+    match text {
+        "" | "1" | "t" | "T" | "true" | "TRUE" | "True" => Ok(true),
+        "0" | "f" | "F" | "false" | "FALSE" | "False" => Ok(false),
+        other => Err(format!("`{other}` is neither true nor false")),
+    }
+}
+
+fn percent_decode(text: &str) -> String {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((&first, tail)) = rest.split_first() {
+        let code = (first == b'%').then(|| tail.get(..2)).flatten();
+        let code = code
+            .and_then(|digits| std::str::from_utf8(digits).ok())
+            .filter(|d| d.bytes().all(|b| b.is_ascii_hexdigit()));
+        match code.and_then(|digits| u8::from_str_radix(digits, 16).ok()) {
+            Some(byte) => {
+                bytes.push(byte);
+                rest = &tail[2..];
+            }
+            None => {
+                bytes.push(first);
+                rest = tail;
+            }
+        }
+    }
+    String::from_utf8(bytes).unwrap_or_else(|_| text.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn git(url: &str, reference: &str, subdir: &str) -> GitReference {
+        GitReference { url: url.into(), reference: reference.into(), subdir: subdir.into(), ..GitReference::default() }
+    }
+
+    #[test]
+    fn tells_git_from_files() {
+        for source in
+            ["repo.git", "./x.git", "github.com/a/b", "https://h/x.tar", "a@b", "ftp://h/x.git", "https://h.git"]
+        {
+            assert_eq!(parse_git(source), None, "{source}");
+        }
+        let check =
+            |source: &str, expected: GitReference| assert_eq!(parse_git(source), Some(Ok(expected)), "{source}");
+        check("https://h/a.git#v1:docs", git("https://h/a.git", "v1", "docs"));
+        check("git@h:a/b.git#main", git("git@h:a/b.git", "main", ""));
+        check("ssh://git@h/a", git("ssh://git@h/a", "", ""));
+        check("https://h/a.git?tag=v1&subdir=x", git("https://h/a.git", "refs/tags/v1", "x"));
+        let query = "https://h/a.git?branch=b&commit=abc&keep-git-dir&submodules=false";
+        let expected = GitReference {
+            checksum: Some("abc".into()),
+            keep_git_dir: Some(true),
+            submodules: Some(false),
+            ..git("https://h/a.git", "refs/heads/b", "")
+        };
+        check(query, expected);
+    }
+
+    #[test]
+    fn refuses_contradictions() {
+        for query in ["x=1", "ref=a&ref=b", "tag=a&branch=b", "branch=b&tag=a", "ref=", "submodules=x"] {
+            assert!(matches!(parse_git(&format!("https://h/a.git?{query}")), Some(Err(_))), "{query}");
+        }
+        assert!(matches!(parse_git("https://h/a.git?ref=b#a"), Some(Err(_))));
+    }
+
+    #[test]
+    fn names_files() {
+        let check = |url: &str, expected: &str| assert_eq!(file_name(url), expected, "{url}");
+        check("https://h/a/b.txt?x=1#y", "b.txt");
+        check("https://h/a%20b/", "a b");
+        check("https://h/", "__unnamed__");
+        check("https://h", "__unnamed__");
+        check("https://h/..%2fx", "__unnamed__");
+    }
+}

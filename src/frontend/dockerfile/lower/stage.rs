@@ -1,0 +1,617 @@
+//! One stage, instruction by instruction: what each does to the configuration, the history and the variables.
+
+use super::environment::Environment;
+use super::plan::{Base, Plan, Source, cannot_expand, in_trigger};
+use super::{ContextSource, Lowering, NoCache, ports, signal};
+use crate::frontend::diagnostic::Diagnostic;
+use crate::frontend::dockerfile::ast::{CommandLine, Declaration, Head, Instruction, Kind, Pair, Span, Stage, Word};
+use crate::frontend::dockerfile::expand::{Expanded, Expander, Lookup};
+use crate::frontend::dockerfile::go;
+use crate::frontend::dockerfile::lint::{Linter, names_a_secret, rule};
+use crate::frontend::dockerfile::suggest::nearest;
+use crate::fstree::TreePath;
+use crate::graph::{FileAction, FileOp, Label, Op, Owner, StepId};
+use crate::oci::config::Empty;
+use crate::oci::{Healthcheck, History, ImageConfig, Platform};
+
+/// The search path of images that have none.
+const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// A stage after its last instruction.
+#[derive(Debug, Clone)]
+pub(super) struct Finished {
+    /// Its file system; none while something is missing for it.
+    pub step: Option<StepId>,
+    pub config: ImageConfig,
+    /// How many history entries its base image had.
+    pub base_history: usize,
+    platform: Platform,
+    variables: Environment,
+    arguments: Vec<(String, Option<String>)>,
+    workdir_set: bool,
+}
+
+/// A stage under way.
+pub(super) struct Current<'p> {
+    pub index: usize,
+    pub stage: &'p Stage,
+    pub step: Option<StepId>,
+    pub config: ImageConfig,
+    pub platform: Platform,
+    /// What `ENV` and `ARG` have set, the later one counting.
+    pub variables: Environment,
+    /// The names that `ARG` declared, with values where they have one.
+    pub arguments: Vec<(String, Option<String>)>,
+    pub no_cache: bool,
+    base_history: usize,
+    workdir_set: bool,
+    cmd: Option<Span>,
+    entrypoint: Option<Span>,
+    healthcheck: Option<Span>,
+    /// The place of the next step among those of the stage, and how many there are.
+    number: usize,
+    total: usize,
+    /// Set while triggers of the base are run: their text is not in this file.
+    trigger: Option<String>,
+}
+
+/// Where a stage remembers the last instruction of a kind.
+type Slot = for<'c, 'p> fn(&'c mut Current<'p>) -> &'c mut Option<Span>;
+
+impl Current<'_> {
+    /// Where something of an instruction is shown: a trigger's text stands elsewhere.
+    pub(super) fn at(&self, span: &Span) -> Span {
+        if self.trigger.is_some() { self.stage.head.span.clone() } else { span.clone() }
+    }
+
+    /// The working folder: absolute, without dots and double slashes.
+    pub(super) fn workdir(&self) -> String {
+        TreePath::clean(&self.config.config.working_dir).to_string()
+    }
+
+    pub(super) fn history(&mut self, created_by: String, empty_layer: bool) {
+        self.config.history.push(History { created_by, empty_layer, ..History::default() });
+    }
+
+    /// The shell of the shell form with some text for it.
+    pub(super) fn with_shell(&self, text: &str) -> Vec<String> {
+        let mut args = self.config.config.shell.clone();
+        if args.is_empty() {
+            args = vec!["/bin/sh".into(), "-c".into()];
+        }
+        args.push(text.to_owned());
+        args
+    }
+}
+
+impl<'a> Lowering<'a> {
+    /// Lowers a stage; none if its base is not known yet.
+    pub(super) fn stage(&mut self, plan: &Plan<'a>, index: usize) -> Option<Finished> {
+        let node = &plan.nodes[index];
+        let stage: &'a Stage = node.stage;
+        let layers = |instruction: &&Instruction| {
+            matches!(instruction.kind, Kind::Add(_) | Kind::Copy(_) | Kind::Run(_) | Kind::Workdir(_))
+        };
+        let own = stage.instructions.iter().chain(&node.triggers).filter(layers).count();
+        let has_image = usize::from(matches!(node.base, Base::Image(_) | Base::Context(..)));
+        let mut current = Current {
+            index,
+            stage,
+            step: None,
+            config: ImageConfig::default(),
+            platform: node.platform.clone().unwrap_or_else(|| self.target.clone()),
+            variables: Environment::default(),
+            arguments: Vec::new(),
+            no_cache: match &self.options.no_cache {
+                NoCache::None => false,
+                NoCache::All => true,
+                NoCache::Stages(names) => names.iter().any(|name| name.eq_ignore_ascii_case(&node.name)),
+            },
+            base_history: 0,
+            workdir_set: false,
+            cmd: None,
+            entrypoint: None,
+            healthcheck: None,
+            number: 0,
+            total: own + has_image,
+            trigger: None,
+        };
+        match self.start(plan, &mut current) {
+            Ok(true) => {}
+            Ok(false) => return None,
+            Err(error) => {
+                self.errors.push(error);
+                return None;
+            }
+        }
+        let has_path = current.config.config.env.iter().any(|pair| pair.starts_with("PATH="));
+        if !has_path && current.platform.os != "windows" {
+            current.config.config.env.push(format!("PATH={DEFAULT_PATH}"));
+        }
+        for pair in &current.config.config.env {
+            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+            current.variables.set(name, value);
+        }
+        let workdir = &mut current.config.config.working_dir;
+        if !workdir.is_empty() && !workdir.starts_with('/') {
+            *workdir = format!("/{workdir}");
+        }
+        if !matches!(node.base, Base::Replaced(..)) {
+            let triggers = node.triggers.iter().map(|instruction| (instruction, true));
+            let all = triggers.chain(stage.instructions.iter().map(|instruction| (instruction, false)));
+            for (instruction, fired) in all {
+                current.trigger = fired.then(|| instruction.head.text.clone());
+                if let Err(error) = self.instruction(plan, &mut current, instruction) {
+                    let error = match &current.trigger {
+                        Some(text) => in_trigger(error, text, stage),
+                        None => error,
+                    };
+                    self.errors.push(error);
+                }
+            }
+        }
+        Some(Finished {
+            step: current.step,
+            config: current.config,
+            base_history: current.base_history,
+            platform: current.platform,
+            variables: current.variables,
+            arguments: current.arguments,
+            workdir_set: current.workdir_set,
+        })
+    }
+
+    /// Takes over what the base has; false if that is not known yet.
+    fn start(&mut self, plan: &Plan<'a>, current: &mut Current<'_>) -> Result<bool, Diagnostic> {
+        let node = &plan.nodes[current.index];
+        let span = node.stage.base.span.clone();
+        match &node.base {
+            Base::Scratch => {
+                // An empty image is for the target, whatever `--platform` says.
+                current.platform = self.target.clone();
+                current.step = Some(self.scratch(&current.platform));
+                current.config = empty_image(&current.platform);
+            }
+            Base::Stage(base) => {
+                let Some(base) = self.finished.get(base) else { return Ok(false) };
+                current.step = base.step;
+                current.config = base.config.clone();
+                current.config.config.on_build.clear();
+                current.platform = base.platform.clone();
+                current.variables = base.variables.clone();
+                current.arguments = base.arguments.clone();
+                current.workdir_set = base.workdir_set;
+                current.base_history = base.base_history;
+            }
+            Base::Image(reference) => {
+                let platform = current.platform.clone();
+                let Some(image) = self.image(reference, &platform, &span) else { return Ok(false) };
+                let label = self.step_label(current, "", &node.stage.head.span);
+                current.step = Some(self.image_step(image, &platform, label));
+                current.config = image.config.clone();
+                self.inherit(current, reference, &span);
+            }
+            Base::Context(name, source) | Base::Replaced(name, source) => {
+                let platform = current.platform.clone();
+                let (step, config) = self.context(name, source, &platform, &span)?;
+                current.step = step;
+                let missing = step.is_none() && matches!(source, ContextSource::Image(_));
+                if missing {
+                    return Ok(false);
+                }
+                if matches!(node.base, Base::Context(..)) {
+                    current.number += 1;
+                }
+                current.config = config.unwrap_or_else(|| empty_image(&platform));
+                if matches!(node.base, Base::Context(..)) {
+                    self.inherit(current, name, &span);
+                }
+            }
+        }
+        Ok(true)
+    }
+
+    /// What happens to the configuration of a base image.
+    fn inherit(&mut self, current: &mut Current<'_>, name: &str, span: &Span) {
+        let config = &mut current.config;
+        config.created = None;
+        config.config.on_build.clear();
+        current.base_history = config.history.len();
+        let wanted = &current.platform;
+        if config.os.is_empty() && config.architecture.is_empty() {
+            config.os.clone_from(&wanted.os);
+            config.architecture.clone_from(&wanted.architecture);
+            config.variant.clone_from(&wanted.variant);
+        }
+        if config.os != wanted.os || config.architecture != wanted.architecture {
+            let message = format!("the image `{name}` is for {}/{}, not for {wanted}", config.os, config.architecture);
+            let finding = Linter::finding(rule::InvalidBaseImagePlatform, span.clone(), message)
+                .help("use an image that has this platform");
+            self.linter.report(&[], finding);
+        }
+    }
+
+    /// The label of the stage's next step.
+    pub(super) fn step_label(&self, current: &mut Current<'_>, text: &str, span: &Span) -> Label {
+        current.number += 1;
+        let only = self.file.stages.len() == 1 && current.stage.name.is_none();
+        let name = match current.stage.known_name() {
+            _ if only => String::new(),
+            Some(name) => format!("{name} "),
+            None => format!("stage-{} ", current.index),
+        };
+        Label {
+            text: text.to_owned(),
+            stage: format!("{name}{}/{}", current.number, current.total),
+            origin: Some(self.origin(&current.at(span))),
+        }
+    }
+
+    /// Expands a word with the variables of the stage.
+    pub(super) fn expand(
+        &mut self,
+        current: &Current<'_>,
+        head: &Head,
+        word: &Word,
+        rules: Expander,
+        variables: &Environment,
+    ) -> Result<Expanded, Diagnostic> {
+        let expanded = rules.expand(&word.value, variables).map_err(|error| cannot_expand(word, &error))?;
+        for name in &expanded.unmatched {
+            if current.arguments.iter().any(|(declared, _)| declared == name) {
+                continue;
+            }
+            let message = format!("the variable `{name}` is not set");
+            let mut finding = Linter::finding(rule::UndefinedVar, current.at(&word.span), message);
+            finding = match nearest(name, variables.names()) {
+                Some(meant) => finding.help(format!("did you mean `{meant}`?")),
+                None => finding.help(format!("set it before with `ENV {name}=value` or `ARG {name}`")),
+            };
+            self.linter.report(&head.comments, finding);
+        }
+        Ok(expanded)
+    }
+
+    /// The same for an argument of an instruction, as one word.
+    pub(super) fn word(&mut self, current: &Current<'_>, head: &Head, word: &Word) -> Result<String, Diagnostic> {
+        let rules = self.expander();
+        Ok(self.expand(current, head, word, rules, &current.variables)?.text)
+    }
+
+    fn instruction(
+        &mut self,
+        plan: &Plan<'a>,
+        current: &mut Current<'_>,
+        instruction: &Instruction,
+    ) -> Result<(), Diagnostic> {
+        let head = &instruction.head;
+        match &instruction.kind {
+            Kind::Env(pairs) => self.env(current, head, pairs),
+            Kind::Label(pairs) => self.labels(current, head, pairs),
+            Kind::Arg(declarations) => self.arg(current, head, declarations),
+            Kind::Run(run) => self.run(plan, current, instruction, run),
+            Kind::Copy(copy) => {
+                let source = self.instruction_sources(plan, instruction)?.pop();
+                let input = match source {
+                    Some((source, span)) => Some(self.source(plan, &source, current.index, &span)?),
+                    None => None,
+                };
+                self.copy(current, head, copy, input, false)
+            }
+            Kind::Add(add) => self.copy(current, head, add, None, true),
+            Kind::Workdir(word) => self.workdir(current, head, word),
+            Kind::Cmd(command) => {
+                self.once(current, head, |current| &mut current.cmd);
+                let args = self.command(current, head, command);
+                current.history(format!("CMD {}", go::quoted_list(&args)), true);
+                current.config.config.cmd = (!args.is_empty()).then_some(args);
+                Ok(())
+            }
+            Kind::Entrypoint(command) => {
+                self.once(current, head, |current| &mut current.entrypoint);
+                let args = self.command(current, head, command);
+                current.history(format!("ENTRYPOINT {}", go::quoted_list(&args)), true);
+                current.config.config.entrypoint = (!args.is_empty()).then_some(args);
+                if current.cmd.is_none() {
+                    current.config.config.cmd = None;
+                }
+                Ok(())
+            }
+            Kind::Healthcheck(check) => {
+                self.once(current, head, |current| &mut current.healthcheck);
+                current.history(format!("HEALTHCHECK {}", show_healthcheck(check)), true);
+                current.config.config.healthcheck = Some(check.clone());
+                Ok(())
+            }
+            Kind::Expose(words) => self.expose(current, head, words),
+            Kind::User(word) => {
+                let user = self.word(current, head, word)?;
+                current.history(format!("USER {user}"), true);
+                current.config.config.user = user;
+                Ok(())
+            }
+            Kind::Volume(words) => self.volumes(current, head, words),
+            Kind::Stopsignal(word) => {
+                let signal = self.word(current, head, word)?;
+                if !signal::is_signal(&signal) {
+                    return Err(Diagnostic::error(word.span.clone(), format!("`{signal}` is no signal"))
+                        .help("write a name such as SIGTERM, or a number"));
+                }
+                current.history(format!("STOPSIGNAL {signal}"), true);
+                current.config.config.stop_signal = Some(signal);
+                Ok(())
+            }
+            Kind::Shell(shell) => {
+                current.history(format!("SHELL {}", go::list(shell)), true);
+                current.config.config.shell = shell.clone();
+                Ok(())
+            }
+            Kind::Maintainer(word) => {
+                current.history(format!("MAINTAINER {}", word.value), true);
+                current.config.author = word.value.clone();
+                Ok(())
+            }
+            Kind::Onbuild(text) => {
+                current.config.config.on_build.push(text.clone());
+                Ok(())
+            }
+        }
+    }
+
+    /// Notes that an instruction of which only the last counts has come.
+    fn once(&mut self, current: &mut Current<'_>, head: &Head, slot: Slot) {
+        let here = current.at(&head.span);
+        if let Some(earlier) = slot(current).replace(here.clone()) {
+            let keyword = head.keyword.value.to_uppercase();
+            let message = format!("this `{keyword}` has no effect");
+            let finding = Linter::finding(rule::MultipleInstructionsDisallowed, earlier, message)
+                .note(here, "a later one replaces it")
+                .help("remove one of them");
+            self.linter.report(&head.comments, finding);
+        }
+    }
+
+    fn command(&mut self, current: &Current<'_>, head: &Head, command: &CommandLine) -> Vec<String> {
+        match command {
+            CommandLine::Exec(args) => args.clone(),
+            CommandLine::Shell(text) => {
+                if current.config.config.shell.is_empty() {
+                    let keyword = head.keyword.value.to_uppercase();
+                    let message = format!("`{keyword}` runs in a shell, which does not pass signals on");
+                    let finding = Linter::finding(rule::JSONArgsRecommended, current.at(&head.span), message)
+                        .help(format!("write `{keyword} [\"program\", \"argument\"]`, or choose a shell with `SHELL`"));
+                    self.linter.report(&head.comments, finding);
+                }
+                current.with_shell(&text.value)
+            }
+        }
+    }
+
+    /// Expands the pairs of `ENV` and `LABEL`, all with the variables from before.
+    fn pairs(
+        &mut self,
+        current: &Current<'_>,
+        head: &Head,
+        pairs: &[Pair],
+    ) -> Result<Vec<(String, String)>, Diagnostic> {
+        let keyword = head.keyword.value.to_uppercase();
+        let mut expanded = Vec::new();
+        for pair in pairs {
+            if pair.legacy {
+                let span = current.at(&(pair.key.span.start..pair.value.span.end.max(pair.key.span.end)));
+                let message = format!("`{keyword} name value` is an old form");
+                let finding = Linter::finding(rule::LegacyKeyValueFormat, span, message);
+                self.linter.report(&head.comments, finding.help(format!("write `{keyword} {}=\"…\"`", pair.key.value)));
+            }
+            expanded.push((self.word(current, head, &pair.key)?, self.word(current, head, &pair.value)?));
+        }
+        Ok(expanded)
+    }
+
+    fn env(&mut self, current: &mut Current<'_>, head: &Head, pairs: &[Pair]) -> Result<(), Diagnostic> {
+        let mut text = String::from("ENV");
+        for (name, value) in self.pairs(current, head, pairs)? {
+            self.check_secret(current, head, &name);
+            text.push_str(&format!(" {name}={value}"));
+            current.variables.set(&name, &value);
+            let pair = format!("{name}={value}");
+            let known = |pair: &&mut String| pair.split_once('=').map_or(pair.as_str(), |(known, _)| known) == name;
+            match current.config.config.env.iter_mut().find(known) {
+                Some(old) => *old = pair,
+                None => current.config.config.env.push(pair),
+            }
+        }
+        current.history(text, true);
+        Ok(())
+    }
+
+    fn labels(&mut self, current: &mut Current<'_>, head: &Head, pairs: &[Pair]) -> Result<(), Diagnostic> {
+        let mut text = String::from("LABEL");
+        for (name, value) in self.pairs(current, head, pairs)? {
+            text.push_str(&format!(" {name}={value}"));
+            current.config.config.labels.insert(name, value);
+        }
+        current.history(text, true);
+        Ok(())
+    }
+
+    /// `ARG`: a value from outside, else the default, else what is declared before the first `FROM`. Unlike those of
+    /// `ENV`, the names of one instruction see each other.
+    fn arg(&mut self, current: &mut Current<'_>, head: &Head, declarations: &[Declaration]) -> Result<(), Diagnostic> {
+        let mut text = String::from("ARG");
+        for Declaration { key, default } in declarations {
+            let name = key.value.as_str();
+            self.check_secret(current, head, name);
+            let value = match (self.options.build_args.get(name), default) {
+                // An empty time is none at all.
+                (Some(value), _) if value.is_empty() && name == "SOURCE_DATE_EPOCH" => None,
+                (Some(value), _) => Some(value.clone()),
+                (None, Some(default)) => Some(self.word(current, head, default)?),
+                (None, None) => self.globals.get(name).map(str::to_owned),
+            };
+            text.push_str(&format!(" {name}"));
+            if let Some(value) = &value {
+                text.push_str(&format!("={value}"));
+                if !matches!(name, "BUILDKIT_SBOM_SCAN_CONTEXT" | "BUILDKIT_SBOM_SCAN_STAGE") {
+                    current.variables.set(name, value);
+                }
+            }
+            current.arguments.push((name.to_owned(), value));
+        }
+        current.history(text, true);
+        Ok(())
+    }
+
+    fn check_secret(&mut self, current: &Current<'_>, head: &Head, name: &str) {
+        if names_a_secret(name) {
+            let message = format!("`{name}` looks like a secret, and everybody who has the image can read it");
+            let finding = Linter::finding(rule::SecretsUsedInArgOrEnv, current.at(&head.span), message)
+                .help("give secrets to a step with `RUN --mount=type=secret,id=…`");
+            self.linter.report(&head.comments, finding);
+        }
+    }
+
+    fn workdir(&mut self, current: &mut Current<'_>, head: &Head, word: &Word) -> Result<(), Diagnostic> {
+        let path = self.word(current, head, word)?;
+        if !current.workdir_set && !path.starts_with('/') {
+            let message = format!("where `{path}` lies depends on the base image");
+            let finding = Linter::finding(rule::WorkdirRelativePath, current.at(&word.span), message)
+                .help("start with an absolute path");
+            self.linter.report(&head.comments, finding);
+        }
+        current.workdir_set = true;
+        // A path is kept as it is written if it is absolute, and joined and cleaned if it is not.
+        let old = &current.config.config.working_dir;
+        let path = match path.as_str() {
+            "" if old.is_empty() => "/".to_owned(),
+            "" => old.clone(),
+            absolute if absolute.starts_with('/') => absolute.to_owned(),
+            relative => TreePath::clean(format!("{old}/{relative}")).to_string(),
+        };
+        current.config.config.working_dir.clone_from(&path);
+        if path != "/" {
+            let label = self.step_label(current, &one_line(&head.text), &head.span);
+            let owner = owner(&current.config.config.user);
+            let action = FileAction::Mkdir { path: TreePath::clean(&path), mode: 0o755, owner };
+            let op = Op::File(FileOp { actions: vec![action] });
+            current.step = current.step.map(|step| self.graph.add(op, &[step], current.platform.clone(), label, false));
+        }
+        current.history(format!("WORKDIR {path}"), path == "/");
+        Ok(())
+    }
+
+    fn expose(&mut self, current: &mut Current<'_>, head: &Head, words: &[Word]) -> Result<(), Diagnostic> {
+        let mut all = Vec::new();
+        for word in words {
+            let rules = self.expander();
+            for text in self.expand(current, head, word, rules, &current.variables)?.words {
+                let found = ports::parse(&text).map_err(|reason| {
+                    Diagnostic::error(word.span.clone(), format!("`{text}` is no port: {reason}"))
+                        .help("write a port or a range, such as 80, 53/udp or 7000-7010")
+                })?;
+                if found.odd_case {
+                    let message = format!("the protocol of `{text}` should be in lower case");
+                    let finding = Linter::finding(rule::ExposeProtoCasing, current.at(&word.span), message);
+                    self.linter.report(&head.comments, finding.help(format!("write `{}`", text.to_lowercase())));
+                }
+                if found.mapped {
+                    let message = format!("`{text}` names an address or a port of the host");
+                    let finding = Linter::finding(rule::ExposeInvalidFormat, current.at(&word.span), message)
+                        .help("name only the port of the container; ports are published when it is run");
+                    self.linter.report(&head.comments, finding);
+                }
+                all.extend(found.ports);
+            }
+        }
+        current.history(format!("EXPOSE {}", go::list(&all)), true);
+        current.config.config.exposed_ports.extend(all.into_iter().map(|port| (port, Empty {})));
+        Ok(())
+    }
+
+    fn volumes(&mut self, current: &mut Current<'_>, head: &Head, words: &[Word]) -> Result<(), Diagnostic> {
+        let mut paths = Vec::new();
+        for word in words {
+            let path = self.word(current, head, word)?;
+            if path.is_empty() {
+                return Err(Diagnostic::error(
+                    word.span.clone(),
+                    format!("the path `{}` comes to nothing", word.value),
+                )
+                .help("set the variable, or remove the path"));
+            }
+            paths.push(path);
+        }
+        current.history(format!("VOLUME {}", go::list(&paths)), true);
+        current.config.config.volumes.extend(paths.into_iter().map(|path| (path, Empty {})));
+        Ok(())
+    }
+
+    /// The step of the main context.
+    pub(super) fn main_context(&mut self, current: &Current<'_>, span: &Span) -> Result<Option<StepId>, Diagnostic> {
+        let options = self.options;
+        let source = options.contexts.get("context").unwrap_or(&options.context);
+        let platform = self.target.clone();
+        let span = current.at(span);
+        if let ContextSource::Git(reference) = source
+            && let Some(Ok(git)) = super::remote::parse_git(reference)
+        {
+            let asked = options.build_args.get("BUILDKIT_CONTEXT_KEEP_GIT_DIR");
+            let keep = git.keep_git_dir.unwrap_or(asked.is_some_and(|value| matches!(value.as_str(), "1" | "true")));
+            let label = self.label("load build context", None);
+            return self.git_step(&git, keep, &platform, label, &span);
+        }
+        Ok(self.context("context", source, &platform, &span)?.0)
+    }
+
+    /// The step of the source of a mount.
+    pub(super) fn mount_source(
+        &mut self,
+        plan: &Plan<'a>,
+        current: &Current<'_>,
+        source: &Source<'a>,
+        span: &Span,
+    ) -> Result<Option<StepId>, Diagnostic> {
+        self.source(plan, source, current.index, &current.at(span))
+    }
+}
+
+/// The configuration of `scratch`.
+fn empty_image(platform: &Platform) -> ImageConfig {
+    let mut config = ImageConfig {
+        os: platform.os.clone(),
+        architecture: platform.architecture.clone(),
+        variant: platform.variant.clone(),
+        ..ImageConfig::default()
+    };
+    config.config.working_dir = "/".into();
+    config
+}
+
+/// `user[:group]`; none if it is empty.
+pub(super) fn owner(text: &str) -> Option<Owner> {
+    if text.is_empty() {
+        return None;
+    }
+    let (user, group) = text.split_once(':').unwrap_or((text, ""));
+    let user = if user.is_empty() { "0" } else { user };
+    Some(Owner { user: user.to_owned(), group: (!group.is_empty()).then(|| group.to_owned()) })
+}
+
+/// An instruction's text as a step's name: blanks folded.
+pub(super) fn one_line(text: &str) -> String {
+    let mut words = text.split_whitespace();
+    let keyword = words.next().unwrap_or_default().to_uppercase();
+    words.fold(keyword, |line, word| line + " " + word)
+}
+
+fn show_healthcheck(check: &Healthcheck) -> String {
+    format!(
+        "{{Test:{} Interval:{} Timeout:{} StartPeriod:{} StartInterval:{} Retries:{}}}",
+        go::list(&check.test),
+        go::format_duration(check.interval),
+        go::format_duration(check.timeout),
+        go::format_duration(check.start_period),
+        go::format_duration(check.start_interval),
+        check.retries,
+    )
+}

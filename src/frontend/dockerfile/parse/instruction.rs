@@ -1,0 +1,453 @@
+//! What the arguments of each instruction mean.
+
+use super::flags::{Flags, Takes};
+use super::node::Node;
+use super::{Diagnostic, Failed, heredoc, mount};
+use crate::frontend::dockerfile::ast::{
+    CommandLine, Declaration, Heredoc, Instruction, Kind, Run, RunNetwork, Span, Stage, Transfer, Word,
+};
+use crate::frontend::dockerfile::go;
+use crate::frontend::dockerfile::suggest::nearest;
+use crate::oci::Healthcheck;
+
+/// A line is the start of a stage or something in one.
+#[derive(Debug)]
+pub(super) enum Parsed {
+    Stage(Box<Stage>),
+    Instruction(Instruction),
+}
+
+const INSTRUCTIONS: [&str; 18] = [
+    "ADD",
+    "ARG",
+    "CMD",
+    "COPY",
+    "ENTRYPOINT",
+    "ENV",
+    "EXPOSE",
+    "FROM",
+    "HEALTHCHECK",
+    "LABEL",
+    "MAINTAINER",
+    "ONBUILD",
+    "RUN",
+    "SHELL",
+    "STOPSIGNAL",
+    "USER",
+    "VOLUME",
+    "WORKDIR",
+];
+
+/// Reads an instruction.
+pub(super) fn read(node: Node) -> Result<Parsed, Failed> {
+    let mut reader = Reader { errors: Vec::new(), node: &node };
+    let parsed = reader.dispatch();
+    let errors = reader.errors;
+    match parsed {
+        Some(_) if !errors.is_empty() => Err(Failed { errors, was_from: node.name == "from" }),
+        None => Err(Failed { errors, was_from: node.name == "from" }),
+        Some(Parsed::Stage(stage)) => Ok(Parsed::Stage(stage)),
+        Some(Parsed::Instruction(instruction)) => Ok(Parsed::Instruction(instruction)),
+    }
+}
+
+struct Reader<'a> {
+    errors: Vec<Diagnostic>,
+    node: &'a Node,
+}
+
+impl Reader<'_> {
+    fn dispatch(&mut self) -> Option<Parsed> {
+        let kind = match self.node.name.as_str() {
+            "from" => return self.stage().map(|stage| Parsed::Stage(Box::new(stage))),
+            "add" => Kind::Add(self.transfer(ADD_FLAGS)?),
+            "copy" => Kind::Copy(self.transfer(COPY_FLAGS)?),
+            "arg" => Kind::Arg(self.declarations()?),
+            "cmd" => Kind::Cmd(self.command_line()),
+            "entrypoint" => Kind::Entrypoint(self.command_line()),
+            "run" => Kind::Run(Box::new(self.run())),
+            "env" | "label" => {
+                self.no_flags();
+                let pairs = self.node.pairs.clone();
+                if pairs.is_empty() {
+                    return self.fail(format!("`{}` needs an argument", self.keyword()), "write `NAME=value`");
+                }
+                if self.node.name == "env" { Kind::Env(pairs) } else { Kind::Label(pairs) }
+            }
+            "expose" => {
+                let mut ports = self.words("a port, such as `8080` or `53/udp`")?;
+                ports.sort_by(|a, b| a.value.cmp(&b.value));
+                Kind::Expose(ports)
+            }
+            "healthcheck" => Kind::Healthcheck(self.healthcheck()?),
+            "maintainer" => Kind::Maintainer(self.one("a name")?),
+            "user" => Kind::User(self.one("a user, such as `1000:1000`")?),
+            "workdir" => Kind::Workdir(self.one("a path")?),
+            // Its flags are not looked at; nor are those of `ARG`.
+            "stopsignal" => {
+                let Some(signal) = self.node.args.first().cloned() else {
+                    return self.fail("`STOPSIGNAL` needs an argument".into(), "write a signal, such as `SIGTERM`");
+                };
+                Kind::Stopsignal(signal)
+            }
+            "volume" => Kind::Volume(self.volumes()?),
+            "shell" => Kind::Shell(self.shell()?),
+            "onbuild" => Kind::Onbuild(self.onbuild()?),
+            _ => return self.unknown(),
+        };
+        Some(Parsed::Instruction(Instruction { head: self.node.head.clone(), kind }))
+    }
+
+    fn keyword(&self) -> String {
+        self.node.name.to_uppercase()
+    }
+
+    fn fail<T>(&mut self, message: String, help: &str) -> Option<T> {
+        let error = Diagnostic::error(self.node.head.keyword.span.clone(), message);
+        self.errors.push(if help.is_empty() { error } else { error.help(help) });
+        None
+    }
+
+    fn error(&mut self, span: Span, message: impl Into<String>, help: &str) {
+        let error = Diagnostic::error(span, message);
+        self.errors.push(if help.is_empty() { error } else { error.help(help) });
+    }
+
+    fn flags(&mut self, known: &[(&'static str, Takes)]) -> Flags {
+        Flags::read(&self.node.flags, known, &mut self.errors)
+    }
+
+    fn no_flags(&mut self) {
+        self.flags(&[]);
+    }
+
+    /// The only argument.
+    fn one(&mut self, what: &str) -> Option<Word> {
+        self.no_flags();
+        match self.node.args.first() {
+            Some(word) => Some(word.clone()),
+            None => self.fail(format!("`{}` needs an argument", self.keyword()), &format!("write {what}")),
+        }
+    }
+
+    /// All arguments, at least one.
+    fn words(&mut self, what: &str) -> Option<Vec<Word>> {
+        self.no_flags();
+        if self.node.args.is_empty() {
+            return self.fail(format!("`{}` needs an argument", self.keyword()), &format!("write {what}"));
+        }
+        Some(self.node.args.clone())
+    }
+
+    fn unknown(&mut self) -> Option<Parsed> {
+        let word = &self.node.head.keyword;
+        let error = Diagnostic::error(word.span.clone(), format!("unknown instruction `{}`", word.value));
+        let glued = INSTRUCTIONS.into_iter().find(|name| {
+            let start = word.value.get(..name.len());
+            start.is_some_and(|start| start.eq_ignore_ascii_case(name))
+                && word.value[name.len()..].starts_with(|c: char| !c.is_alphanumeric())
+        });
+        self.errors.push(match (nearest(&word.value, INSTRUCTIONS), glued) {
+            (Some(meant), _) => error.help(format!("did you mean `{meant}`?")),
+            (None, Some(meant)) => error.help(format!("write a blank after `{meant}`")),
+            (None, None) => error.help(format!("the instructions are {}", INSTRUCTIONS.join(" "))),
+        });
+        None
+    }
+
+    fn stage(&mut self) -> Option<Stage> {
+        let flags = self.flags(&[("platform", Takes::Value)]);
+        let platform = flags.values("platform").pop().filter(|word| !word.value.is_empty());
+        let (base, as_keyword, name) = match self.node.args.as_slice() {
+            [base] => (base, None, None),
+            [base, keyword, name] if keyword.value.eq_ignore_ascii_case("as") => (base, Some(keyword), Some(name)),
+            args => {
+                let span = args.get(1).map_or(self.node.head.keyword.span.clone(), |word| word.span.clone());
+                let mut error = Diagnostic::error(span, "`FROM` takes an image, and `AS name` if the stage has a name");
+                if args.iter().skip(1).any(|word| word.value.starts_with('#')) {
+                    error = error.help("a comment needs a line of its own");
+                } else {
+                    error = error.help("write `FROM image` or `FROM image AS name`");
+                }
+                self.errors.push(error);
+                return None;
+            }
+        };
+        if let Some(name) = name {
+            let lower = name.value.to_lowercase();
+            let good = lower.starts_with(|c: char| c.is_ascii_lowercase())
+                && lower.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"-_.".contains(&b));
+            if !good {
+                let message = format!("`{}` cannot be the name of a stage", name.value);
+                self.error(
+                    name.span.clone(),
+                    message,
+                    "a name starts with a letter and goes on with letters, digits and -_.",
+                );
+                return None;
+            }
+        }
+        Some(Stage {
+            head: self.node.head.clone(),
+            base: base.clone(),
+            platform,
+            as_keyword: as_keyword.cloned(),
+            name: name.cloned(),
+            instructions: Vec::new(),
+        })
+    }
+
+    fn transfer(&mut self, known: &[(&'static str, Takes)]) -> Option<Box<Transfer>> {
+        let flags = self.flags(known);
+        let keyword = self.keyword();
+        let [sources @ .., dest] = self.node.args.as_slice() else {
+            return self.fail(format!("`{keyword}` needs a source and a destination"), "");
+        };
+        if sources.is_empty() {
+            self.error(
+                dest.span.clone(),
+                format!("`{keyword}` needs a source and a destination, and there is only one argument"),
+                "add the destination: a folder ends in a slash",
+            );
+            return None;
+        }
+        if matches!(heredoc::opening(&dest.value), Ok(Some(_))) {
+            let message = format!("a heredoc cannot be the destination of `{keyword}`");
+            self.error(dest.span.clone(), message, "add the path of the file to be made");
+            return None;
+        }
+        let mut transfer = Transfer {
+            sources: Vec::new(),
+            inline: Vec::new(),
+            dest: dest.clone(),
+            from: flags.value("from"),
+            chown: flags.value("chown"),
+            chmod: flags.value("chmod"),
+            checksum: flags.value("checksum"),
+            exclude: flags.values("exclude"),
+            link: flags.is_set("link") == Some(true),
+            parents: flags.is_set("parents") == Some(true),
+            keep_git_dir: flags.is_set("keep-git-dir"),
+            unpack: flags.is_set("unpack"),
+        };
+        for source in sources {
+            match heredoc::opening(&source.value) {
+                Ok(Some(opening)) => {
+                    // Of two heredocs of one name, the last is meant by both.
+                    let body = self.node.heredocs.iter().rev().find(|heredoc| heredoc.name == opening.name);
+                    transfer.inline.push(Heredoc {
+                        name: opening.name,
+                        expand: opening.expand,
+                        strip_tabs: opening.strip_tabs,
+                        body: body.map_or(Word::new(String::new(), source.span.clone()), |found| found.body.clone()),
+                    });
+                }
+                _ => transfer.sources.push(source.clone()),
+            }
+        }
+        Some(Box::new(transfer))
+    }
+
+    fn declarations(&mut self) -> Option<Vec<Declaration>> {
+        if self.node.args.is_empty() {
+            return self.fail("`ARG` needs an argument".into(), "write `ARG NAME` or `ARG NAME=default`");
+        }
+        let mut declarations = Vec::new();
+        for word in &self.node.args {
+            let Some((key, value)) = word.value.split_once('=') else {
+                declarations.push(Declaration { key: word.clone(), default: None });
+                continue;
+            };
+            if key.is_empty() {
+                self.error(word.span.clone(), "a name of `ARG` is empty", "write `ARG NAME=default`");
+                return None;
+            }
+            // Pieces of a word that stands on one line can be told apart; of others, the whole is shown.
+            let whole = word.span.len() == word.value.len();
+            let middle = word.span.start + key.len();
+            let (left, right) = if whole {
+                (word.span.start..middle, middle + 1..word.span.end)
+            } else {
+                (word.span.clone(), word.span.clone())
+            };
+            declarations.push(Declaration {
+                key: Word::new(key.to_owned(), left),
+                default: Some(Word::new(value.to_owned(), right)),
+            });
+        }
+        Some(declarations)
+    }
+
+    /// The command of `CMD`, `ENTRYPOINT` and `RUN`.
+    fn command(&self) -> CommandLine {
+        let args = &self.node.args;
+        if self.node.json {
+            return CommandLine::Exec(args.iter().map(|word| word.value.clone()).collect());
+        }
+        let end = self.node.head.keyword.span.end;
+        CommandLine::Shell(args.first().cloned().unwrap_or_else(|| Word::new(String::new(), end..end)))
+    }
+
+    fn command_line(&mut self) -> CommandLine {
+        self.no_flags();
+        self.command()
+    }
+
+    fn run(&mut self) -> Run {
+        let known = [
+            ("mount", Takes::Values),
+            ("network", Takes::Value),
+            ("security", Takes::Value),
+            ("device", Takes::Values),
+        ];
+        let flags = self.flags(&known);
+        let mounts = flags.values("mount");
+        for word in &mounts {
+            self.errors.extend(mount::check(word).err());
+        }
+        let network = flags.values("network").pop().and_then(|word| match word.value.as_str() {
+            "default" => Some(RunNetwork::Default),
+            "none" => Some(RunNetwork::None),
+            "host" => Some(RunNetwork::Host(word.span)),
+            other => {
+                self.error(word.span, format!("`{other}` is no network mode"), "the modes are default, none and host");
+                None
+            }
+        });
+        let insecure = flags.values("security").pop().and_then(|word| match word.value.as_str() {
+            "sandbox" => None,
+            "insecure" => Some(word.span),
+            other => {
+                self.error(word.span, format!("`{other}` is no security mode"), "the modes are sandbox and insecure");
+                None
+            }
+        });
+        Run {
+            command: self.command(),
+            heredocs: self.node.heredocs.clone(),
+            mounts,
+            network,
+            insecure,
+            devices: flags.values("device"),
+        }
+    }
+
+    fn volumes(&mut self) -> Option<Vec<Word>> {
+        let mut words = self.words("a path")?;
+        for word in &mut words {
+            word.value = word.value.trim().to_owned();
+            if word.value.is_empty() {
+                self.error(word.span.clone(), "a path of `VOLUME` is empty", "remove it");
+                return None;
+            }
+        }
+        Some(words)
+    }
+
+    fn shell(&mut self) -> Option<Vec<String>> {
+        self.no_flags();
+        let words: Vec<String> = self.node.args.iter().map(|word| word.value.clone()).collect();
+        if words.is_empty() {
+            return self.fail("`SHELL` needs an argument".into(), "write `SHELL [\"/bin/sh\", \"-c\"]`");
+        }
+        if !self.node.json {
+            let span = self.node.args.first().map_or(0..0, |word| word.span.clone());
+            self.error(span, "`SHELL` takes a JSON array", "write `SHELL [\"/bin/sh\", \"-c\"]`");
+            return None;
+        }
+        Some(words)
+    }
+
+    fn onbuild(&mut self) -> Option<String> {
+        self.no_flags();
+        let Some(trigger) = self.node.args.first().cloned() else {
+            return self.fail("`ONBUILD` needs an instruction".into(), "write `ONBUILD RUN command`");
+        };
+        let name = trigger.value.split_whitespace().next().unwrap_or_default().to_uppercase();
+        if matches!(name.as_str(), "ONBUILD" | "MAINTAINER" | "FROM") {
+            self.error(trigger.span, format!("`{name}` cannot be a trigger of `ONBUILD`"), "use another instruction");
+            return None;
+        }
+        let keyword = self.node.head.keyword.value.len();
+        let text = self.node.head.text.trim_start();
+        let mut text =
+            text.get(keyword..).unwrap_or_default().trim_start_matches(['\t', '\u{c}', '\r', ' ']).to_owned();
+        for heredoc in &self.node.heredocs {
+            text.push('\n');
+            text.push_str(&heredoc.body.value);
+            text.push_str(&heredoc.name);
+        }
+        Some(text)
+    }
+
+    fn healthcheck(&mut self) -> Option<Healthcheck> {
+        let [kind, command @ ..] = self.node.args.as_slice() else {
+            return self.fail("`HEALTHCHECK` needs an argument".into(), "write `HEALTHCHECK CMD command` or `NONE`");
+        };
+        let mut check = Healthcheck::default();
+        let upper = kind.value.to_uppercase();
+        if upper == "NONE" {
+            if let Some(word) = command.first() {
+                self.error(word.span.clone(), "`HEALTHCHECK NONE` takes no argument", "remove it, or use CMD");
+                return None;
+            }
+            check.test = vec![upper];
+            return Some(check);
+        }
+        let known =
+            ["interval", "timeout", "start-period", "start-interval", "retries"].map(|name| (name, Takes::Value));
+        let flags = self.flags(&known);
+        if upper != "CMD" {
+            let message = format!("`{}` is no kind of health check", kind.value);
+            self.error(kind.span.clone(), message, "write `HEALTHCHECK CMD command` or `HEALTHCHECK NONE`");
+            return None;
+        }
+        if command.is_empty() {
+            self.error(kind.span.clone(), "`HEALTHCHECK CMD` needs a command", "");
+            return None;
+        }
+        check.test.push(if self.node.json { "CMD".into() } else { "CMD-SHELL".into() });
+        check.test.extend(command.iter().map(|word| word.value.clone()));
+        let fields = [&mut check.interval, &mut check.timeout, &mut check.start_period, &mut check.start_interval];
+        for ((name, _), field) in known.into_iter().zip(fields) {
+            let Some(word) = flags.value(name) else { continue };
+            match go::parse_duration(&word.value) {
+                Some(0) => {}
+                Some(nanoseconds) if nanoseconds < 1_000_000 => {
+                    self.error(word.span, format!("`--{name}` is less than a millisecond"), "write at least 1ms");
+                }
+                Some(nanoseconds) => *field = nanoseconds,
+                None => {
+                    let message = format!("`{}` is no duration", word.value);
+                    self.error(word.span, message, "write a number with a unit, such as 1m30s or 500ms");
+                }
+            }
+        }
+        if let Some(word) = flags.value("retries") {
+            match word.value.parse::<i32>() {
+                Ok(retries) if retries >= 0 => check.retries = i64::from(retries),
+                _ => self.error(word.span, format!("`{}` is no number of retries", word.value), "write a whole number"),
+            }
+        }
+        Some(check)
+    }
+}
+
+const COPY_FLAGS: &[(&str, Takes)] = &[
+    ("from", Takes::Value),
+    ("chown", Takes::Value),
+    ("chmod", Takes::Value),
+    ("link", Takes::Bool),
+    ("parents", Takes::Bool),
+    ("exclude", Takes::Values),
+];
+
+const ADD_FLAGS: &[(&str, Takes)] = &[
+    ("chown", Takes::Value),
+    ("chmod", Takes::Value),
+    ("link", Takes::Bool),
+    ("exclude", Takes::Values),
+    ("keep-git-dir", Takes::Bool),
+    ("checksum", Takes::Value),
+    ("unpack", Takes::Bool),
+];

@@ -1,0 +1,207 @@
+//! The wildcards of `COPY`: Go's `filepath.Match`.
+
+use super::PatternError;
+
+/// A set of characters: `[a-z]`, or all but these: `[^a-z]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Class {
+    negated: bool,
+    ranges: Vec<(u32, u32)>,
+}
+
+impl Class {
+    /// Whether a character (as [`next_char`] gives it) is in the set.
+    pub(super) fn matches(&self, c: u32) -> bool {
+        self.ranges.iter().any(|&(low, high)| low <= c && c <= high) != self.negated
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Token {
+    Literal(u32),
+    Any,
+    Star,
+    Class(Class),
+}
+
+/// A pattern for one component of a path: `*` is any text, `?` any character, `[a-z]` and `[^a-z]` are sets, and `\`
+/// takes the next character as it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Glob(Vec<Token>);
+
+impl Glob {
+    /// Reads a pattern.
+    pub fn parse(pattern: &[u8]) -> Result<Self, PatternError> {
+        let error = |reason| PatternError { pattern: String::from_utf8_lossy(pattern).into_owned(), reason };
+        let mut rest = pattern;
+        let mut tokens = Vec::new();
+        while let Some(c) = next_char(&mut rest) {
+            tokens.push(match char::from_u32(c) {
+                Some('*') => Token::Star,
+                Some('?') => Token::Any,
+                Some('[') => Token::Class(read_class(&mut rest).map_err(error)?),
+                Some('\\') => Token::Literal(next_char(&mut rest).ok_or(error("nothing follows the last backslash"))?),
+                _ => Token::Literal(c),
+            });
+        }
+        Ok(Self(tokens))
+    }
+
+    /// Whether a name matches as a whole. No wildcard matches a slash.
+    pub fn matches(&self, name: &[u8]) -> bool {
+        let tokens = &self.0;
+        let mut states = vec![false; tokens.len() + 1];
+        states[0] = true;
+        let mut rest = name;
+        loop {
+            for at in 0..tokens.len() {
+                if tokens[at] == Token::Star && states[at] {
+                    states[at + 1] = true;
+                }
+            }
+            let Some(c) = next_char(&mut rest) else { return states[tokens.len()] };
+            let mut next = vec![false; tokens.len() + 1];
+            for (at, token) in tokens.iter().enumerate().filter(|&(at, _)| states[at]) {
+                match token {
+                    Token::Star if c != SLASH => next[at] = true,
+                    Token::Any if c != SLASH => next[at + 1] = true,
+                    Token::Literal(literal) if *literal == c => next[at + 1] = true,
+                    Token::Class(class) if class.matches(c) => next[at + 1] = true,
+                    _ => {}
+                }
+            }
+            states = next;
+        }
+    }
+}
+
+/// Whether a path is a pattern: whether it has one of `*`, `?`, `[` that no backslash escapes.
+pub fn has_wildcards(path: &[u8]) -> bool {
+    let mut bytes = path.iter();
+    while let Some(byte) = bytes.next() {
+        match byte {
+            b'*' | b'?' | b'[' => return true,
+            b'\\' => {
+                bytes.next();
+            }
+            _ => {}
+        }
+    }
+    false
+}
+
+pub(super) const SLASH: u32 = b'/' as u32;
+
+/// Above all characters, so that a byte that is none is only equal to itself.
+const NO_CHARACTER: u32 = 0x11_0000;
+
+/// Takes the next character off, or the next byte where there is no valid character.
+pub(super) fn next_char(rest: &mut &[u8]) -> Option<u32> {
+    let first = *rest.first()?;
+    let length = match first {
+        0xC2..=0xDF => 2,
+        0xE0..=0xEF => 3,
+        0xF0..=0xF4 => 4,
+        _ => 1,
+    };
+    let text = rest.get(..length).and_then(|bytes| std::str::from_utf8(bytes).ok());
+    let (c, length) = match text.and_then(|text| text.chars().next()) {
+        Some(c) => (u32::from(c), length),
+        None => (NO_CHARACTER + u32::from(first), 1),
+    };
+    *rest = &rest[length..];
+    Some(c)
+}
+
+/// Reads what follows a `[`, up to its `]`.
+pub(super) fn read_class(rest: &mut &[u8]) -> Result<Class, &'static str> {
+    const OPEN: &str = "a `[` is not closed by a `]`";
+    let negated = rest.first() == Some(&b'^');
+    if negated {
+        *rest = &rest[1..];
+    }
+    let mut ranges = Vec::new();
+    loop {
+        if rest.first() == Some(&b']') && !ranges.is_empty() {
+            *rest = &rest[1..];
+            return Ok(Class { negated, ranges });
+        }
+        let low = read_class_char(rest)?;
+        let high = if rest.first() == Some(&b'-') {
+            *rest = &rest[1..];
+            read_class_char(rest)?
+        } else {
+            low
+        };
+        if rest.is_empty() {
+            return Err(OPEN);
+        }
+        ranges.push((low, high));
+    }
+}
+
+fn read_class_char(rest: &mut &[u8]) -> Result<u32, &'static str> {
+    match rest.first() {
+        None => Err("a `[` is not closed by a `]`"),
+        Some(b'-' | b']') => Err("a set in `[]` needs a character before `-` and `]`"),
+        Some(b'\\') => {
+            *rest = &rest[1..];
+            next_char(rest).ok_or("nothing follows the last backslash")
+        }
+        Some(_) => next_char(rest).ok_or("a `[` is not closed by a `]`"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn matches_as_go_does() {
+        let check = |pattern: &str, name: &str, expected: bool| {
+            assert_eq!(Glob::parse(pattern.as_bytes()).unwrap().matches(name.as_bytes()), expected, "{pattern} {name}");
+        };
+        check("abc", "abc", true);
+        check("*", "abc", true);
+        check("*c", "abc", true);
+        check("a*", "a", true);
+        check("a*/b", "a/c/b", false);
+        check("a*b*c*d*e*/f", "axbxcxdxexxx/f", true);
+        check("a*b?c*x", "abxbbxdbxebxczzx", true);
+        check("a*b?c*x", "abxbbxdbxebxczzy", false);
+        check("ab[c]", "abc", true);
+        check("ab[b-d]", "abc", true);
+        check("ab[^b-d]", "abc", false);
+        check("a\\*b", "a*b", true);
+        check("a?b", "aäb", true);
+        check("a[^a]b", "aäb", true);
+        check("a???b", "aäb", false);
+        check("[!1]", "!", true);
+        check("[\\]a]", "]", true);
+        check("[\\-x]", "-", true);
+        check("a?b", "a/b", false);
+        check("[a-ζ]*", "α", true);
+        check("*[a-ζ]", "A", false);
+        check("*x", "xxx", true);
+        check("arr[[]0].txt", "arr[0].txt", true);
+        check("", "", true);
+    }
+
+    #[test]
+    fn bytes_that_are_no_text_match_themselves() {
+        assert!(Glob::parse(b"a?\xff*").unwrap().matches(b"a\xfe\xff\x80"));
+        assert!(!Glob::parse(b"\xff").unwrap().matches(b"\xfe"));
+    }
+
+    #[test]
+    fn refuses_bad_patterns() {
+        for pattern in ["[", "[^", "[^bc", "a[", "[]a]", "[-]", "[x-]", "[-x]", "[a-b-d]", "a\\", "[a", "[one.txt"] {
+            assert!(Glob::parse(pattern.as_bytes()).is_err(), "{pattern}");
+        }
+    }
+
+    #[test]
+    fn knows_patterns() {
+        assert!(has_wildcards(b"a/*") && has_wildcards(b"a[b]") && !has_wildcards(b"a\\*b"));
+    }
+}

@@ -1,0 +1,399 @@
+//! `.dockerignore`: patterns of which the last match decides, after the rules of moby/patternmatcher.
+//!
+//! A pattern is anchored at the root and matches a path or any folder above it. `*` and `?` stop at a slash; `**/` is any
+//! number of folders, none included; a pattern that ends in `**` matches everything below.
+//!
+//! Whoever walks a tree should ask [`Matcher::enter`] from folder to folder; [`Matcher::excluded`] does the same for one
+//! path. A folder that is excluded must still be entered if a later `!` pattern may match below it.
+
+use super::PatternError;
+use super::glob::{Class, Glob, SLASH, next_char, read_class};
+use crate::fstree::TreePath;
+
+/// The patterns in the text of an ignore file: comments and blanks dropped, paths cleaned.
+pub fn parse_ignore_file(text: &str) -> Vec<String> {
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    let lines = text.split('\n').map(|line| line.strip_suffix('\r').unwrap_or(line));
+    let mut patterns = Vec::new();
+    for line in lines.filter(|line| !line.starts_with('#')) {
+        let line = line.trim();
+        if line.is_empty() {
+            continue;
+        }
+        let (mark, path) = line.strip_prefix('!').map_or(("", line), |rest| ("!", rest.trim()));
+        let path = if path.is_empty() { String::new() } else { clean(path) };
+        let path = if path.len() > 1 { path.strip_prefix('/').unwrap_or(&path) } else { &path };
+        patterns.push(format!("{mark}{path}"));
+    }
+    patterns
+}
+
+/// The shortest equal path, as Go's `filepath.Clean` makes it.
+fn clean(path: &str) -> String {
+    let rooted = path.starts_with('/');
+    let mut parts: Vec<&str> = Vec::new();
+    for part in path.split('/') {
+        match part {
+            "" | "." => {}
+            ".." if parts.last().is_some_and(|last| *last != "..") => {
+                parts.pop();
+            }
+            ".." if rooted => {}
+            part => parts.push(part),
+        }
+    }
+    match (rooted, parts.is_empty()) {
+        (true, _) => format!("/{}", parts.join("/")),
+        (false, true) => ".".into(),
+        (false, false) => parts.join("/"),
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Token {
+    Literal(u32),
+    /// `?`
+    Any,
+    /// `*`
+    Star,
+    /// `**/`: any folders, or none.
+    Folders,
+    /// `**` at the end.
+    Everything,
+    Class(Class),
+}
+
+#[derive(Debug, Clone)]
+enum Form {
+    /// No wildcards.
+    Exact(Vec<u8>),
+    /// Something plain and then `**`.
+    Prefix(Vec<u8>),
+    /// `**` and then something plain.
+    Suffix(Vec<u8>),
+    Tokens(Vec<Token>),
+}
+
+#[derive(Debug, Clone)]
+struct Pattern {
+    /// Its place in the list that was given.
+    index: usize,
+    exception: bool,
+    form: Form,
+}
+
+/// What a [`Matcher`] says of a path, and what it must remember for the paths below.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Verdict {
+    /// Whether the path is excluded.
+    pub excluded: bool,
+    /// The index of the pattern that decided, in the list the matcher was made of; none if no pattern matches.
+    pub decided_by: Option<usize>,
+    /// Which patterns match the path or a folder above; empty for the root.
+    matched: Vec<bool>,
+}
+
+/// A list of patterns.
+#[derive(Debug, Clone, Default)]
+pub struct Matcher {
+    patterns: Vec<Pattern>,
+}
+
+impl Matcher {
+    /// A matcher for patterns in their order.
+    ///
+    /// Blank ones are passed over.
+    pub fn new<S: AsRef<str>>(patterns: &[S]) -> Result<Self, PatternError> {
+        let mut compiled = Vec::new();
+        for (index, pattern) in patterns.iter().map(AsRef::as_ref).enumerate() {
+            let trimmed = pattern.trim();
+            if trimmed.is_empty() {
+                continue;
+            }
+            let text = clean(trimmed);
+            let (exception, text) = text.strip_prefix('!').map_or((false, text.as_str()), |rest| (true, rest));
+            let error = |reason| PatternError { pattern: pattern.to_owned(), reason };
+            if text.is_empty() {
+                return Err(error("nothing follows the `!`"));
+            }
+            Glob::parse(text.as_bytes()).map_err(|problem| error(problem.reason))?;
+            compiled.push(Pattern { index, exception, form: compile(text).map_err(error)? });
+        }
+        Ok(Self { patterns: compiled })
+    }
+
+    /// Whether there are no patterns.
+    pub fn is_empty(&self) -> bool {
+        self.patterns.is_empty()
+    }
+
+    /// Whether any pattern starts with `!`.
+    pub fn has_exceptions(&self) -> bool {
+        self.patterns.iter().any(|pattern| pattern.exception)
+    }
+
+    /// What is said of `path`, given what was said of the folder that holds it. The root's verdict is the default one.
+    pub fn enter(&self, parent: &Verdict, path: &TreePath) -> Verdict {
+        if path.is_root() {
+            return Verdict::default();
+        }
+        let mut verdict = Verdict { matched: vec![false; self.patterns.len()], ..Verdict::default() };
+        for (place, pattern) in self.patterns.iter().enumerate() {
+            let above = parent.matched.get(place).copied().unwrap_or(false);
+            // A pattern that could not change the verdict is not asked; so it does not count as matched below, either.
+            if !above && (pattern.exception != verdict.excluded || !pattern.form.matches(path.as_bytes())) {
+                continue;
+            }
+            verdict.matched[place] = true;
+            verdict.excluded = !pattern.exception;
+            verdict.decided_by = Some(pattern.index);
+        }
+        verdict
+    }
+
+    /// What is said of `path`, the folders above it taken into account.
+    pub fn decide(&self, path: &TreePath) -> Verdict {
+        let above = path.ancestors().fold(Verdict::default(), |verdict, folder| self.enter(&verdict, &folder));
+        self.enter(&above, path)
+    }
+
+    /// Whether `path` is excluded, the folders above it taken into account.
+    pub fn excluded(&self, path: &TreePath) -> bool {
+        self.decide(path).excluded
+    }
+
+    /// Whether an exception may match something below `folder`, so that it must be entered although it is excluded.
+    pub fn may_hold_exceptions(&self, folder: &TreePath) -> bool {
+        let mut below = folder.as_bytes().to_vec();
+        if !folder.is_root() {
+            below.push(b'/');
+        }
+        self.patterns.iter().any(|pattern| pattern.exception && pattern.form.may_match_below(&below))
+    }
+}
+
+impl Form {
+    fn matches(&self, path: &[u8]) -> bool {
+        match self {
+            Self::Exact(text) => path == text,
+            Self::Prefix(text) => path.starts_with(text),
+            Self::Suffix(text) => path.ends_with(text) || text.strip_prefix(b"/").is_some_and(|text| path == text),
+            Self::Tokens(tokens) => run(tokens, path).last().copied().unwrap_or(false),
+        }
+    }
+
+    /// Whether a path that starts with `start` can match.
+    fn may_match_below(&self, start: &[u8]) -> bool {
+        match self {
+            Self::Exact(text) => text.starts_with(start),
+            Self::Prefix(text) => text.starts_with(start) || start.starts_with(text),
+            Self::Suffix(_) => true,
+            Self::Tokens(tokens) => run(tokens, start).iter().take(tokens.len()).any(|&alive| alive),
+        }
+    }
+}
+
+/// The places in the pattern that can be reached by reading `path`; the last one is the match of all of it.
+fn run(tokens: &[Token], path: &[u8]) -> Vec<bool> {
+    let mut states = vec![false; tokens.len() + 1];
+    // Whether a `**/` is inside a component, that is, may not end here.
+    let mut inside = vec![false; tokens.len()];
+    states[0] = true;
+    let mut rest = path;
+    loop {
+        for at in 0..tokens.len() {
+            if states[at] && matches!(tokens[at], Token::Star | Token::Folders | Token::Everything) {
+                states[at + 1] = true;
+            }
+        }
+        let Some(c) = next_char(&mut rest) else { break };
+        let mut next = vec![false; tokens.len() + 1];
+        let mut still_inside = vec![false; tokens.len()];
+        for (at, token) in tokens.iter().enumerate() {
+            if *token == Token::Folders && (states[at] || inside[at]) {
+                still_inside[at] = true;
+                next[at] |= c == SLASH;
+                continue;
+            }
+            if !states[at] {
+                continue;
+            }
+            match token {
+                Token::Star => next[at] |= c != SLASH,
+                Token::Everything => next[at] = true,
+                Token::Any => next[at + 1] |= c != SLASH,
+                Token::Literal(literal) => next[at + 1] |= *literal == c,
+                Token::Class(class) => next[at + 1] |= class.matches(c),
+                Token::Folders => {}
+            }
+        }
+        states = next;
+        inside = still_inside;
+    }
+    // Inside a component of `**/`, more can still come.
+    for at in 0..tokens.len() {
+        states[at] |= inside[at];
+    }
+    states
+}
+
+/// Finds the form of a cleaned pattern.
+fn compile(text: &str) -> Result<Form, &'static str> {
+    let bytes = text.as_bytes();
+    let mut rest = bytes;
+    let mut tokens = Vec::new();
+    // Whether `**` stands first and everything after it is plain, and whether all is plain so far.
+    let (mut suffix, mut exact) = (false, true);
+    while let Some(c) = next_char(&mut rest) {
+        match char::from_u32(c) {
+            Some('*') if rest.first() == Some(&b'*') => {
+                let first = tokens.is_empty();
+                rest = &rest[1..];
+                rest = rest.strip_prefix(b"/").unwrap_or(rest);
+                if rest.is_empty() && exact && !first {
+                    return Ok(Form::Prefix(bytes[..bytes.len() - 2].to_vec()));
+                }
+                tokens.push(if rest.is_empty() { Token::Everything } else { Token::Folders });
+                suffix = first;
+                exact = false;
+            }
+            Some('*') => {
+                tokens.push(Token::Star);
+                (suffix, exact) = (false, false);
+            }
+            Some('?') => {
+                tokens.push(Token::Any);
+                (suffix, exact) = (false, false);
+            }
+            Some('[') => {
+                tokens.push(Token::Class(read_class(&mut rest)?));
+                (suffix, exact) = (false, false);
+            }
+            Some('\\') => {
+                tokens.push(Token::Literal(next_char(&mut rest).ok_or("nothing follows the last backslash")?));
+                (suffix, exact) = (false, false);
+            }
+            _ => tokens.push(Token::Literal(c)),
+        }
+    }
+    Ok(match (exact, suffix) {
+        (true, _) => Form::Exact(bytes.to_vec()),
+        (_, true) => Form::Suffix(bytes[2..].to_vec()),
+        _ => Form::Tokens(tokens),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(patterns: &[&str], path: &str, expected: bool) {
+        let matcher = Matcher::new(patterns).unwrap();
+        assert_eq!(matcher.excluded(&TreePath::clean(path)), expected, "{patterns:?} {path}");
+    }
+
+    #[test]
+    fn one_pattern() {
+        for (pattern, path, expected) in [
+            ("**", "file", true),
+            ("**/", "dir/file", true),
+            ("**/**", "dir/file", true),
+            ("dir/**", "dir/file", true),
+            ("dir/**", "dir", false),
+            ("dir/**", "dir/dir2/", true),
+            ("**/dir", "dir", true),
+            ("**/dir", "a/dir", true),
+            ("**/dir2/*", "dir/dir2/file", true),
+            ("**/dir2/*", "dir/dir2/dir2/file", true),
+            ("**file", "file", true),
+            ("**file", "dir/file", true),
+            ("**file", "xfile", true),
+            ("**/file", "xfile", false),
+            ("**/file*txt", "dir/file.txt", true),
+            ("**/file*txt*", "dir/dir/file.txt", true),
+            ("a**/*.txt", "a/file.txt", true),
+            ("a**/*.txt", "a/dir/dir/file.txt", true),
+            ("a/*.txt", "a/dir/file.txt", false),
+            ("a/*.txt", "a/file.txt", true),
+            ("a/*.txt**", "a/file.txt", true),
+            ("a[b-d]e", "ae", false),
+            ("a[b-d]e", "ace", true),
+            ("a[^b-d]e", "aze", true),
+            (".*", ".foo", true),
+            (".*", "foo", false),
+            ("abc.def", "abcdef", false),
+            ("abc.def", "abc.def", true),
+            ("abc?def", "abc/def", false),
+            ("a\\\\", "a\\", true),
+            ("a\\b", "ab", true),
+            ("**/foo/bar", "foo/bar", true),
+            ("**/foo/bar", "dir/dir2/foo/bar", true),
+            ("abc/**", "abc/def/ghi", true),
+            ("**/.foo", "bar.foo", false),
+            ("a(b)c/def", "a(b)c/xyz", false),
+            ("a.|)$(}+{bc", "a.|)$(}+{bc", true),
+            (
+                "dist/proxy.py-2.4.0rc3.dev36+g08acad9-py3-none-any.whl",
+                "dist/proxy.py-2.4.0rc3.dev36+g08acad9-py3-none-any.whl",
+                true,
+            ),
+            ("docs", "docs/README.md", true),
+            ("docs/", "docs/README.md", true),
+            ("/docs", "docs/README.md", false),
+            ("a/**/b", "a/b", true),
+            ("a/**/b", "a/x/y/b/c", true),
+            ("a/**/b", "axb", false),
+        ] {
+            check(&[pattern], path, expected);
+        }
+    }
+
+    #[test]
+    fn the_last_match_decides() {
+        check(&["*", "!a"], "a/b", false);
+        check(&["*", "!a/b"], "a/b", false);
+        check(&["*", "!a/b"], "a/c", true);
+        check(&["!a", "a"], "a", true);
+        check(&["**", "!**/*.md", "d/e.md"], "d/s/f.md", false);
+        check(&["**", "!**/*.md", "d/e.md"], "d/e.md", true);
+        check(&["docs", "!docs/README.md"], "docs/README.md", false);
+        check(&["docs", "!docs/README.md"], "docs/other", true);
+        check(&["**/util/docker/web", "!foo"], "foo/util/docker/web/foo", true);
+    }
+
+    #[test]
+    fn says_which_pattern_decided() {
+        let matcher = Matcher::new(&["", "*", "!keep", "keep/not"]).unwrap();
+        let by = |path: &str| matcher.decide(&TreePath::clean(path)).decided_by;
+        assert_eq!((by("x"), by("keep/x"), by("keep/not/x"), by("")), (Some(1), Some(2), Some(3), None));
+    }
+
+    #[test]
+    fn excluded_folders_are_entered_for_exceptions() {
+        let enters = |patterns: &[&str], folder: &str| {
+            Matcher::new(patterns).unwrap().may_hold_exceptions(&TreePath::clean(folder))
+        };
+        assert!(enters(&["*", "!a/b/c"], "a/b"));
+        assert!(!enters(&["*", "!a/b/c"], "a/x"));
+        assert!(!enters(&["*", "!a/b/c"], "a/b/c"));
+        assert!(enters(&["*", "!**/x.md"], "a/b"));
+        assert!(enters(&["*", "!a/*/x"], "a/b"));
+        assert!(!enters(&["*", "!a/*/x"], "b"));
+        assert!(enters(&["*", "!a/**/x*"], "a/b/c"));
+        assert!(!enters(&["*", "a"], "a"));
+    }
+
+    #[test]
+    fn reads_ignore_files() {
+        let text = "\u{feff}# no\n\n  a b  \r\n #kept\n/rooted/\n! x/./y\n!\n../up\n/\n./q/../r";
+        assert_eq!(parse_ignore_file(text), ["a b", "#kept", "rooted", "!x/y", "!", "../up", "/", "r"]);
+    }
+
+    #[test]
+    fn refuses_bad_patterns() {
+        for pattern in ["[", "!", "a\\", "a[x-", "[]"] {
+            assert!(Matcher::new(&[pattern]).is_err(), "{pattern}");
+        }
+        assert_eq!(Matcher::new(&["!"]).unwrap_err().to_string(), "\"!\" is not a pattern: nothing follows the `!`");
+    }
+}
