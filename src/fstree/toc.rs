@@ -253,7 +253,10 @@ mod tests {
     #[test]
     fn the_encoding_is_pinned() {
         assert_eq!(Toc::default().digest().short(), TreeDigest::of(&Toc::default().encode()).short());
-        assert_eq!(sample().digest().to_string(), "tree:a9be9369b1fcdc3dd9fce40df43f0578faf6c6e5d6e7bf9ddfa695c02ac09144");
+        assert_eq!(
+            sample().digest().to_string(),
+            "tree:a9be9369b1fcdc3dd9fce40df43f0578faf6c6e5d6e7bf9ddfa695c02ac09144"
+        );
     }
 
     #[test]

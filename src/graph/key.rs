@@ -383,7 +383,10 @@ mod tests {
             key(&Op::Scratch).to_string(),
             "key:248bdd4d9a4a1d09f4c1cc53992410a60f7a7b9c1234b86e89049ee27b0039c8"
         );
-        assert_eq!(key(&exec(|_| {})).to_string(), "key:30b9be1c6b0b2e3d1572cd5649cd70ed26db718f65a29777974e325b5653ec66");
+        assert_eq!(
+            key(&exec(|_| {})).to_string(),
+            "key:30b9be1c6b0b2e3d1572cd5649cd70ed26db718f65a29777974e325b5653ec66"
+        );
     }
 
     #[test]

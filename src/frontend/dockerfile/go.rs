@@ -140,7 +140,10 @@ mod tests {
 
     #[test]
     fn lists() {
-        assert_eq!(quoted_list(&["a\t\"\\".into(), "é🐳\u{1}\u{a0}\u{e000}".into()]), "[\"a\\t\\\"\\\\\" \"é🐳\\x01\\u00a0\\ue000\"]");
+        assert_eq!(
+            quoted_list(&["a\t\"\\".into(), "é🐳\u{1}\u{a0}\u{e000}".into()]),
+            "[\"a\\t\\\"\\\\\" \"é🐳\\x01\\u00a0\\ue000\"]"
+        );
         assert_eq!(list(&["a", "b"]), "[a b]");
         assert_eq!(quoted_list(&[]), "[]");
     }

@@ -9,6 +9,8 @@
 //! another program builds them.
 
 mod ast;
+#[cfg(test)]
+mod conformance;
 mod expand;
 mod go;
 mod lint;
@@ -19,6 +21,7 @@ mod suggest;
 pub use ast::*;
 pub use lint::{RULES, Rule};
 pub use lower::{
-    ContextSource, ImageBuild, Lowered, Need, NoCache, Options, Resolved, ResolvedGit, ResolvedHttp, ResolvedImage, lower,
+    ContextSource, ImageBuild, Lowered, Need, NoCache, Options, Resolved, ResolvedGit, ResolvedHttp, ResolvedImage,
+    lower,
 };
 pub use parse::{Parsed, parse};

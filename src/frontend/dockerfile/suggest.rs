@@ -8,7 +8,10 @@ pub(super) fn nearest<'a>(word: &str, options: impl IntoIterator<Item = &'a str>
     }
     let word = word.to_lowercase();
     let scored = options.into_iter().map(|option| (distance(&word, &option.to_lowercase()), option));
-    scored.filter(|&(distance, option)| distance < 3 && distance < option.len()).min_by_key(|&(distance, _)| distance).map(|(_, option)| option)
+    scored
+        .filter(|&(distance, option)| distance < 3 && distance < option.len())
+        .min_by_key(|&(distance, _)| distance)
+        .map(|(_, option)| option)
 }
 
 /// How many characters must be inserted, removed or changed to get from one word to the other.

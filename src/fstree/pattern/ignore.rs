@@ -332,7 +332,11 @@ mod tests {
             ("**/.foo", "bar.foo", false),
             ("a(b)c/def", "a(b)c/xyz", false),
             ("a.|)$(}+{bc", "a.|)$(}+{bc", true),
-            ("dist/proxy.py-2.4.0rc3.dev36+g08acad9-py3-none-any.whl", "dist/proxy.py-2.4.0rc3.dev36+g08acad9-py3-none-any.whl", true),
+            (
+                "dist/proxy.py-2.4.0rc3.dev36+g08acad9-py3-none-any.whl",
+                "dist/proxy.py-2.4.0rc3.dev36+g08acad9-py3-none-any.whl",
+                true,
+            ),
             ("docs", "docs/README.md", true),
             ("docs/", "docs/README.md", true),
             ("/docs", "docs/README.md", false),
@@ -390,9 +394,6 @@ mod tests {
         for pattern in ["[", "!", "a\\", "a[x-", "[]"] {
             assert!(Matcher::new(&[pattern]).is_err(), "{pattern}");
         }
-        assert_eq!(
-            Matcher::new(&["!"]).unwrap_err().to_string(),
-            "\"!\" is not a pattern: nothing follows the `!`"
-        );
+        assert_eq!(Matcher::new(&["!"]).unwrap_err().to_string(), "\"!\" is not a pattern: nothing follows the `!`");
     }
 }

@@ -348,9 +348,14 @@ impl Run<'_> {
                 let Some(value) = self.value(&name) else {
                     return Ok(self.unset(|| format!("${{{name}{modifier}{word}}}")));
                 };
-                let (longest, pattern) = word.strip_prefix(modifier).map_or((false, word.as_str()), |rest| (true, rest));
+                let (longest, pattern) =
+                    word.strip_prefix(modifier).map_or((false, word.as_str()), |rest| (true, rest));
                 let pattern = Pattern::parse(pattern).map_err(ExpandError::Escape)?;
-                Ok(if modifier == '#' { pattern.trim_start(&value, longest) } else { pattern.trim_end(&value, longest) })
+                Ok(if modifier == '#' {
+                    pattern.trim_start(&value, longest)
+                } else {
+                    pattern.trim_end(&value, longest)
+                })
             }
             '/' => {
                 let all = self.peek() == Some('/');

@@ -1,8 +1,9 @@
 //! `COPY` and `ADD`: the files of sources at a destination, as one layer.
 
+use super::ContextSource;
+use super::Lowering;
 use super::remote::{self, GitReference};
 use super::stage::{Current, one_line, owner};
-use super::Lowering;
 use crate::digest::Digest;
 use crate::frontend::diagnostic::Diagnostic;
 use crate::frontend::dockerfile::ast::{Head, Transfer, Word};
@@ -11,7 +12,6 @@ use crate::frontend::dockerfile::lint::{Linter, rule};
 use crate::fstree::TreePath;
 use crate::fstree::pattern::{Glob, Matcher, has_wildcards};
 use crate::graph::{Chmod, CopyAction, CopySource, FileAction, FileOp, Op, StepId, Unpack};
-use super::ContextSource;
 
 /// The inputs of a step, each once; none where one is not known yet.
 #[derive(Default)]
@@ -176,9 +176,8 @@ impl Lowering<'_> {
         let error = |message: &str| Err(Diagnostic::error(flag.span.clone(), message));
         match sources {
             [(source, _)] if remote::is_http(source) || remote::parse_git(source).is_some() => Ok(()),
-            [_] => error("`--checksum` is for URLs and git repositories").map_err(|error| {
-                error.help("files of the build context need none: they are part of what is built")
-            }),
+            [_] => error("`--checksum` is for URLs and git repositories")
+                .map_err(|error| error.help("files of the build context need none: they are part of what is built")),
             _ => error("`--checksum` is for one source"),
         }
     }
@@ -287,7 +286,8 @@ fn check_pattern(path: &str, wildcard: bool, word: &Word) -> Result<(), Diagnost
         Glob::parse(part.as_bytes()).map_err(|error| {
             let mut error = Diagnostic::error(word.span.clone(), error.to_string());
             if word.value.starts_with('[') {
-                error = error.help("if this is meant as a JSON array, it is no valid one: [\"source\", \"destination\"]");
+                error =
+                    error.help("if this is meant as a JSON array, it is no valid one: [\"source\", \"destination\"]");
             }
             error.help("for a `[` of a file name, write `[[]`")
         })?;

@@ -315,9 +315,13 @@ impl<'a> Lowering<'a> {
                 config.variant.clone_from(&platform.variant);
             }
         }
-        let platform =
-            Platform { os: config.os.clone(), architecture: config.architecture.clone(), variant: config.variant.clone() };
-        let is = |name: &str| self.options.build_args.get(name).is_some_and(|value| matches!(value.as_str(), "1" | "true"));
+        let platform = Platform {
+            os: config.os.clone(),
+            architecture: config.architecture.clone(),
+            variant: config.variant.clone(),
+        };
+        let is =
+            |name: &str| self.options.build_args.get(name).is_some_and(|value| matches!(value.as_str(), "1" | "true"));
         Some(ImageBuild {
             step: finished.step?,
             config,
@@ -350,7 +354,8 @@ impl<'a> Lowering<'a> {
         let parsed = value.parse().ok();
         if parsed.is_none() {
             let message = format!("SOURCE_DATE_EPOCH={value} is no time");
-            self.errors.push(Diagnostic::error(span, message).help("give it as seconds since 1970, such as 1700000000"));
+            self.errors
+                .push(Diagnostic::error(span, message).help("give it as seconds since 1970, such as 1700000000"));
         }
         parsed
     }
@@ -509,7 +514,13 @@ impl<'a> Lowering<'a> {
     }
 
     /// The step whose files a `COPY --from` or a mount reads; none if it is not known yet.
-    fn source(&mut self, plan: &Plan<'a>, source: &Source<'a>, user: usize, span: &Span) -> Result<Option<StepId>, Diagnostic> {
+    fn source(
+        &mut self,
+        plan: &Plan<'a>,
+        source: &Source<'a>,
+        user: usize,
+        span: &Span,
+    ) -> Result<Option<StepId>, Diagnostic> {
         let platform = self.target.clone();
         match source {
             Source::Scratch => Ok(Some(self.scratch(&platform))),

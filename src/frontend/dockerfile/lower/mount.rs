@@ -29,8 +29,25 @@ const SHARING: [(&str, Sharing); 3] =
     [("shared", Sharing::Shared), ("private", Sharing::Private), ("locked", Sharing::Locked)];
 
 const KEYS: [&str; 19] = [
-    "type", "from", "source", "src", "target", "dst", "destination", "readonly", "ro", "readwrite", "rw", "id",
-    "sharing", "required", "size", "mode", "uid", "gid", "env",
+    "type",
+    "from",
+    "source",
+    "src",
+    "target",
+    "dst",
+    "destination",
+    "readonly",
+    "ro",
+    "readwrite",
+    "rw",
+    "id",
+    "sharing",
+    "required",
+    "size",
+    "mode",
+    "uid",
+    "gid",
+    "env",
 ];
 
 /// A mount as it was asked for.

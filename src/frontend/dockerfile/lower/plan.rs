@@ -10,7 +10,7 @@ use super::environment::Environment;
 use super::{ContextSource, Lowering, reference};
 use crate::frontend::diagnostic::Diagnostic;
 use crate::frontend::dockerfile::ast::{Instruction, Kind, Span, Stage, Word};
-use crate::frontend::dockerfile::expand::{Expanded, ExpandError, Lookup, Nothing};
+use crate::frontend::dockerfile::expand::{ExpandError, Expanded, Lookup, Nothing};
 use crate::frontend::dockerfile::lint::{Linter, rule};
 use crate::frontend::dockerfile::parse::{fields, parse_trigger};
 use crate::frontend::dockerfile::suggest::nearest;
@@ -250,8 +250,11 @@ impl<'a> Lowering<'a> {
         let expanded = self.expand_global(word, stage)?;
         let comments = &stage.head.comments;
         if expanded.text.is_empty() {
-            return Err(Diagnostic::error(word.span.clone(), format!("the platform `{}` comes to nothing", word.value))
-                .help("write $BUILDPLATFORM, $TARGETPLATFORM or a platform such as linux/arm64"));
+            return Err(Diagnostic::error(
+                word.span.clone(),
+                format!("the platform `{}` comes to nothing", word.value),
+            )
+            .help("write $BUILDPLATFORM, $TARGETPLATFORM or a platform such as linux/arm64"));
         }
         let parsed: Result<Platform, _> = expanded.text.parse();
         let constant = expanded.matched.is_empty() && expanded.unmatched.is_empty();
@@ -514,7 +517,8 @@ mod tests {
     #[test]
     fn finds_circles() {
         let check = |edges: &[&[usize]], expected: Option<usize>| {
-            let edges: Vec<Vec<(usize, Span)>> = edges.iter().map(|to| to.iter().map(|&to| (to, 0..0)).collect()).collect();
+            let edges: Vec<Vec<(usize, Span)>> =
+                edges.iter().map(|to| to.iter().map(|&to| (to, 0..0)).collect()).collect();
             assert_eq!(find_cycle(&edges).map(|(stage, _)| stage), expected);
         };
         check(&[&[], &[0], &[0, 1]], None);

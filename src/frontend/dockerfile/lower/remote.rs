@@ -26,9 +26,14 @@ pub(super) fn is_http(source: &str) -> bool {
 pub(super) fn file_name(url: &str) -> String {
     let path = url.split_once("://").map_or(url, |(_, rest)| rest);
     let path = path.split(['?', '#']).next().unwrap_or_default();
-    let name = path.split_once('/').map_or("", |(_, path)| path.trim_end_matches('/').rsplit('/').next().unwrap_or_default());
+    let name =
+        path.split_once('/').map_or("", |(_, path)| path.trim_end_matches('/').rsplit('/').next().unwrap_or_default());
     let name = percent_decode(name);
-    if name.is_empty() || name.contains('/') || matches!(name.as_str(), "." | "..") { "__unnamed__".into() } else { name }
+    if name.is_empty() || name.contains('/') || matches!(name.as_str(), "." | "..") {
+        "__unnamed__".into()
+    } else {
+        name
+    }
 }
 
 /// Reads a source as a git repository; none if it is none, an error if it is one with something wrong.
@@ -116,7 +121,9 @@ fn percent_decode(text: &str) -> String {
     let mut rest = text.as_bytes();
     while let Some((&first, tail)) = rest.split_first() {
         let code = (first == b'%').then(|| tail.get(..2)).flatten();
-        let code = code.and_then(|digits| std::str::from_utf8(digits).ok()).filter(|d| d.bytes().all(|b| b.is_ascii_hexdigit()));
+        let code = code
+            .and_then(|digits| std::str::from_utf8(digits).ok())
+            .filter(|d| d.bytes().all(|b| b.is_ascii_hexdigit()));
         match code.and_then(|digits| u8::from_str_radix(digits, 16).ok()) {
             Some(byte) => {
                 bytes.push(byte);
@@ -141,10 +148,13 @@ mod tests {
 
     #[test]
     fn tells_git_from_files() {
-        for source in ["repo.git", "./x.git", "github.com/a/b", "https://h/x.tar", "a@b", "ftp://h/x.git", "https://h.git"] {
+        for source in
+            ["repo.git", "./x.git", "github.com/a/b", "https://h/x.tar", "a@b", "ftp://h/x.git", "https://h.git"]
+        {
             assert_eq!(parse_git(source), None, "{source}");
         }
-        let check = |source: &str, expected: GitReference| assert_eq!(parse_git(source), Some(Ok(expected)), "{source}");
+        let check =
+            |source: &str, expected: GitReference| assert_eq!(parse_git(source), Some(Ok(expected)), "{source}");
         check("https://h/a.git#v1:docs", git("https://h/a.git", "v1", "docs"));
         check("git@h:a/b.git#main", git("git@h:a/b.git", "main", ""));
         check("ssh://git@h/a", git("ssh://git@h/a", "", ""));

@@ -37,8 +37,11 @@ impl<'a> Lowering<'a> {
             Some(RunNetwork::None) => Network::None,
             Some(RunNetwork::Host(_)) if self.options.allow_host_network => Network::Host,
             Some(RunNetwork::Host(span)) => {
-                return Err(Diagnostic::error(span.clone(), "this step wants the host's network, which is not allowed")
-                    .help("allow it with --allow network.host"));
+                return Err(Diagnostic::error(
+                    span.clone(),
+                    "this step wants the host's network, which is not allowed",
+                )
+                .help("allow it with --allow network.host"));
             }
         };
         if let Some(span) = run.insecure.as_ref().filter(|_| !self.options.allow_insecure) {
@@ -107,15 +110,15 @@ impl<'a> Lowering<'a> {
         let mut mounts = Vec::new();
         let mut agents: Vec<String> = Vec::new();
         for (word, (source, span)) in run.mounts.iter().zip(&sources) {
-            let mut expand = |text: &str| {
-                self.word(current, &instruction.head, &Word::new(text.to_owned(), word.span.clone()))
-            };
+            let mut expand =
+                |text: &str| self.word(current, &instruction.head, &Word::new(text.to_owned(), word.span.clone()));
             let spec = mount::parse(word, &mut expand)?;
             let error = |message: String| Diagnostic::error(word.span.clone(), message);
             let access = Access { mode: spec.mode, uid: spec.uid, gid: spec.gid };
             let source_path = TreePath::clean(&spec.source).to_string();
             let absolute = |target: &str| {
-                let path = if target.starts_with('/') { target.to_owned() } else { format!("{}/{target}", current.workdir()) };
+                let path =
+                    if target.starts_with('/') { target.to_owned() } else { format!("{}/{target}", current.workdir()) };
                 TreePath::clean(path).to_string()
             };
             let target = absolute(&spec.target);

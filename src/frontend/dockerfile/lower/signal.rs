@@ -15,7 +15,9 @@ pub(super) fn is_signal(text: &str) -> bool {
     let name = upper.strip_prefix("SIG").unwrap_or(&upper);
     let offset = |prefix: &str, most: u32| {
         let digits = name.strip_prefix(prefix);
-        digits.is_some_and(|n| !n.starts_with('0') && n.parse::<u32>().is_ok_and(|n| (1..=most).contains(&n)) && !n.starts_with('+'))
+        digits.is_some_and(|n| {
+            !n.starts_with('0') && n.parse::<u32>().is_ok_and(|n| (1..=most).contains(&n)) && !n.starts_with('+')
+        })
     };
     NAMES.contains(&name) || name == "RTMAX" || offset("RTMIN+", 15) || offset("RTMAX-", 14)
 }

@@ -224,8 +224,7 @@ impl<'a> Lowering<'a> {
             config.variant.clone_from(&wanted.variant);
         }
         if config.os != wanted.os || config.architecture != wanted.architecture {
-            let message =
-                format!("the image `{name}` is for {}/{}, not for {wanted}", config.os, config.architecture);
+            let message = format!("the image `{name}` is for {}/{}, not for {wanted}", config.os, config.architecture);
             let finding = Linter::finding(rule::InvalidBaseImagePlatform, span.clone(), message)
                 .help("use an image that has this platform");
             self.linter.report(&[], finding);
@@ -534,8 +533,11 @@ impl<'a> Lowering<'a> {
         for word in words {
             let path = self.word(current, head, word)?;
             if path.is_empty() {
-                return Err(Diagnostic::error(word.span.clone(), format!("the path `{}` comes to nothing", word.value))
-                    .help("set the variable, or remove the path"));
+                return Err(Diagnostic::error(
+                    word.span.clone(),
+                    format!("the path `{}` comes to nothing", word.value),
+                )
+                .help("set the variable, or remove the path"));
             }
             paths.push(path);
         }

@@ -18,8 +18,24 @@ pub(super) enum Parsed {
 }
 
 const INSTRUCTIONS: [&str; 18] = [
-    "ADD", "ARG", "CMD", "COPY", "ENTRYPOINT", "ENV", "EXPOSE", "FROM", "HEALTHCHECK", "LABEL", "MAINTAINER", "ONBUILD",
-    "RUN", "SHELL", "STOPSIGNAL", "USER", "VOLUME", "WORKDIR",
+    "ADD",
+    "ARG",
+    "CMD",
+    "COPY",
+    "ENTRYPOINT",
+    "ENV",
+    "EXPOSE",
+    "FROM",
+    "HEALTHCHECK",
+    "LABEL",
+    "MAINTAINER",
+    "ONBUILD",
+    "RUN",
+    "SHELL",
+    "STOPSIGNAL",
+    "USER",
+    "VOLUME",
+    "WORKDIR",
 ];
 
 /// Reads an instruction.
@@ -163,7 +179,11 @@ impl Reader<'_> {
                 && lower.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"-_.".contains(&b));
             if !good {
                 let message = format!("`{}` cannot be the name of a stage", name.value);
-                self.error(name.span.clone(), message, "a name starts with a letter and goes on with letters, digits and -_.");
+                self.error(
+                    name.span.clone(),
+                    message,
+                    "a name starts with a letter and goes on with letters, digits and -_.",
+                );
                 return None;
             }
         }
@@ -245,8 +265,11 @@ impl Reader<'_> {
             // Pieces of a word that stands on one line can be told apart; of others, the whole is shown.
             let whole = word.span.len() == word.value.len();
             let middle = word.span.start + key.len();
-            let (left, right) =
-                if whole { (word.span.start..middle, middle + 1..word.span.end) } else { (word.span.clone(), word.span.clone()) };
+            let (left, right) = if whole {
+                (word.span.start..middle, middle + 1..word.span.end)
+            } else {
+                (word.span.clone(), word.span.clone())
+            };
             declarations.push(Declaration {
                 key: Word::new(key.to_owned(), left),
                 default: Some(Word::new(value.to_owned(), right)),
@@ -347,7 +370,8 @@ impl Reader<'_> {
         }
         let keyword = self.node.head.keyword.value.len();
         let text = self.node.head.text.trim_start();
-        let mut text = text.get(keyword..).unwrap_or_default().trim_start_matches(['\t', '\u{c}', '\r', ' ']).to_owned();
+        let mut text =
+            text.get(keyword..).unwrap_or_default().trim_start_matches(['\t', '\u{c}', '\r', ' ']).to_owned();
         for heredoc in &self.node.heredocs {
             text.push('\n');
             text.push_str(&heredoc.body.value);
@@ -370,7 +394,8 @@ impl Reader<'_> {
             check.test = vec![upper];
             return Some(check);
         }
-        let known = ["interval", "timeout", "start-period", "start-interval", "retries"].map(|name| (name, Takes::Value));
+        let known =
+            ["interval", "timeout", "start-period", "start-interval", "retries"].map(|name| (name, Takes::Value));
         let flags = self.flags(&known);
         if upper != "CMD" {
             let message = format!("`{}` is no kind of health check", kind.value);

@@ -15,6 +15,8 @@ mod words;
 pub(super) use directive::check_of_comments;
 pub(super) use heredoc::opening;
 pub(super) use mount::fields;
+#[cfg(test)]
+pub(super) use words::without_lone_surrogates;
 
 use crate::frontend::diagnostic::Diagnostic;
 use crate::frontend::dockerfile::ast::{Dockerfile, Instruction, Kind, Stage};

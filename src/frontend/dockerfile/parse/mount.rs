@@ -47,7 +47,8 @@ pub(in crate::frontend::dockerfile) fn fields(text: &str) -> Result<Vec<String>,
 pub(super) fn check(mount: &Word) -> Result<(), Diagnostic> {
     let error = |message: String| Diagnostic::error(mount.span.clone(), message);
     let fields = fields(&mount.value).map_err(|reason| error(format!("`--mount` cannot be read: {reason}")))?;
-    let from = fields.iter().filter_map(|field| field.split_once('=')).filter(|(key, _)| key.eq_ignore_ascii_case("from"));
+    let from =
+        fields.iter().filter_map(|field| field.split_once('=')).filter(|(key, _)| key.eq_ignore_ascii_case("from"));
     for (_, value) in from {
         if value.find('$').is_some_and(|at| at + 1 != value.len()) {
             return Err(error(format!("`from={value}` of a mount cannot hold a variable"))

@@ -22,8 +22,6 @@ pub(super) struct Node {
     pub json: bool,
     /// The heredocs that the line opens.
     pub heredocs: Vec<Heredoc>,
-    /// The escape character.
-    pub escape: char,
 }
 
 /// The parts of a line, or of the part of one that `ONBUILD` holds.
@@ -62,7 +60,6 @@ pub(super) fn read(line: Line, escape: char, reader: &mut LineReader<'_>) -> Res
                 pairs: shape.pairs,
                 json: shape.json,
                 heredocs: Vec::new(),
-                escape,
             };
             if !shape.heredocs || !text.contains("<<") {
                 return Ok(node);
@@ -72,7 +69,8 @@ pub(super) fn read(line: Line, escape: char, reader: &mut LineReader<'_>) -> Res
         Err(error) => return Err(Failed { errors: vec![error], was_from: name == "from" }),
     };
     let openings = heredoc::openings(&line.text).map_err(|error| {
-        Diagnostic::error(line.span.clone(), format!("the name of a heredoc cannot be read: {error}")).help(error.help())
+        Diagnostic::error(line.span.clone(), format!("the name of a heredoc cannot be read: {error}"))
+            .help(error.help())
     })?;
     for opening in openings {
         let mut body = String::new();

@@ -115,7 +115,8 @@ pub(super) fn json(text: &str) -> Json {
     strings.collect::<Option<Vec<String>>>().map_or(Json::Mixed, Json::Strings)
 }
 
-fn without_lone_surrogates(text: &str) -> String {
+/// JSON in which no escape is half of a surrogate pair.
+pub(in crate::frontend::dockerfile) fn without_lone_surrogates(text: &str) -> String {
     let unit = |at: usize| -> Option<u32> {
         let digits = text.get(at..)?.strip_prefix("\\u")?.get(..4)?;
         u32::from_str_radix(digits, 16).ok()
