@@ -12,12 +12,17 @@ use crate::ops::error::Diagnostics;
 
 /// The operations behind the commands.
 pub trait Library {
-    /// Builds from a Dockerfile. The last event is the summary.
-    fn build(&self, args: &BuildArgs, session: &Session, reporter: Arc<dyn Reporter>) -> Result<(), Error>;
+    /// Builds from a Dockerfile. The last event is the summary. Returns warnings about the Dockerfile.
+    fn build(
+        &self,
+        args: &BuildArgs,
+        session: &Session,
+        reporter: Arc<dyn Reporter>,
+    ) -> Result<Vec<Diagnostics>, Error>;
     /// What there is to say about a Dockerfile without building it. Errors are among the diagnostics.
     fn check(&self, args: &BuildArgs, session: &Session) -> Result<Diagnostics, Error>;
-    /// Builds targets of a build file. The last event is the summary.
-    fn bake(&self, args: &BakeArgs, session: &Session, reporter: Arc<dyn Reporter>) -> Result<(), Error>;
+    /// Builds targets of a build file. The last event is the summary. Returns warnings about the definitions.
+    fn bake(&self, args: &BakeArgs, session: &Session, reporter: Arc<dyn Reporter>) -> Result<Vec<Diagnostics>, Error>;
     /// What `--print` and `--list` show.
     fn describe(&self, args: &BakeArgs, session: &Session) -> Result<serde_json::Value, Error>;
     /// The images in the store that have this name, or all, in the order to show.
@@ -51,7 +56,7 @@ fn missing<T>(command: &str) -> Result<T, Error> {
 }
 
 impl Library for Ops {
-    fn build(&self, _: &BuildArgs, _: &Session, _: Arc<dyn Reporter>) -> Result<(), Error> {
+    fn build(&self, _: &BuildArgs, _: &Session, _: Arc<dyn Reporter>) -> Result<Vec<Diagnostics>, Error> {
         missing("build")
     }
 
@@ -59,7 +64,7 @@ impl Library for Ops {
         missing("build --check")
     }
 
-    fn bake(&self, _: &BakeArgs, _: &Session, _: Arc<dyn Reporter>) -> Result<(), Error> {
+    fn bake(&self, _: &BakeArgs, _: &Session, _: Arc<dyn Reporter>) -> Result<Vec<Diagnostics>, Error> {
         missing("bake")
     }
 
