@@ -20,6 +20,7 @@ use super::Session;
 use super::args::build::{OutputArgs, ProgressArgs};
 use super::args::output::Output;
 use super::error;
+use super::interrupt;
 use super::progress::Progress;
 use crate::event::Reporter;
 use crate::ops::Error;
@@ -47,6 +48,8 @@ fn with_progress<T>(
     let result = operation(&progress);
     progress.finish();
     result.map_err(|error| {
+        // A step that fails because Ctrl-C has reached it too is not the news.
+        let error = if interrupt::is_interrupted() { Error::Interrupted } else { error };
         match &progress {
             Progress::Json(json) => json.fail(&error::to_json(&error)),
             _ => {
