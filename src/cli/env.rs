@@ -2,7 +2,7 @@
 //! asks for these. Everything is looked up when it is asked for, so that start-up costs nothing.
 
 use std::ffi::OsString;
-use std::io::IsTerminal as _;
+use std::io::{IsTerminal as _, Write};
 use std::path::PathBuf;
 
 use super::args::values::{BuildArg, Secret, SecretSource};
@@ -11,9 +11,18 @@ use crate::ops::Error;
 /// Looks a variable of the environment up.
 type Lookup = Box<dyn Fn(&str) -> Option<OsString> + Send + Sync>;
 
+/// A stream to write to.
+pub type Sink = Box<dyn Write + Send>;
+
+/// Opens a stream, as often as it is asked to.
+pub type Open = Box<dyn Fn() -> Sink + Send + Sync>;
+
 /// The surroundings of one run.
 pub struct Env {
     variable: Lookup,
+    stdout: Open,
+    stderr: Open,
+    stdin_is_terminal: bool,
     stdout_is_terminal: bool,
     stderr_is_terminal: bool,
     is_root: bool,
@@ -24,6 +33,9 @@ impl Env {
     pub fn real() -> Self {
         Self {
             variable: Box::new(|name| std::env::var_os(name)),
+            stdout: Box::new(|| Box::new(std::io::stdout())),
+            stderr: Box::new(|| Box::new(std::io::stderr())),
+            stdin_is_terminal: std::io::stdin().is_terminal(),
             stdout_is_terminal: std::io::stdout().is_terminal(),
             stderr_is_terminal: std::io::stderr().is_terminal(),
             is_root: rustix::process::geteuid().is_root(),
@@ -31,14 +43,30 @@ impl Env {
     }
 
     /// Made-up ones, without a terminal and not root.
+    #[cfg(test)]
     pub fn fake<const N: usize>(variables: [(&'static str, &'static str); N]) -> Self {
         let variable = move |name: &str| {
             variables.iter().find(|(known, _)| *known == name).map(|(_, value)| OsString::from(value))
         };
-        Self { variable: Box::new(variable), stdout_is_terminal: false, stderr_is_terminal: false, is_root: false }
+        Self {
+            variable: Box::new(variable),
+            stdout: Box::new(|| Box::new(std::io::sink())),
+            stderr: Box::new(|| Box::new(std::io::sink())),
+            stdin_is_terminal: false,
+            stdout_is_terminal: false,
+            stderr_is_terminal: false,
+            is_root: false,
+        }
+    }
+
+    /// The same with standard output and standard error written elsewhere.
+    #[cfg(test)]
+    pub fn writing_to(self, stdout: Open, stderr: Open) -> Self {
+        Self { stdout, stderr, ..self }
     }
 
     /// The same with standard error on a terminal.
+    #[cfg(test)]
     pub fn on_terminal(self) -> Self {
         Self { stderr_is_terminal: true, ..self }
     }
@@ -51,6 +79,21 @@ impl Env {
     /// A variable that is set to something.
     fn filled(&self, name: &str) -> Option<OsString> {
         self.variable(name).filter(|value| !value.is_empty())
+    }
+
+    /// Standard output, where data goes.
+    pub fn stdout(&self) -> Sink {
+        (self.stdout)()
+    }
+
+    /// Standard error, where everything else goes.
+    pub fn stderr(&self) -> Sink {
+        (self.stderr)()
+    }
+
+    /// Whether standard input is a terminal.
+    pub fn stdin_is_terminal(&self) -> bool {
+        self.stdin_is_terminal
     }
 
     /// Whether standard output is a terminal.

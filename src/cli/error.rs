@@ -16,6 +16,8 @@ use crate::frontend::diagnostic::{Annotation, Diagnostic, Severity};
 use crate::ops::Error;
 use crate::ops::error::{Diagnostics, Origin, StepExit, StepFailure};
 
+/// All went well.
+pub const OK: u8 = 0;
 /// The build failed.
 pub const BUILD_FAILED: u8 = 1;
 /// What was asked makes no sense.

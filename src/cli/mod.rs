@@ -14,7 +14,10 @@ pub mod library;
 pub mod progress;
 pub mod table;
 
-use std::io::{self, Write as _};
+#[cfg(test)]
+mod tests;
+
+use std::io;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -42,13 +45,18 @@ impl Session {
 
     /// Writes data to standard output. A reader that has gone is no error: it has seen what it wanted.
     pub fn print(&self, text: impl AsRef<[u8]>) -> Result<(), Error> {
-        let mut stdout = io::stdout().lock();
+        let mut stdout = self.env.stdout();
         match stdout.write_all(text.as_ref()).and_then(|()| stdout.flush()) {
             Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
                 Err(Error::environment("cannot write to standard output").caused_by(error))
             }
             _ => Ok(()),
         }
+    }
+
+    /// Writes to standard error. If it is gone, there is nobody left to tell.
+    pub fn complain(&self, text: &str) {
+        let _ = self.env.stderr().write_all(text.as_bytes());
     }
 
     /// How errors are drawn on standard error.
@@ -69,20 +77,21 @@ pub fn main() -> ExitCode {
             return ExitCode::from(error.exit_code().try_into().unwrap_or(error::USAGE));
         }
     };
-    let session = Session { env: Env::real(), root: cli.root };
-    match run(cli.command, &session, &library::Ops) {
-        Ok(code) => code,
-        Err(error) => {
-            let text = error::render(&error, session.style());
-            let _ = io::stderr().lock().write_all(text.as_bytes());
-            ExitCode::from(error::exit_code(&error))
-        }
-    }
+    ExitCode::from(execute(cli, Env::real(), &library::Ops))
+}
+
+/// Runs a command line; its exit code.
+fn execute(cli: Cli, env: Env, library: &dyn Library) -> u8 {
+    let session = Session { env, root: cli.root };
+    run(cli.command, &session, library).unwrap_or_else(|error| {
+        session.complain(&error::render(&error, session.style()));
+        error::exit_code(&error)
+    })
 }
 
 /// Runs one command. Commands that show progress draw their errors themselves and return only an exit code.
-fn run(command: Command, session: &Session, library: &dyn Library) -> Result<ExitCode, Error> {
-    let done = |()| ExitCode::SUCCESS;
+fn run(command: Command, session: &Session, library: &dyn Library) -> Result<u8, Error> {
+    let done = |()| error::OK;
     match command {
         Command::Build(args) => commands::build::run(*args, session, library),
         Command::Bake(args) => commands::bake::run(*args, session, library),

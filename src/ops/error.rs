@@ -155,7 +155,7 @@ impl From<LoadError> for Error {
 }
 
 /// What a front end found wrong, with the text that it points at.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Diagnostics {
     /// What to call the text, such as `Dockerfile`.
     pub name: String,

@@ -1,13 +1,15 @@
 //! The flags of `build` and `bake`, in groups that both share.
 
 use std::num::NonZeroUsize;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{ArgAction, Args, ValueEnum};
 
 use super::output::Output;
 use super::values::{self, BuildArg, ContextSource, HostAddress, ImageAnnotation, NamedContext, Secret, Ssh};
+use crate::cli::env::Env;
 use crate::oci::Platform;
+use crate::ops::Error;
 
 /// `imgbuild build`.
 #[derive(Debug, Args)]
@@ -72,6 +74,11 @@ impl BuildArgs {
     /// Whether the Dockerfile is checked only.
     pub fn only_checks(&self) -> bool {
         self.check || self.call == Call::Check
+    }
+
+    /// Whether the Dockerfile is on standard input.
+    pub fn reads_dockerfile_from_stdin(&self) -> bool {
+        self.file.as_deref().is_some_and(|file| file == Path::new("-"))
     }
 }
 
@@ -224,6 +231,22 @@ pub struct OutputArgs {
     pub metadata_file: Option<PathBuf>,
 }
 
+impl OutputArgs {
+    /// Refuses what standard output cannot take: two archives, or one on a terminal.
+    pub fn check(&self, env: &Env) -> Result<(), Error> {
+        match self.outputs.iter().filter(|output| output.uses_stdout()).count() {
+            0 => Ok(()),
+            1 if env.stdout_is_terminal() => Err(Error::Usage(
+                "--output: an archive is not written to a terminal: add dest=FILE, or redirect stdout".into(),
+            )),
+            1 => Ok(()),
+            more => Err(Error::Usage(format!(
+                "--output: {more} archives cannot share stdout: add dest=FILE to all but one"
+            ))),
+        }
+    }
+}
+
 /// What is taken from the cache.
 #[derive(Debug, Default, Args)]
 #[command(next_help_heading = "Cache")]
@@ -266,7 +289,7 @@ pub enum Network {
     Default,
     /// None but the loopback
     None,
-    /// The network of this machine; needs --allow network.host
+    /// The network of this machine
     Host,
 }
 
@@ -317,7 +340,7 @@ impl LockArgs {
 pub struct ProgressArgs {
     /// How to show what happens
     #[arg(long, value_enum, value_name = "STYLE", default_value_t = ProgressStyle::Auto, hide_default_value = true)]
-    #[arg(env = "IMGBUILD_PROGRESS", hide_env = true)]
+    #[arg(env = "BUILDKIT_PROGRESS", hide_env_values = true)]
     pub progress: ProgressStyle,
     /// Show nothing but errors; print what was made
     #[arg(short, long)]

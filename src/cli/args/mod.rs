@@ -34,7 +34,8 @@ Examples:
   imgbuild build -o type=oci,dest=app.tar .        write the image to a file
   imgbuild images                                  list what is in the store
 
-`imgbuild COMMAND --help` shows a command's flags and examples.")]
+`imgbuild COMMAND --help` shows a command's flags and examples.
+Exit codes: 0 done, 1 the build failed, 2 wrong usage, 3 this machine lacks something, 130 Ctrl-C.")]
 pub struct Cli {
     /// The folder of the store [default: $XDG_DATA_HOME/imgbuild, or /var/lib/imgbuild for root]
     #[arg(long, global = true, env = "IMGBUILD_ROOT", hide_env_values = true, value_name = "FOLDER")]

@@ -97,6 +97,15 @@ impl Output {
         }
     }
 
+    /// Whether it goes to standard output.
+    pub fn uses_stdout(&self) -> bool {
+        match self.destination {
+            Some(Destination::Stdout) => true,
+            None => matches!(self.kind, OutputKind::Oci | OutputKind::Tar),
+            Some(Destination::Path(_)) => false,
+        }
+    }
+
     fn set(&mut self, key: &str, value: &str) -> Result<(), String> {
         match key {
             "dest" | "destination" if value == "-" => self.destination = Some(Destination::Stdout),

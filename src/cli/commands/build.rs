@@ -1,29 +1,35 @@
 //! `imgbuild build`: an image from a Dockerfile.
 
-use std::process::ExitCode;
-
-use super::with_progress;
+use super::build_with_progress;
 use crate::cli::args::BuildArgs;
+use crate::cli::args::values::ContextSource;
 use crate::cli::library::Library;
 use crate::cli::{Session, error};
 use crate::frontend::diagnostic::Severity;
 use crate::ops::Error;
 
 /// Builds, or with `--check` says what there is to say about the Dockerfile.
-pub fn run(args: BuildArgs, session: &Session, library: &dyn Library) -> Result<ExitCode, Error> {
+pub fn run(args: BuildArgs, session: &Session, library: &dyn Library) -> Result<u8, Error> {
+    if args.context == ContextSource::Stdin && args.reads_dockerfile_from_stdin() {
+        return Err(Error::Usage(
+            "stdin cannot be both the context and the Dockerfile: give one of them a path".into(),
+        ));
+    }
     if args.only_checks() {
         return check(&args, session, library);
     }
+    args.output.check(&session.env)?;
     let notes = args.compatibility.notes();
-    let built = with_progress(args.progress, session, notes, |reporter| library.build(&args, session, reporter));
-    Ok(built.map_or_else(|code| code, |()| ExitCode::SUCCESS))
+    Ok(build_with_progress(args.progress, session, &args.output, notes, |reporter| {
+        library.build(&args, session, reporter)
+    }))
 }
 
-fn check(args: &BuildArgs, session: &Session, library: &dyn Library) -> Result<ExitCode, Error> {
+fn check(args: &BuildArgs, session: &Session, library: &dyn Library) -> Result<u8, Error> {
     let found = library.check(args, session)?;
     if found.list.is_empty() {
         session.print(format!("{}: no problems found\n", found.name))?;
-        return Ok(ExitCode::SUCCESS);
+        return Ok(error::OK);
     }
     let style =
         error::Style { colours: session.style().colours && session.env.stdout_is_terminal(), ..session.style() };
@@ -35,5 +41,5 @@ fn check(args: &BuildArgs, session: &Session, library: &dyn Library) -> Result<E
         crate::cli::human::count(found.list.len() - errors, "warning")
     );
     session.print(error::render_diagnostics(&found, style) + &total)?;
-    Ok(ExitCode::from(error::BUILD_FAILED))
+    Ok(error::BUILD_FAILED)
 }

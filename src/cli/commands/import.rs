@@ -1,12 +1,10 @@
 //! `imgbuild import`: an image of one layer from a tar file.
 
-use std::process::ExitCode;
-
 use super::with_progress;
-use crate::cli::Session;
 use crate::cli::args::build::ProgressArgs;
 use crate::cli::args::values;
 use crate::cli::library::Library;
+use crate::cli::{Session, error};
 use crate::oci::Platform;
 use crate::ops::Error;
 
@@ -38,11 +36,11 @@ pub struct Args {
 }
 
 /// Makes the image and prints its identity.
-pub fn run(args: &Args, session: &Session, library: &dyn Library) -> Result<ExitCode, Error> {
+pub fn run(args: &Args, session: &Session, library: &dyn Library) -> Result<u8, Error> {
     let imported =
-        with_progress(args.progress, session, Vec::new(), |reporter| library.import(args, session, reporter));
+        with_progress(args.progress, session, false, |progress| library.import(args, session, progress.reporter()));
     match imported {
-        Ok(id) => session.print(id + "\n").map(|()| ExitCode::SUCCESS),
+        Ok(id) => session.print(id + "\n").map(|()| error::OK),
         Err(code) => Ok(code),
     }
 }

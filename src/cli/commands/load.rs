@@ -1,15 +1,13 @@
 //! `imgbuild load`: images read from an archive.
 
-use std::path::PathBuf;
-use std::process::ExitCode;
-
 use super::with_progress;
-use crate::cli::Session;
 use crate::cli::args::build::ProgressArgs;
 use crate::cli::args::values;
 use crate::cli::library::Library;
+use crate::cli::{Session, error};
 use crate::oci::Platform;
 use crate::ops::Error;
+use std::path::PathBuf;
 
 /// The flags.
 #[derive(Debug, clap::Args)]
@@ -39,14 +37,14 @@ pub enum Loaded {
 }
 
 /// Reads the archive and says what was in it.
-pub fn run(args: &Args, session: &Session, library: &dyn Library) -> Result<ExitCode, Error> {
-    use std::io::IsTerminal as _;
-    if args.input.is_none() && std::io::stdin().is_terminal() {
+pub fn run(args: &Args, session: &Session, library: &dyn Library) -> Result<u8, Error> {
+    if args.input.is_none() && session.env.stdin_is_terminal() {
         return Err(Error::Usage("an archive is not read from a terminal: use -i FILE, or redirect stdin".into()));
     }
-    let loaded = with_progress(args.progress, session, Vec::new(), |reporter| library.load(args, session, reporter));
+    let loaded =
+        with_progress(args.progress, session, false, |progress| library.load(args, session, progress.reporter()));
     match loaded {
-        Ok(loaded) => session.print(render(&loaded)).map(|()| ExitCode::SUCCESS),
+        Ok(loaded) => session.print(render(&loaded)).map(|()| error::OK),
         Err(code) => Ok(code),
     }
 }

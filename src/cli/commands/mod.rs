@@ -12,18 +12,19 @@ pub mod save;
 pub mod tag;
 pub mod version;
 
-use std::io::Write as _;
-use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::ValueEnum;
 
 use super::Session;
-use super::args::build::ProgressArgs;
+use super::args::build::{OutputArgs, ProgressArgs};
+use super::args::output::Output;
 use super::error;
+use super::interrupt;
 use super::progress::Progress;
 use crate::event::Reporter;
 use crate::ops::Error;
+use crate::ops::error::Diagnostics;
 
 /// How lists are printed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
@@ -35,28 +36,56 @@ pub enum Format {
     Json,
 }
 
-/// Runs an operation with the progress display that was asked for, and shows its error after the display is gone.
+/// Runs an operation with the progress display that was asked for, and shows its error after the display is gone. The
+/// error that comes back is the exit code of one that has been shown.
 fn with_progress<T>(
     args: ProgressArgs,
     session: &Session,
-    notes: Vec<String>,
-    operation: impl FnOnce(Arc<dyn Reporter>) -> Result<T, Error>,
-) -> Result<T, ExitCode> {
-    let progress = Progress::start(args, &session.env);
-    notes.into_iter().for_each(|note| progress.warn(note));
-    let result = operation(progress.reporter());
+    stdout_is_taken: bool,
+    operation: impl FnOnce(&Progress) -> Result<T, Error>,
+) -> Result<T, u8> {
+    let progress = Progress::start(args, &session.env, stdout_is_taken);
+    let result = operation(&progress);
     progress.finish();
     result.map_err(|error| {
+        // A step that fails because Ctrl-C has reached it too is not the news.
+        let error = if interrupt::is_interrupted() { Error::Interrupted } else { error };
         match &progress {
             Progress::Json(json) => json.fail(&error::to_json(&error)),
             _ => {
                 let style = error::Style { log_lines: progress.log_lines(), ..session.style() };
-                // There is nobody to tell if standard error is gone.
-                let _ = std::io::stderr().lock().write_all(error::render(&error, style).as_bytes());
+                session.complain(&error::render(&error, style));
             }
         }
-        ExitCode::from(error::exit_code(&error))
+        error::exit_code(&error)
     })
+}
+
+/// Builds with progress, and shows what there is to say about the definition at the end.
+fn build_with_progress(
+    args: ProgressArgs,
+    session: &Session,
+    output: &OutputArgs,
+    notes: Vec<String>,
+    build: impl FnOnce(Arc<dyn Reporter>) -> Result<Vec<Diagnostics>, Error>,
+) -> u8 {
+    let stdout_is_taken = output.outputs.iter().any(Output::uses_stdout);
+    let built = with_progress(args, session, stdout_is_taken, |progress| {
+        notes.into_iter().for_each(|note| progress.warn(note));
+        let found = build(progress.reporter())?;
+        progress.finish();
+        for found in found.iter().filter(|found| !found.list.is_empty()) {
+            match progress {
+                Progress::Quiet(_) => {}
+                Progress::Json(json) => json.remark(&error::messages(found)),
+                Progress::Plain(_) | Progress::Tty(_) => {
+                    session.complain(&format!("\n{}", error::render_diagnostics(found, session.style())));
+                }
+            }
+        }
+        Ok(())
+    });
+    built.map_or_else(|code| code, |()| error::OK)
 }
 
 /// One JSON document on a line of its own.

@@ -1,15 +1,13 @@
 //! `imgbuild save`: images written to an archive.
 
-use std::path::PathBuf;
-use std::process::ExitCode;
-
 use super::with_progress;
-use crate::cli::Session;
 use crate::cli::args::build::ProgressArgs;
 use crate::cli::args::values;
 use crate::cli::library::Library;
+use crate::cli::{Session, error};
 use crate::oci::Platform;
 use crate::ops::Error;
+use std::path::PathBuf;
 
 /// The flags.
 #[derive(Debug, clap::Args)]
@@ -33,10 +31,12 @@ pub struct Args {
 }
 
 /// Writes the archive.
-pub fn run(args: &Args, session: &Session, library: &dyn Library) -> Result<ExitCode, Error> {
+pub fn run(args: &Args, session: &Session, library: &dyn Library) -> Result<u8, Error> {
     if args.output.is_none() && session.env.stdout_is_terminal() {
         return Err(Error::Usage("an archive is not written to a terminal: use -o FILE, or redirect stdout".into()));
     }
-    let saved = with_progress(args.progress, session, Vec::new(), |reporter| library.save(args, session, reporter));
-    Ok(saved.map_or_else(|code| code, |()| ExitCode::SUCCESS))
+    let saved = with_progress(args.progress, session, args.output.is_none(), |progress| {
+        library.save(args, session, progress.reporter())
+    });
+    Ok(saved.map_or_else(|code| code, |()| error::OK))
 }

@@ -9,7 +9,7 @@ use crate::cli::args::build::List;
 use crate::cli::args::values::{Secret, Ssh};
 use crate::cli::library::build::{
     agent_socket, apply_cache, apply_image, apply_run, apply_values, lock_mode, named_context, outputs, read_secret,
-    references, write_results,
+    references, warnings, write_results,
 };
 use crate::cli::library::running;
 use crate::cli::{Session, interrupt};
@@ -19,7 +19,7 @@ use crate::ops::Error;
 use crate::ops::build::{self, Dockerfile, Folder, LockPlace, NamedContext, NoCache, Target};
 use crate::ops::error::Diagnostics;
 
-pub(super) fn bake(args: &BakeArgs, session: &Session, reporter: Arc<dyn Reporter>) -> Result<(), Error> {
+pub(super) fn bake(args: &BakeArgs, session: &Session, reporter: Arc<dyn Reporter>) -> Result<Vec<Diagnostics>, Error> {
     let file = File::read(args)?;
     let plan = file.resolve(args, session)?;
     let run = running::Run::start(session, args.run.jobs)?;
@@ -30,8 +30,9 @@ pub(super) fn bake(args: &BakeArgs, session: &Session, reporter: Arc<dyn Reporte
     let lock = LockPlace::File(file.folder.join("build.lock"));
     let built = build::build(&run.session(reporter.as_ref())?, &targets, &lock, lock_mode(args.lock))
         .map_err(|error| if interrupt::is_interrupted() { Error::Interrupted } else { error })?;
-    let requested = built.into_iter().zip(&targets).filter(|(_, target)| target.requested);
-    write_results(&args.output, &requested.map(|(built, _)| built).collect::<Vec<_>>())
+    let requested = built.iter().zip(&targets).filter(|(_, target)| target.requested);
+    write_results(&args.output, &requested.map(|(built, _)| built.clone()).collect::<Vec<_>>())?;
+    Ok(warnings(built))
 }
 
 pub(super) fn describe(args: &BakeArgs, session: &Session) -> Result<serde_json::Value, Error> {

@@ -22,12 +22,18 @@ use crate::ops::build::{
 };
 use crate::ops::error::Diagnostics;
 
-pub(super) fn build(args: &BuildArgs, session: &Session, reporter: Arc<dyn Reporter>) -> Result<(), Error> {
+pub(super) fn build(args: &BuildArgs, session: &Session, reporter: Arc<dyn Reporter>) -> Result<Vec<Diagnostics>, Error> {
     let run = running::Run::start(session, args.run.jobs)?;
     let (target, lock) = target(args, session, &run)?;
     let built = build::build(&run.session(reporter.as_ref())?, &[target], &lock, lock_mode(args.lock))
         .map_err(|error| if interrupt::is_interrupted() { Error::Interrupted } else { error })?;
-    write_results(&args.output, &built)
+    write_results(&args.output, &built)?;
+    Ok(warnings(built))
+}
+
+/// What the checks found, of targets of which they found anything.
+pub(super) fn warnings(built: Vec<Built>) -> Vec<Diagnostics> {
+    built.into_iter().map(|built| built.warnings).filter(|warnings| !warnings.list.is_empty()).collect()
 }
 
 pub(super) fn check(args: &BuildArgs, session: &Session) -> Result<Diagnostics, Error> {
@@ -252,7 +258,11 @@ pub(super) fn apply_run(target: &mut Target, args: &RunArgs) -> Result<(), Error
     target.network = match args.network {
         Network::Default => target.network,
         Network::None => graph::Network::None,
-        Network::Host => graph::Network::Host,
+        Network::Host => {
+            // Whoever chooses it for all steps allows it to each.
+            target.allow.insert(build::Entitlement::NetworkHost);
+            graph::Network::Host
+        }
     };
     for (name, address) in &args.add_host {
         let address = match address {

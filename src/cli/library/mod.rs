@@ -18,12 +18,17 @@ use crate::ops::error::Diagnostics;
 
 /// The operations behind the commands.
 pub trait Library {
-    /// Builds from a Dockerfile. The last event is the summary.
-    fn build(&self, args: &BuildArgs, session: &Session, reporter: Arc<dyn Reporter>) -> Result<(), Error>;
+    /// Builds from a Dockerfile. The last event is the summary. Returns warnings about the Dockerfile.
+    fn build(
+        &self,
+        args: &BuildArgs,
+        session: &Session,
+        reporter: Arc<dyn Reporter>,
+    ) -> Result<Vec<Diagnostics>, Error>;
     /// What there is to say about a Dockerfile without building it. Errors are among the diagnostics.
     fn check(&self, args: &BuildArgs, session: &Session) -> Result<Diagnostics, Error>;
-    /// Builds targets of a build file. The last event is the summary.
-    fn bake(&self, args: &BakeArgs, session: &Session, reporter: Arc<dyn Reporter>) -> Result<(), Error>;
+    /// Builds targets of a build file. The last event is the summary. Returns warnings about the definitions.
+    fn bake(&self, args: &BakeArgs, session: &Session, reporter: Arc<dyn Reporter>) -> Result<Vec<Diagnostics>, Error>;
     /// What `--print` and `--list` show.
     fn describe(&self, args: &BakeArgs, session: &Session) -> Result<serde_json::Value, Error>;
     /// The images in the store that have this name, or all, in the order to show.
@@ -53,7 +58,7 @@ pub trait Library {
 pub struct Ops;
 
 impl Library for Ops {
-    fn build(&self, args: &BuildArgs, session: &Session, reporter: Arc<dyn Reporter>) -> Result<(), Error> {
+    fn build(&self, args: &BuildArgs, session: &Session, reporter: Arc<dyn Reporter>) -> Result<Vec<Diagnostics>, Error> {
         build::build(args, session, reporter)
     }
 
@@ -61,7 +66,7 @@ impl Library for Ops {
         build::check(args, session)
     }
 
-    fn bake(&self, args: &BakeArgs, session: &Session, reporter: Arc<dyn Reporter>) -> Result<(), Error> {
+    fn bake(&self, args: &BakeArgs, session: &Session, reporter: Arc<dyn Reporter>) -> Result<Vec<Diagnostics>, Error> {
         bake::bake(args, session, reporter)
     }
 

@@ -48,6 +48,7 @@ enum Body<'a> {
     TaskFinished { task: usize, duration: f64 },
     Warning { message: &'a str },
     Summary { executed: usize, cached: usize, duration: f64, images: Vec<Image<'a>> },
+    Diagnostics { messages: &'a [Message] },
     Error(&'a Failure),
 }
 
@@ -134,6 +135,11 @@ impl Json {
     /// A stream to `sink`.
     pub fn new(sink: Sink, clock: Clock) -> Self {
         Self { state: Mutex::new(State { sink, clock, begun: false, cut: HashMap::new() }) }
+    }
+
+    /// Writes what there is to say about a definition.
+    pub fn remark(&self, messages: &[Message]) {
+        lock(&self.state).write(Body::Diagnostics { messages });
     }
 
     /// Writes why the build failed.

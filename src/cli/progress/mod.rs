@@ -11,12 +11,11 @@ pub mod summary;
 mod text;
 pub mod tty;
 
-use std::io::{self, Write};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::args::build::{ProgressArgs, ProgressStyle};
-use super::env::Env;
+use super::env::{Env, Sink};
 use crate::event::{Event, Reporter, StepInfo};
 
 pub use json::Json;
@@ -33,9 +32,6 @@ pub fn clock() -> Clock {
     let start = Instant::now();
     Box::new(move || start.elapsed())
 }
-
-/// Where a receiver writes.
-pub type Sink = Box<dyn Write + Send>;
 
 /// A step's name for people: the stage in brackets and the instruction, on one line.
 fn title(info: &StepInfo) -> String {
@@ -60,17 +56,17 @@ pub enum Progress {
 }
 
 impl Progress {
-    /// The receiver that these flags ask for.
-    pub fn start(args: ProgressArgs, env: &Env) -> Self {
-        let stderr = || -> Sink { Box::new(io::stderr()) };
+    /// The receiver that these flags ask for. If standard output is taken by an archive, nothing else is written there.
+    pub fn start(args: ProgressArgs, env: &Env, stdout_is_taken: bool) -> Self {
+        let data = || if stdout_is_taken { Box::new(std::io::sink()) } else { env.stdout() };
         match args.progress {
-            _ if args.quiet => Self::Quiet(Arc::new(Quiet::new(Box::new(io::stdout())))),
-            ProgressStyle::Quiet => Self::Quiet(Arc::new(Quiet::new(Box::new(io::stdout())))),
-            ProgressStyle::Json => Self::Json(Arc::new(Json::new(stderr(), clock()))),
+            _ if args.quiet => Self::Quiet(Arc::new(Quiet::new(data()))),
+            ProgressStyle::Quiet => Self::Quiet(Arc::new(Quiet::new(data()))),
+            ProgressStyle::Json => Self::Json(Arc::new(Json::new(env.stderr(), clock()))),
             ProgressStyle::Tty => Self::tty(env),
             ProgressStyle::Auto if env.is_live() => Self::tty(env),
             ProgressStyle::Auto | ProgressStyle::Plain => {
-                Self::Plain(Arc::new(Plain::new(stderr(), clock(), env.colours())))
+                Self::Plain(Arc::new(Plain::new(env.stderr(), clock(), env.colours())))
             }
         }
     }
@@ -78,7 +74,7 @@ impl Progress {
     fn tty(env: &Env) -> Self {
         let term = console::Term::stderr();
         let size = move || term.size_checked().map_or((80, 24), |(rows, columns)| (columns.into(), rows.into()));
-        Self::Tty(Arc::new(Tty::new(Box::new(io::stderr()), clock(), Box::new(size), env.colours())))
+        Self::Tty(Arc::new(Tty::new(env.stderr(), clock(), Box::new(size), env.colours())))
     }
 
     /// What to hand to the library.
@@ -158,6 +154,11 @@ pub(crate) mod testing {
     impl Paper {
         pub(crate) fn sink(&self) -> Sink {
             Box::new(self.clone())
+        }
+
+        pub(crate) fn open(&self) -> crate::cli::env::Open {
+            let paper = self.clone();
+            Box::new(move || paper.sink())
         }
 
         pub(crate) fn bytes(&self) -> Vec<u8> {

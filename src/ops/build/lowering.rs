@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 
 use crate::digest::{CacheKey, DiffId};
-use crate::frontend::diagnostic::{Diagnostic, Severity};
+use crate::frontend::diagnostic::Diagnostic;
 use crate::frontend::dockerfile::{self, ContextSource, ImageBuild, Need};
 use crate::fstree::pattern::parse_ignore_file;
 use crate::graph::key::{KeyHasher, Visitor};
@@ -30,10 +30,8 @@ pub struct Lowered {
     pub folders: BTreeMap<String, PathBuf>,
     /// The layers of its base images.
     pub images: HashMap<Vec<DiffId>, Vec<LayerBlob>>,
-    /// What its definition is called, and its text.
-    pub source: Option<(String, String)>,
-    /// What the user should know, a line each.
-    pub warnings: Vec<String>,
+    /// Its definition, and what the checks found in it.
+    pub warnings: Diagnostics,
 }
 
 /// One platform of a target.
@@ -92,8 +90,7 @@ impl Job<'_> {
     fn lower(&mut self, graph: &mut Graph) -> Result<Lowered, Error> {
         let (name, text) = self.read()?;
         let (mut lowered, warnings) = self.lower_text(&name, &text, graph)?;
-        lowered.warnings = warnings.iter().map(|warning| one_line(&name, &text, warning)).collect();
-        lowered.source = Some((name, text));
+        lowered.warnings = Diagnostics { name, text, list: warnings };
         Ok(lowered)
     }
 
@@ -327,13 +324,4 @@ fn pattern_below(folder: &Path, path: &Path) -> Option<String> {
         special.then_some('\\').into_iter().chain([c])
     });
     Some(format!("/{}", escaped.collect::<String>()))
-}
-
-/// A warning on one line: place, rule, message.
-fn one_line(name: &str, text: &str, warning: &Diagnostic) -> String {
-    let at = warning.annotations.first().map_or(0, |place| place.span.start).min(text.len());
-    let line = 1 + text.as_bytes()[..at].iter().filter(|b| **b == b'\n').count();
-    let rule = warning.rule.map(|rule| format!("{rule}: ")).unwrap_or_default();
-    debug_assert!(warning.severity == Severity::Warning);
-    format!("{rule}{} ({name}:{line})", warning.message)
 }

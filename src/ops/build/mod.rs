@@ -58,6 +58,8 @@ pub struct Built {
     pub image: Option<Descriptor>,
     /// Its configuration's digest, if it is for one platform.
     pub config: Option<Descriptor>,
+    /// What the checks found in its definition.
+    pub warnings: Diagnostics,
 }
 
 /// Builds targets, in an order in which each comes after those it is linked to.
@@ -71,9 +73,6 @@ pub fn build(
     let mut graph = Graph::new();
     let mut lock = Lock::open(lock, mode)?;
     let lowered = lower_all(session, targets, &mut lock, &mut graph)?;
-    for warning in lowered.iter().flat_map(|target| &target.warnings) {
-        session.reporter.report(Event::Warning(warning.clone()));
-    }
     lock.settle(session.reporter)?;
     let layers = Arc::new(Layers::new(session.store.clone()));
     let solved = run(session, &graph, &lowered, targets, &layers)?;
@@ -151,7 +150,8 @@ fn export(
     };
     let states: Vec<_> =
         lowered.platforms.iter().map(|build| (build.platform.clone(), solved.state(build.step).to_vec())).collect();
-    let mut built = Built { target: target.name.clone(), image: None, config: None };
+    let warnings = lowered.warnings.clone();
+    let mut built = Built { target: target.name.clone(), image: None, config: None, warnings };
     let mut summary = ImageSummary { target: target.name.clone(), ..ImageSummary::default() };
     let mut made: Vec<(Compression, Descriptor)> = Vec::new();
     for (number, output) in outputs.iter().enumerate() {
@@ -222,8 +222,8 @@ fn step_failure(graph: &Graph, lowered: &[Lowered], error: SolveError) -> Error 
     };
     let label = &graph[step].label;
     let origin = label.origin.as_ref().and_then(|origin| {
-        let text = lowered.iter().find_map(|target| target.source.as_ref().filter(|(name, _)| *name == origin.file))?;
-        Some(Origin { file: origin.file.clone(), text: text.1.clone(), span: origin.span.clone() })
+        let text = lowered.iter().map(|target| &target.warnings).find(|source| source.name == origin.file)?;
+        Some(Origin { file: origin.file.clone(), text: text.text.clone(), span: origin.span.clone() })
     });
     let name = if label.text.is_empty() { "the build context".to_owned() } else { label.text.clone() };
     StepFailure { name, origin, exit, log }.into()

@@ -150,7 +150,7 @@ impl Board {
         for running in self.running.values().take(shown) {
             let time = human::elapsed(now.saturating_sub(running.start));
             lines.push(spread(&format!(" => {}", running.title), &time, width));
-            let bar = running.bar();
+            let bar = running.bar().filter(|_| tail > 0);
             let rest = tail.saturating_sub(bar.iter().len());
             lines.extend(bar.map(|bar| format!("    {bar}")));
             lines.extend(running.tail(rest, self.colours).iter().map(|line| self.quote(line)));
@@ -240,4 +240,49 @@ fn spread(text: &str, word: &str, width: usize) -> String {
     let text = truncate_str(text, room, "…");
     let gap = (room + 1).saturating_sub(measure_text_width(&text));
     format!("{text}{}{word}", " ".repeat(gap))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::testing::step;
+    use super::*;
+
+    fn board(colours: bool) -> Board {
+        let mut board = Board::new(colours);
+        let steps = (0..30).map(|number| step(number, "build 日本", "RUN 日本語のとても長い行です make"));
+        board.take(Event::Planned(steps.collect()), Duration::ZERO);
+        for step in 0..30 {
+            board.take(Event::Started(step), Duration::ZERO);
+            board.take(Event::Output(step, Stream::Stderr, "\x1b[31m日本語のとても長い行\n".into()), Duration::ZERO);
+        }
+        board.take(Event::TaskStarted(0, "push".into()), Duration::ZERO);
+        board.take(Event::TaskProgress(0, 1, Some(2)), Duration::ZERO);
+        board
+    }
+
+    #[test]
+    fn fits_every_terminal() {
+        for colours in [false, true] {
+            let board = board(colours);
+            for (width, height) in [(0, 0), (1, 1), (2, 2), (3, 50), (7, 5), (13, 33), (80, 24), (500, 200)] {
+                let frame = board.frame(Duration::from_secs(10_000), width, height);
+                assert!(frame.len() < height.max(4), "{} lines at {width}x{height}", frame.len());
+                assert!(frame.iter().all(|line| !line.contains('\n')));
+            }
+        }
+    }
+
+    #[test]
+    fn says_how_many_found_no_room() {
+        let frame = board(false).frame(Duration::ZERO, 80, 10);
+        assert_eq!((frame.len(), frame.last().unwrap().as_str()), (9, "    … and 24 more"));
+    }
+
+    #[test]
+    fn cuts_the_text_not_the_time() {
+        let check = |text, width, expected| assert_eq!(spread(text, "1.0s", width), expected);
+        check("abc", 20, "abc            1.0s");
+        check("日本語日本語日本語", 14, "日本語…  1.0s");
+        check("abc", 3, "…1.0s");
+    }
 }
