@@ -3,6 +3,7 @@
 //! It runs in a fresh execution of the builder's program with one thread, before anything else in `main`. Descriptor 3
 //! holds the [`Job`], 4 takes a [`Failure`] and closes when the command is executed. 0, 1 and 2 are the command's own.
 
+use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::os::fd::{AsFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::path::PathBuf;
@@ -37,8 +38,8 @@ pub(super) struct Job {
     pub(super) spec: Spec,
     /// Whether devices on its file systems must not be opened, because no control group watches them.
     pub(super) nodev: bool,
-    /// The sockets that stand for the spec's socket mounts, in their order.
-    pub(super) sockets: Vec<PathBuf>,
+    /// The sockets that stand for the spec's socket mounts, by their place in it.
+    pub(super) sockets: BTreeMap<usize, PathBuf>,
 }
 
 /// Becomes the sandbox and then the command, if this process was started for that; else returns at once.
@@ -72,8 +73,10 @@ fn prepare(job: OwnedFd, status: BorrowedFd<'_>) -> Result<Spec, Failure> {
     let Job { spec, nodev, sockets } = read(job)?;
     let sockets = sockets
         .iter()
-        .map(|path| rustix::fs::openat(CWD, path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty()))
-        .collect::<Result<Vec<OwnedFd>, Errno>>()
+        .map(|(&index, path)| {
+            Ok((index, rustix::fs::openat(CWD, path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?))
+        })
+        .collect::<Result<BTreeMap<usize, OwnedFd>, Errno>>()
         .map_err(step("open the sockets"))?;
 
     // What we mount must not show outside.
@@ -208,7 +211,11 @@ fn drop_privileges(spec: &Spec) -> Result<(), Failure> {
     }
     let groups: Vec<Gid> = spec.groups.iter().map(|&gid| Gid::from_raw(gid)).collect();
     let (uid, gid) = (Uid::from_raw(spec.uid), Gid::from_raw(spec.gid));
-    rustix::thread::set_thread_groups(&groups).map_err(user)?;
+    match rustix::thread::set_thread_groups(&groups) {
+        // A user namespace with a single user may not change them: then the process keeps what the builder has.
+        Err(Errno::PERM) if groups.iter().all(|&other| other == gid) => {}
+        result => result.map_err(user)?,
+    }
     rustix::thread::set_thread_res_gid(gid, gid, gid).map_err(user)?;
     rustix::thread::set_thread_res_uid(uid, uid, uid).map_err(user)
 }
