@@ -159,16 +159,16 @@ fn mount_root(spec: &Spec, attributes: MountAttrFlags) -> Result<(OwnedFd, Owned
     };
     let lower = spec.lower.iter().map(open).collect::<Result<Vec<OwnedFd>, Failure>>()?;
     let (upper, work) = (open(&spec.upper)?, open(&spec.work)?);
-    let prepare = || -> Result<(OwnedFd, OwnedFd), Errno> {
+    let prepare = || -> Result<OwnedFd, Errno> {
         let scratch = sys::new_mount(c"tmpfs", &[("mode", "0700")], MountAttrFlags::MOUNT_ATTR_NOSUID)?;
         sys::attach(&scratch, work.as_fd())?;
-        rustix::fs::mkdirat(&scratch, "root", Mode::from_raw_mode(0o755))?;
-        let place = path::open(scratch.as_fd(), b"root")?;
-        Ok((scratch, place))
+        Ok(scratch)
     };
-    let (scratch, place) = prepare().map_err(|errno| Failure::new("mount a tmpfs for the sandbox", "", errno))?;
+    let scratch = prepare().map_err(|errno| Failure::new("mount a tmpfs for the sandbox", "", errno))?;
     let overlay = Overlay { lower, upper: Some((upper.as_fd(), work.as_fd())), userxattr: spec.userxattr, attributes };
-    let root = overlay.mount(&place).map_err(|errno| Failure::new("mount an overlay of the layers", "", errno))?;
+    let root = overlay
+        .mount(scratch.as_fd(), "root")
+        .map_err(|errno| Failure::new("mount an overlay of the layers", "", errno))?;
     Ok((root, scratch))
 }
 

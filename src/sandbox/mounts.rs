@@ -131,8 +131,8 @@ impl Mounter<'_> {
         let upper = upper.as_ref().map(|(upper, work)| (upper.as_fd(), work.as_fd()));
         let overlay = Overlay { lower: folders, upper, userxattr: spec.userxattr, attributes };
         // Mounted in the scratch folder first: only what has a place can be copied in part by older kernels.
-        let place = self.folder()?;
-        let root = overlay.mount(&place)?;
+        let name = self.name();
+        let root = overlay.mount(self.scratch, &name)?;
         let part = path::open(root.as_fd(), source.as_bytes())?;
         sys::clone_mount(&part, false)
     }
