@@ -1,6 +1,7 @@
 //! Real processes in real sandboxes. Needs root and a static `/bin/busybox`; without them the tests pass unseen and say so.
 
 use std::fs;
+use std::io::BufRead;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -470,6 +471,43 @@ fn can_be_canceled() {
     assert!(matches!(outcome.result, Err(SandboxError::Canceled)), "{outcome:?}");
     let spec = world.shell("true");
     assert!(matches!(world.run_until(&spec, &cancel, &mut |_| {}).result, Err(SandboxError::Canceled)));
+}
+
+#[test]
+fn nothing_outlives_a_killed_builder() {
+    let Some(world) = world() else { return };
+    let mut builder = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "sandbox::a_builder_to_be_killed", "--ignored", "--nocapture"])
+        .env("TMPDIR", world.folder.path())
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let output = std::io::BufReader::new(builder.stdout.take().unwrap());
+    let line = output.lines().map(Result::unwrap).find(|line| line.starts_with("sandbox ")).unwrap();
+    let pid = rustix::process::Pid::from_raw(line["sandbox ".len()..].parse().unwrap()).unwrap();
+    let sandbox = rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::empty()).unwrap();
+    builder.kill().unwrap();
+    builder.wait().unwrap();
+    // Returns once the process has ended.
+    let mut fds = [rustix::event::PollFd::new(&sandbox, rustix::event::PollFlags::IN)];
+    assert_eq!(rustix::event::poll(&mut fds, None), Ok(1));
+}
+
+#[test]
+#[ignore = "a part of nothing_outlives_a_killed_builder"]
+fn a_builder_to_be_killed() {
+    let Some(mut world) = world() else { return };
+    let spec = world.shell("echo started; sleep 1000");
+    world.run_until(&spec, &Cancel::new().unwrap(), &mut |_| println!("sandbox {}", child_of_this_process()));
+}
+
+/// The number of this process's only child.
+fn child_of_this_process() -> String {
+    let own = format!("PPid:\t{}\n", std::process::id());
+    let is_child =
+        |pid: &String| fs::read_to_string(format!("/proc/{pid}/status")).is_ok_and(|text| text.contains(&own));
+    let mut pids = fs::read_dir("/proc").unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    pids.find(is_child).unwrap()
 }
 
 #[test]
