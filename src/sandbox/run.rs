@@ -35,6 +35,21 @@ pub trait Executor: Send + Sync {
     fn run(&self, spec: &Spec, output: &mut dyn FnMut(Stream, &[u8]), cancel: &Cancel) -> Result<Exit, SandboxError>;
 }
 
+/// Runs nothing: a function says what came of it. For tests of what calls an [`Executor`].
+pub struct Simulated<F>(
+    /// What happens instead of the process.
+    pub F,
+);
+
+impl<F> Executor for Simulated<F>
+where
+    F: Fn(&Spec, &mut dyn FnMut(Stream, &[u8])) -> Result<Exit, SandboxError> + Send + Sync,
+{
+    fn run(&self, spec: &Spec, output: &mut dyn FnMut(Stream, &[u8]), cancel: &Cancel) -> Result<Exit, SandboxError> {
+        if cancel.is_canceled() { Err(SandboxError::Canceled) } else { (self.0)(spec, output) }
+    }
+}
+
 /// Runs processes on this machine, in namespaces of their own.
 ///
 /// Needs to be root in a user namespace that may mount overlays: the initial one, or one made for that.

@@ -251,6 +251,10 @@ pub fn write(entries: &[Entry], folder: &Path) -> io::Result<()> {
             _ => return Err(io::Error::new(io::ErrorKind::InvalidInput, format!("{} is no stub", entry.path))),
         }
         let meta = &entry.meta;
+        if meta.uid == u32::MAX || meta.gid == u32::MAX {
+            // The kernel takes this number for "leave it as it is".
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, format!("{} has no valid owner", entry.path)));
+        }
         rustix::fs::chown(&path, Some(Uid::from_raw(meta.uid)), Some(Gid::from_raw(meta.gid)))?;
         std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(meta.mode & 0o7777))?;
         for (name, value) in &meta.xattrs {
