@@ -150,6 +150,10 @@ fn hint(action: &str, error: &io::Error) -> &'static str {
         libc::EPERM if action.contains("/proc") || action.contains("/sys") => {
             "; inside a container whose own /proc or /sys is masked, a new one cannot be mounted: unmask them"
         }
+        libc::EINVAL if action.contains("user") || action.contains("working folder") || action.contains("socket") => {
+            "; the step's user or group has no place in this user namespace: give yourself more subordinate ids \
+             (/etc/subuid and /etc/subgid)"
+        }
         _ => "",
     }
 }

@@ -3,6 +3,7 @@
 //! It runs in a fresh execution of the builder's program with one thread, before anything else in `main`. Descriptor 3
 //! holds the [`Job`], 4 takes a [`Failure`] and closes when the command is executed. 0, 1 and 2 are the command's own.
 
+use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::os::fd::{AsFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::path::PathBuf;
@@ -37,8 +38,8 @@ pub(super) struct Job {
     pub(super) spec: Spec,
     /// Whether devices on its file systems must not be opened, because no control group watches them.
     pub(super) nodev: bool,
-    /// The sockets that stand for the spec's socket mounts, in their order.
-    pub(super) sockets: Vec<PathBuf>,
+    /// The sockets that stand for the spec's socket mounts, by their place in it.
+    pub(super) sockets: BTreeMap<usize, PathBuf>,
 }
 
 /// Becomes the sandbox and then the command, if this process was started for that; else returns at once.
@@ -72,8 +73,10 @@ fn prepare(job: OwnedFd, status: BorrowedFd<'_>) -> Result<Spec, Failure> {
     let Job { spec, nodev, sockets } = read(job)?;
     let sockets = sockets
         .iter()
-        .map(|path| rustix::fs::openat(CWD, path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty()))
-        .collect::<Result<Vec<OwnedFd>, Errno>>()
+        .map(|(&index, path)| {
+            Ok((index, rustix::fs::openat(CWD, path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?))
+        })
+        .collect::<Result<BTreeMap<usize, OwnedFd>, Errno>>()
         .map_err(step("open the sockets"))?;
 
     // What we mount must not show outside.
@@ -156,16 +159,16 @@ fn mount_root(spec: &Spec, attributes: MountAttrFlags) -> Result<(OwnedFd, Owned
     };
     let lower = spec.lower.iter().map(open).collect::<Result<Vec<OwnedFd>, Failure>>()?;
     let (upper, work) = (open(&spec.upper)?, open(&spec.work)?);
-    let prepare = || -> Result<(OwnedFd, OwnedFd), Errno> {
+    let prepare = || -> Result<OwnedFd, Errno> {
         let scratch = sys::new_mount(c"tmpfs", &[("mode", "0700")], MountAttrFlags::MOUNT_ATTR_NOSUID)?;
         sys::attach(&scratch, work.as_fd())?;
-        rustix::fs::mkdirat(&scratch, "root", Mode::from_raw_mode(0o755))?;
-        let place = path::open(scratch.as_fd(), b"root")?;
-        Ok((scratch, place))
+        Ok(scratch)
     };
-    let (scratch, place) = prepare().map_err(|errno| Failure::new("mount a tmpfs for the sandbox", "", errno))?;
+    let scratch = prepare().map_err(|errno| Failure::new("mount a tmpfs for the sandbox", "", errno))?;
     let overlay = Overlay { lower, upper: Some((upper.as_fd(), work.as_fd())), userxattr: spec.userxattr, attributes };
-    let root = overlay.mount(&place).map_err(|errno| Failure::new("mount an overlay of the layers", "", errno))?;
+    let root = overlay
+        .mount(scratch.as_fd(), "root")
+        .map_err(|errno| Failure::new("mount an overlay of the layers", "", errno))?;
     Ok((root, scratch))
 }
 
@@ -208,7 +211,11 @@ fn drop_privileges(spec: &Spec) -> Result<(), Failure> {
     }
     let groups: Vec<Gid> = spec.groups.iter().map(|&gid| Gid::from_raw(gid)).collect();
     let (uid, gid) = (Uid::from_raw(spec.uid), Gid::from_raw(spec.gid));
-    rustix::thread::set_thread_groups(&groups).map_err(user)?;
+    match rustix::thread::set_thread_groups(&groups) {
+        // A user namespace with a single user may not change them: then the process keeps what the builder has.
+        Err(Errno::PERM) if groups.iter().all(|&other| other == gid) => {}
+        result => result.map_err(user)?,
+    }
     rustix::thread::set_thread_res_gid(gid, gid, gid).map_err(user)?;
     rustix::thread::set_thread_res_uid(uid, uid, uid).map_err(user)
 }

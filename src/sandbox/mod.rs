@@ -14,7 +14,15 @@
 //! devices ([`devices`]), or, where there is none, mounts without devices.
 //!
 //! Mount points that an image lacks come from an extra layer ([`stubs`]), so that none are made in the layer of the
-//! step. Nothing in here knows of steps, caches, Dockerfiles or the store; it needs Linux 5.12.
+//! step. So whoever runs a step
+//!
+//! 1. fills a [`Spec`], with empty folders for `upper` and `work`,
+//! 2. has [`stubs::stubs`] say what the image lacks, writes the kept entries to `upper` and the hidden ones to a folder
+//!    that becomes the first of `lower`,
+//! 3. calls [`Executor::run`], and
+//! 4. reads `upper` as a layer, but leaves out removals of what the image never had: a step may remove a stub's parents.
+//!
+//! Nothing in here knows of steps, caches, Dockerfiles or the store; it needs Linux 5.12.
 
 mod cancel;
 pub mod caps;
@@ -37,5 +45,5 @@ mod sys;
 pub use cancel::Cancel;
 pub use error::{CommandProblem, SandboxError};
 pub use init::init_if_asked;
-pub use run::{Executor, Namespaces};
+pub use run::{Executor, Namespaces, Simulated};
 pub use spec::{Bytes, Exit, MountKind, Network, SandboxMount, Spec};

@@ -4,13 +4,15 @@
 //! swapped in between. Mount points in the root exist already (see [`stubs`](super::stubs)); those inside other mounts
 //! are made here, if those can be written to.
 
+use std::collections::BTreeMap;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use rustix::fs::{CWD, Mode, OFlags};
 use rustix::io::{Errno, Result};
 use rustix::mount::MountAttrFlags;
 
+use crate::fstree::TreePath;
 use crate::sandbox::error::Failure;
 use crate::sandbox::path::{self, Missing};
 use crate::sandbox::root::{Overlay, open_folder};
@@ -27,8 +29,8 @@ pub(super) struct Mounter<'a> {
     pub(super) scratch: BorrowedFd<'a>,
     /// Attributes of all mounts that show files of the host.
     pub(super) attributes: MountAttrFlags,
-    /// The sockets that stand for [`MountKind::Socket`], in the order of the spec's mounts.
-    pub(super) sockets: Vec<OwnedFd>,
+    /// The sockets that stand for [`MountKind::Socket`], by the mount's place in the spec.
+    pub(super) sockets: BTreeMap<usize, OwnedFd>,
     /// How many names were taken in `scratch`.
     pub(super) names: usize,
 }
@@ -40,26 +42,13 @@ impl Mounter<'_> {
             let mount = self.file(&data.0, 0o644, 0, 0).and_then(|file| self.attach(&file, target));
             mount.map_err(|errno| explain("mount a file at", target, errno))?;
         }
-        self.sockets.reverse();
-        let mut sockets: Vec<Option<OwnedFd>> = Vec::new();
-        for mount in &spec.mounts {
-            sockets.push(if matches!(mount.kind, MountKind::Socket { .. }) { self.sockets.pop() } else { None });
-        }
-        // The order is by reference identity: `ordered_mounts` returns the same values in another order.
-        for mount in spec.ordered_mounts() {
-            let index = spec.mounts.iter().position(|other| std::ptr::eq(other, mount));
-            let socket = index.and_then(|index| sockets[index].take());
-            self.mount(spec, mount, socket)?;
+        for (index, mount) in spec.ordered_mounts() {
+            self.mount(spec, index, mount)?;
         }
         Ok(())
     }
 
-    fn mount(
-        &mut self,
-        spec: &Spec,
-        mount: &SandboxMount,
-        socket: Option<OwnedFd>,
-    ) -> std::result::Result<(), Failure> {
+    fn mount(&mut self, spec: &Spec, index: usize, mount: &SandboxMount) -> std::result::Result<(), Failure> {
         let target = mount.target.as_str();
         match &mount.kind {
             MountKind::Bind { source, readonly } => {
@@ -83,7 +72,8 @@ impl Mounter<'_> {
                 self.attach(&file, target).map_err(|errno| explain("mount a file at", target, errno))
             }
             MountKind::Socket { .. } => {
-                let socket = socket.ok_or(Errno::NOENT).and_then(|socket| sys::clone_mount(&socket, false));
+                let socket =
+                    self.sockets.get(&index).ok_or(Errno::NOENT).and_then(|socket| sys::clone_mount(socket, false));
                 let socket = socket.map_err(|errno| explain("open the socket for", target, errno))?;
                 self.attach(&socket, target).map_err(|errno| explain("mount a socket at", target, errno))
             }
@@ -105,10 +95,10 @@ impl Mounter<'_> {
         let outside_root = |folder: BorrowedFd<'_>| {
             if path::mount_id(folder)? == self.root_mount { Err(Errno::NOENT) } else { Ok(()) }
         };
-        path::open_or_make(self.root, path.as_bytes(), missing, None, &outside_root)
+        path::open_or_make(self.root, TreePath::clean(path).as_bytes(), missing, None, &outside_root)
     }
 
-    fn bind(&self, source: &PathBuf, readonly: bool) -> Result<OwnedFd> {
+    fn bind(&self, source: &Path, readonly: bool) -> Result<OwnedFd> {
         let source = rustix::fs::openat(CWD, source, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?;
         let copy = sys::clone_mount(&source, true)?;
         let readonly = if readonly { MountAttrFlags::MOUNT_ATTR_RDONLY } else { MountAttrFlags::empty() };
@@ -141,8 +131,8 @@ impl Mounter<'_> {
         let upper = upper.as_ref().map(|(upper, work)| (upper.as_fd(), work.as_fd()));
         let overlay = Overlay { lower: folders, upper, userxattr: spec.userxattr, attributes };
         // Mounted in the scratch folder first: only what has a place can be copied in part by older kernels.
-        let place = self.folder()?;
-        let root = overlay.mount(&place)?;
+        let name = self.name();
+        let root = overlay.mount(self.scratch, &name)?;
         let part = path::open(root.as_fd(), source.as_bytes())?;
         sys::clone_mount(&part, false)
     }
@@ -186,7 +176,7 @@ impl Mounter<'_> {
     }
 }
 
-fn make_folder(parent: &PathBuf, name: &str) -> Result<OwnedFd> {
+fn make_folder(parent: &Path, name: &str) -> Result<OwnedFd> {
     let parent = open_folder(parent)?;
     rustix::fs::mkdirat(&parent, name, Mode::from_raw_mode(0o755))?;
     path::open(parent.as_fd(), name.as_bytes())

@@ -36,7 +36,7 @@ fn open_with(root: BorrowedFd<'_>, path: &[u8], flags: OFlags, resolve: ResolveF
 
 /// Opens `path` below `root`, and makes what is missing if `may_make` agrees to the folder that it would be made in.
 ///
-/// A new entry that is no folder gets the `owner` too. Dangling links are followed to where they point.
+/// What is made belongs to `owner`, or to root. Dangling links are followed to where they point.
 pub(super) fn open_or_make(
     root: BorrowedFd<'_>,
     path: &[u8],

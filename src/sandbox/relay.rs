@@ -3,6 +3,7 @@
 //! The process may have any user, and the host's socket belongs to whoever builds. So it gets a socket of its own with
 //! the owner and mode that were asked for, and the builder hands each connection on. What is said there is nobody's business here.
 
+use std::collections::BTreeMap;
 use std::fs::Permissions;
 use std::io;
 use std::net::Shutdown;
@@ -22,8 +23,8 @@ use crate::sandbox::spec::{MountKind, Spec};
 
 /// Sockets that are served until this is dropped.
 pub(super) struct Relays {
-    /// Where they are, in the order of the spec's socket mounts.
-    pub(super) paths: Vec<PathBuf>,
+    /// Where they are, by the place of their mount in the spec.
+    pub(super) paths: BTreeMap<usize, PathBuf>,
     stop: OwnedFd,
 }
 
@@ -32,12 +33,12 @@ impl Relays {
     pub(super) fn start<'scope>(scope: &'scope Scope<'scope, '_>, spec: &Spec) -> Result<Self, SandboxError> {
         let failed = |error: io::Error| SandboxError::here("make a socket for the step", error);
         let stop = eventfd(0, EventfdFlags::CLOEXEC).map_err(|errno| failed(errno.into()))?;
-        let mut relays = Self { paths: Vec::new(), stop };
-        for mount in &spec.mounts {
+        let mut relays = Self { paths: BTreeMap::new(), stop };
+        for (index, mount) in spec.mounts.iter().enumerate() {
             let MountKind::Socket { path, mode, uid, gid } = &mount.kind else { continue };
-            let name = format!("socket{}", relays.paths.len());
+            let name = format!("socket{index}");
             let listener = listen(&spec.work, &name, *mode, *uid, *gid).map_err(failed)?;
-            relays.paths.push(spec.work.join(name));
+            relays.paths.insert(index, spec.work.join(name));
             let (target, stop) = (path.clone(), relays.stop.try_clone().map_err(failed)?);
             scope.spawn(move || serve(scope, &listener, &target, &stop));
         }
@@ -49,7 +50,7 @@ impl Drop for Relays {
     fn drop(&mut self) {
         // Every thread polls it, none reads it.
         let _ = rustix::io::write(&self.stop, &1u64.to_ne_bytes());
-        for path in &self.paths {
+        for path in self.paths.values() {
             let _ = std::fs::remove_file(path);
         }
     }
@@ -132,9 +133,10 @@ mod tests {
         let ours = listen(folder.path(), "ours", 0o600, uid, gid).unwrap();
         std::thread::scope(|scope| {
             scope.spawn(|| serve(scope, &ours, &agent, &stop));
-            let relays = Relays { paths: vec![folder.path().join("ours")], stop: stop.try_clone().unwrap() };
+            let relays =
+                Relays { paths: BTreeMap::from([(0, folder.path().join("ours"))]), stop: stop.try_clone().unwrap() };
             let talk = |question: &[u8]| {
-                let mut near = UnixStream::connect(&relays.paths[0]).unwrap();
+                let mut near = UnixStream::connect(&relays.paths[&0]).unwrap();
                 let (mut far, _) = listener.accept().unwrap();
                 near.write_all(question).unwrap();
                 let mut heard = vec![0; question.len()];
@@ -148,7 +150,7 @@ mod tests {
             talk(b"one");
             talk(b"two");
             // One that is never closed does not keep the relay from ending.
-            let _open = UnixStream::connect(&relays.paths[0]).unwrap();
+            let _open = UnixStream::connect(&relays.paths[&0]).unwrap();
             let _far = listener.accept().unwrap();
             drop(relays);
         });

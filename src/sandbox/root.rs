@@ -10,6 +10,8 @@ use rustix::fs::{CWD, Mode, OFlags};
 use rustix::io::{Errno, Result};
 use rustix::mount::{FsMountFlags, FsOpenFlags, MountAttrFlags, MountFlags};
 
+use crate::sandbox::{path, sys};
+
 /// An overlay to be mounted.
 pub(super) struct Overlay<'a> {
     /// Folders, the topmost first; two at least if there is no `upper`.
@@ -25,15 +27,23 @@ pub(super) struct Overlay<'a> {
 const OPTIONS: [(&str, &str); 3] = [("index", "off"), ("metacopy", "off"), ("redirect_dir", "nofollow")];
 
 impl Overlay<'_> {
-    /// Mounts it on `target`, a folder, and returns its root. Changes the working folder.
-    pub(super) fn mount(&self, target: &OwnedFd) -> Result<OwnedFd> {
+    /// Mounts it on a new folder of this name and returns its root. Changes the working folder.
+    pub(super) fn mount(&self, parent: BorrowedFd<'_>, name: &str) -> Result<OwnedFd> {
+        rustix::fs::mkdirat(parent, name, Mode::from_raw_mode(0o755))?;
+        let place = path::open(parent, name.as_bytes())?;
         match self.mount_by_fd() {
             Ok(mount) => {
-                super::sys::attach(&mount, target.as_fd())?;
+                sys::attach(&mount, place.as_fd())?;
                 Ok(mount)
             }
             // Linux before 6.5 takes layers only as one string, and only through the old call.
-            Err(Errno::INVAL) => self.mount_by_string(target),
+            Err(Errno::INVAL) => {
+                self.mount_by_string(place.as_fd())?;
+                // `place` is still what is under the mount; the name leads to what is on it.
+                let root = path::open(parent, name.as_bytes())?;
+                sys::add_mount_attributes(&root, self.attributes, false)?;
+                Ok(root)
+            }
             Err(error) => Err(error),
         }
     }
@@ -60,7 +70,7 @@ impl Overlay<'_> {
         rustix::mount::fsmount(context, FsMountFlags::FSMOUNT_CLOEXEC, self.attributes)
     }
 
-    fn mount_by_string(&self, target: &OwnedFd) -> Result<OwnedFd> {
+    fn mount_by_string(&self, place: BorrowedFd<'_>) -> Result<()> {
         // Names of descriptors are short enough that 200 layers fit into the one page that the kernel takes.
         let name = |file: BorrowedFd<'_>| format!("/proc/self/fd/{}", file.as_raw_fd());
         let lower: Vec<String> = self.lower.iter().map(|lower| name(lower.as_fd())).collect();
@@ -74,12 +84,8 @@ impl Overlay<'_> {
         if self.userxattr {
             data += ",userxattr";
         }
-        let data = super::path::c_string(data)?;
-        let place = name(target.as_fd());
-        rustix::mount::mount("overlay", &place, "overlay", MountFlags::empty(), Some(data.as_c_str()))?;
-        let root = open_folder(Path::new(&place))?;
-        super::sys::add_mount_attributes(&root, self.attributes, false)?;
-        Ok(root)
+        let data = path::c_string(data)?;
+        rustix::mount::mount("overlay", name(place), "overlay", MountFlags::empty(), Some(data.as_c_str()))
     }
 }
 

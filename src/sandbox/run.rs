@@ -1,5 +1,6 @@
 //! Running a spec: the trait, and the builder's side of the real sandbox.
 
+use std::collections::BTreeMap;
 use std::ffi::CString;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
@@ -34,6 +35,21 @@ pub trait Executor: Send + Sync {
     fn run(&self, spec: &Spec, output: &mut dyn FnMut(Stream, &[u8]), cancel: &Cancel) -> Result<Exit, SandboxError>;
 }
 
+/// Runs nothing: a function says what came of it. For tests of what calls an [`Executor`].
+pub struct Simulated<F>(
+    /// What happens instead of the process.
+    pub F,
+);
+
+impl<F> Executor for Simulated<F>
+where
+    F: Fn(&Spec, &mut dyn FnMut(Stream, &[u8])) -> Result<Exit, SandboxError> + Send + Sync,
+{
+    fn run(&self, spec: &Spec, output: &mut dyn FnMut(Stream, &[u8]), cancel: &Cancel) -> Result<Exit, SandboxError> {
+        if cancel.is_canceled() { Err(SandboxError::Canceled) } else { (self.0)(spec, output) }
+    }
+}
+
 /// Runs processes on this machine, in namespaces of their own.
 ///
 /// Needs to be root in a user namespace that may mount overlays: the initial one, or one made for that.
@@ -63,7 +79,7 @@ impl Namespaces {
     }
 
     /// Starts the sandbox; the pipes of the result are those of the new process.
-    fn start(&self, spec: &Spec, sockets: &[PathBuf]) -> Result<Running, SandboxError> {
+    fn start(&self, spec: &Spec, sockets: &BTreeMap<usize, PathBuf>) -> Result<Running, SandboxError> {
         if let Some(place) = self.group.get_or_init(devices::place) {
             // Another process may remove the group between opening and use, since it is shared; then once more.
             for _ in 0..8 {
@@ -87,7 +103,12 @@ impl Namespaces {
         self.start_in(spec, sockets, None)
     }
 
-    fn start_in(&self, spec: &Spec, sockets: &[PathBuf], group: Option<&OwnedFd>) -> Result<Running, SandboxError> {
+    fn start_in(
+        &self,
+        spec: &Spec,
+        sockets: &BTreeMap<usize, PathBuf>,
+        group: Option<&OwnedFd>,
+    ) -> Result<Running, SandboxError> {
         let failed = |action: &'static str| move |error: io::Error| SandboxError::here(action, error);
         let pipes = || -> io::Result<[(OwnedFd, OwnedFd); 3]> {
             Ok([pipe_with(PipeFlags::CLOEXEC)?, pipe_with(PipeFlags::CLOEXEC)?, pipe_with(PipeFlags::CLOEXEC)?])
@@ -138,8 +159,8 @@ impl Executor for Namespaces {
 }
 
 /// The job as a file in memory, to be read from its beginning.
-fn write_job(spec: &Spec, nodev: bool, sockets: &[PathBuf]) -> io::Result<OwnedFd> {
-    let job = Job { spec: spec.clone(), nodev, sockets: sockets.to_vec() };
+fn write_job(spec: &Spec, nodev: bool, sockets: &BTreeMap<usize, PathBuf>) -> io::Result<OwnedFd> {
+    let job = Job { spec: spec.clone(), nodev, sockets: sockets.clone() };
     let memory = rustix::fs::memfd_create("imgbuild-step", rustix::fs::MemfdFlags::CLOEXEC)?;
     let mut file = std::fs::File::from(memory);
     io::Write::write_all(&mut file, &serde_json::to_vec(&job)?)?;

@@ -139,9 +139,14 @@ fn answer(action: u32) -> sock_filter {
     sock_filter { code: (libc::BPF_RET | libc::BPF_K) as u16, jt: 0, jf: 0, k: action }
 }
 
-/// Goes on if the loaded value compares (`BPF_JEQ`, `BPF_JGT`, `BPF_JSET`) with `k`, else skips some instructions.
+/// Goes on if the loaded value compares (`BPF_JEQ`, `BPF_JGE`, `BPF_JGT`, `BPF_JSET`) with `k`, else skips some instructions.
 fn unless_skip(comparison: u32, k: u32, skip: usize) -> sock_filter {
     sock_filter { code: (libc::BPF_JMP | comparison | libc::BPF_K) as u16, jt: 0, jf: skip as u8, k }
+}
+
+/// Skips some instructions. Conditional jumps reach 255 of them only, this one any number.
+fn jump(skip: usize) -> sock_filter {
+    sock_filter { code: (libc::BPF_JMP | libc::BPF_JA) as u16, jt: 0, jf: 0, k: skip as u32 }
 }
 
 /// The filter as classic BPF.
@@ -149,50 +154,59 @@ pub fn filter() -> Vec<sock_filter> {
     let mut program = vec![load(ARCHITECTURE)];
     for abi in &ABIS {
         let body = abi_filter(abi);
-        // Conditional jumps reach 255 instructions; a body may be longer.
-        program.push(sock_filter {
-            code: (libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K) as u16,
-            jt: 1,
-            jf: 0,
-            k: abi.audit,
-        });
-        program.push(sock_filter { code: (libc::BPF_JMP | libc::BPF_JA) as u16, jt: 0, jf: 0, k: body.len() as u32 });
+        program.push(sock_filter { jt: 1, jf: 0, ..unless_skip(libc::BPF_JEQ, abi.audit, 0) });
+        program.push(jump(body.len()));
         program.extend(body);
     }
     program.push(answer(REFUSE));
     program
 }
 
+/// What to answer for one system call: instructions that end with an answer.
+type Rule = (u32, Vec<sock_filter>);
+
 fn abi_filter(abi: &Abi) -> Vec<sock_filter> {
-    let when = |number: u32, then: Vec<sock_filter>| {
-        let mut part = vec![unless_skip(libc::BPF_JEQ, number, then.len())];
-        part.extend(then);
-        part
-    };
-    let mut body = vec![load(NUMBER), unless_skip(libc::BPF_JGT, LAST, 1), answer(UNKNOWN)];
-    body.extend(when(
-        abi.clone,
-        vec![load(FIRST_ARGUMENT), unless_skip(libc::BPF_JSET, NAMESPACES, 1), answer(REFUSE), answer(ALLOW)],
-    ));
+    let mut rules: Vec<Rule> = Vec::new();
+    let namespaces = unless_skip(libc::BPF_JSET, NAMESPACES, 1);
+    rules.push((abi.clone, vec![load(FIRST_ARGUMENT), namespaces, answer(REFUSE), answer(ALLOW)]));
     if let Some(socket) = abi.socket {
         let virtual_machines = unless_skip(libc::BPF_JEQ, libc::AF_VSOCK as u32, 1);
-        body.extend(when(socket, vec![load(FIRST_ARGUMENT), virtual_machines, answer(REFUSE), answer(ALLOW)]));
+        rules.push((socket, vec![load(FIRST_ARGUMENT), virtual_machines, answer(REFUSE), answer(ALLOW)]));
     }
     // Linux or 32-bit Linux, either with the old uname, or a mere question.
     let mut personality = vec![load(FIRST_ARGUMENT)];
     for allowed in [0, 8, 0x20000, 0x20008, u32::MAX] {
-        personality.extend(when(allowed, vec![answer(ALLOW)]));
+        personality.extend([unless_skip(libc::BPF_JEQ, allowed, 1), answer(ALLOW)]);
     }
     personality.push(answer(REFUSE));
-    body.extend(when(abi.personality, personality));
-    for number in MISSING {
-        body.extend(when(number, vec![answer(UNKNOWN)]));
-    }
-    for &number in abi.refused.iter().chain(&REFUSED_EVERYWHERE) {
-        body.extend(when(number, vec![answer(REFUSE)]));
-    }
-    body.push(answer(ALLOW));
+    rules.push((abi.personality, personality));
+    rules.extend(MISSING.map(|number| (number, vec![answer(UNKNOWN)])));
+    rules.extend(abi.refused.iter().chain(&REFUSED_EVERYWHERE).map(|&number| (number, vec![answer(REFUSE)])));
+    rules.sort_by_key(|&(number, _)| number);
+
+    let mut body = vec![load(NUMBER), unless_skip(libc::BPF_JGT, LAST, 1), answer(UNKNOWN)];
+    body.extend(search(&rules));
     body
+}
+
+/// Finds the rule for the loaded number by halving: when a filter is installed, the kernel tries every system call on it.
+fn search(rules: &[Rule]) -> Vec<sock_filter> {
+    let mut program = Vec::new();
+    if rules.len() <= 2 {
+        for (number, then) in rules {
+            program.push(unless_skip(libc::BPF_JEQ, *number, then.len()));
+            program.extend_from_slice(then);
+        }
+        program.push(answer(ALLOW));
+        return program;
+    }
+    let (lower, upper) = rules.split_at(rules.len() / 2);
+    let below = search(lower);
+    program.push(unless_skip(libc::BPF_JGE, upper[0].0, 1));
+    program.push(jump(below.len()));
+    program.extend(below);
+    program.extend(search(upper));
+    program
 }
 
 /// Puts this process and all that it will start under the filter.
@@ -230,6 +244,8 @@ mod tests {
                 at += k as usize;
             } else if code == libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K {
                 at += jump(accumulator == k);
+            } else if code == libc::BPF_JMP | libc::BPF_JGE | libc::BPF_K {
+                at += jump(accumulator >= k);
             } else if code == libc::BPF_JMP | libc::BPF_JGT | libc::BPF_K {
                 at += jump(accumulator > k);
             } else if code == libc::BPF_JMP | libc::BPF_JSET | libc::BPF_K {
@@ -264,6 +280,11 @@ mod tests {
         check(libc::SYS_personality, u32::MAX, ALLOW);
         check(libc::SYS_personality, 0x4_0000, REFUSE);
         check(9999, 0, UNKNOWN);
+        for abi in &ABIS {
+            for &number in abi.refused.iter().chain(&REFUSED_EVERYWHERE) {
+                assert_eq!(run(&program, abi.audit, number, 0), REFUSE, "{number}");
+            }
+        }
         // x32, or whatever else sets high bits.
         check(0x4000_0000, 0, UNKNOWN);
     }

@@ -52,10 +52,11 @@ pub struct Spec {
 }
 
 impl Spec {
-    /// The mounts in the order in which they are made: parents first, and as written where the target is the same.
-    pub fn ordered_mounts(&self) -> Vec<&SandboxMount> {
-        let mut mounts: Vec<&SandboxMount> = self.mounts.iter().collect();
-        mounts.sort_by_cached_key(|mount| TreePath::clean(&mount.target));
+    /// The mounts in the order in which they are made, with their places in [`mounts`](Self::mounts): parents first, and
+    /// as written where the target is the same.
+    pub fn ordered_mounts(&self) -> Vec<(usize, &SandboxMount)> {
+        let mut mounts: Vec<(usize, &SandboxMount)> = self.mounts.iter().enumerate().collect();
+        mounts.sort_by_cached_key(|(_, mount)| TreePath::clean(&mount.target));
         mounts
     }
 }
@@ -63,7 +64,7 @@ impl Spec {
 /// Something that is mounted into the process's root.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SandboxMount {
-    /// Where: absolute. Symbolic links in it are followed inside the root.
+    /// Where: absolute. Symbolic links in it are followed inside the root; `..` goes up in the text, before that.
     pub target: String,
     /// What.
     pub kind: MountKind,

@@ -14,12 +14,12 @@ use rustix::fs::{AtFlags, CWD, Gid, Timespec, Timestamps, Uid, XattrFlags};
 
 use crate::digest::ContentDigest;
 use crate::fstree::{Entry, Kind, Meta, NodeKind, TreePath, View, ViewError};
-use crate::sandbox::spec::{MountKind, Spec};
+use crate::sandbox::spec::{MountKind, SandboxMount, Spec};
 
 /// A place that something will be mounted on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Target {
-    /// Where: absolute, as written.
+    /// Where: absolute. `..` goes up in the text, not in what links lead to.
     pub path: String,
     /// What is mounted.
     pub kind: TargetKind,
@@ -52,7 +52,7 @@ pub enum StubError {
     #[error(transparent)]
     View(#[from] ViewError),
     /// The image has something else there.
-    #[error("cannot mount at {target}: {path} is {found} in the image, and not a {wanted}")]
+    #[error("cannot mount at {target}: {path} is {found} in the image, where a {wanted} is needed")]
     Kind {
         /// The mount's target as written.
         target: String,
@@ -76,7 +76,7 @@ pub enum StubError {
 /// # Errors
 /// If the source of a bind mount cannot be looked at.
 pub fn targets(spec: &Spec) -> io::Result<Vec<Target>> {
-    let target = |mount: &super::SandboxMount| {
+    let target = |(_, mount): (usize, &SandboxMount)| {
         let kind = match &mount.kind {
             MountKind::Bind { source, .. } if !std::fs::metadata(source)?.is_dir() => TargetKind::File,
             MountKind::Overlay { is_file: true, .. } | MountKind::File { .. } | MountKind::Socket { .. } => {
@@ -135,7 +135,7 @@ impl Maker<'_> {
     /// followed; nothing if it is inside another mount.
     fn make(&mut self, target: &Target, kept_for: Option<(u32, u32)>) -> Result<Option<TreePath>, StubError> {
         let mut done = TreePath::root();
-        let mut todo: Vec<Vec<u8>> = reversed(target.path.as_bytes());
+        let mut todo: Vec<Vec<u8>> = reversed(TreePath::clean(&target.path).as_bytes());
         let mut links = 0;
         while let Some(name) = todo.pop() {
             match name.as_slice() {
@@ -251,6 +251,10 @@ pub fn write(entries: &[Entry], folder: &Path) -> io::Result<()> {
             _ => return Err(io::Error::new(io::ErrorKind::InvalidInput, format!("{} is no stub", entry.path))),
         }
         let meta = &entry.meta;
+        if meta.uid == u32::MAX || meta.gid == u32::MAX {
+            // The kernel takes this number for "leave it as it is".
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, format!("{} has no valid owner", entry.path)));
+        }
         rustix::fs::chown(&path, Some(Uid::from_raw(meta.uid)), Some(Gid::from_raw(meta.gid)))?;
         std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(meta.mode & 0o7777))?;
         for (name, value) in &meta.xattrs {
@@ -264,4 +268,104 @@ pub fn write(entries: &[Entry], folder: &Path) -> io::Result<()> {
         rustix::fs::utimensat(CWD, place(entry), &times, AtFlags::empty())?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::fstree::{Merged, Toc};
+
+    /// An image: folders end in a slash, links have an arrow.
+    fn image(lines: &[&str]) -> Merged {
+        let entry = |line: &&str| {
+            let (path, kind) = match line.split_once(" -> ") {
+                Some((path, target)) => (path, Kind::Symlink(target.into())),
+                None if line.ends_with('/') => (*line, Kind::Dir { opaque: false }),
+                None => (*line, Kind::File { size: 0, content: ContentDigest::of(b"") }),
+            };
+            // Not what new folders get, so that copies can be told from them.
+            let meta = Meta { mode: 0o711, uid: 9, gid: 9, mtime: 99, ..Meta::default() };
+            Entry { path: TreePath::clean(path), meta, kind }
+        };
+        Merged::new(vec![Arc::new(Toc::new(lines.iter().map(entry).collect()))])
+    }
+
+    fn show(entries: &[Entry]) -> Vec<String> {
+        let line = |entry: &Entry| {
+            let slash = if matches!(entry.kind, Kind::Dir { .. }) && !entry.path.is_root() { "/" } else { "" };
+            let Meta { mode, uid, mtime, .. } = entry.meta;
+            format!("{}{slash} {mode:o} {uid} {mtime}", entry.path)
+        };
+        entries.iter().map(line).collect()
+    }
+
+    const USUAL: [&str; 9] =
+        ["", "dev/", "proc/", "sys/", "etc/", "etc/hosts", "etc/resolv.conf", "real/", "link -> /real"];
+
+    #[track_caller]
+    fn check(lines: &[&str], cwd: &str, targets: &[(&str, TargetKind)], hidden: &[&str], kept: &[&str]) {
+        let targets: Vec<Target> = targets.iter().map(|&(path, kind)| Target { path: path.into(), kind }).collect();
+        let made = stubs(&image(lines), cwd, (7, 7), 1000, &targets).unwrap();
+        assert_eq!(show(&made.hidden), hidden);
+        assert_eq!(show(&made.kept), kept);
+    }
+
+    #[test]
+    fn makes_only_what_is_missing() {
+        use TargetKind::{Dir, File, Tmpfs};
+        let root = "/ 711 9 99";
+        check(&USUAL, "/", &[], &[], &[root]);
+        check(&USUAL, "/real", &[("/real/f", File)], &[root, "/real/ 711 9 99", "/real/f 644 0 1000"], &[root]);
+        let new = ["/ 711 9 99", "/a/ 755 0 1000", "/a/b/ 755 0 1000", "/a/b/t/ 1777 0 1000", "/a/d/ 755 0 1000"];
+        check(&USUAL, "/", &[("/a/b/t", Tmpfs), ("/a/./x/../d", Dir)], &new, &[root]);
+        check(
+            &USUAL,
+            "/work/in",
+            &[("/work/in/f", File)],
+            &[root, "/work/ 755 7 1000", "/work/in/ 755 7 1000", "/work/in/f 644 0 1000"],
+            &[root, "/work/ 755 7 1000", "/work/in/ 755 7 1000"],
+        );
+    }
+
+    #[test]
+    fn makes_all_on_scratch() {
+        let hidden = ["/ 755 0 0", "/etc/ 755 0 1000", "/etc/hosts 644 0 1000", "/etc/resolv.conf 644 0 1000"];
+        let kept = ["/ 755 0 0", "/dev/ 755 0 1000", "/proc/ 755 0 1000", "/sys/ 755 0 1000"];
+        check(&[], "/", &[], &hidden, &kept);
+    }
+
+    #[test]
+    fn follows_links_and_leaves_other_mounts_alone() {
+        use TargetKind::{Dir, File};
+        let root = "/ 711 9 99";
+        let real = [root, "/real/ 711 9 99", "/real/f 644 0 1000"];
+        check(&USUAL, "/", &[("/link/f", File)], &real, &[root]);
+        check(&USUAL, "/", &[("/dev/pipes/EOF", File), ("/real", Dir), ("/link/x/y", Dir)], &[], &[root]);
+        let dangling = [&USUAL[..], &["etc/localtime -> ../zone/here"]].concat();
+        let hidden = [root, "/zone/ 755 0 1000", "/zone/here 644 0 1000"];
+        check(&dangling, "/", &[("/etc/localtime", File)], &hidden, &[root]);
+    }
+
+    #[test]
+    fn says_what_is_in_the_way() {
+        let check = |path: &str, kind: TargetKind, expected: &str| {
+            let lines = [&USUAL[..], &["loop -> loop"]].concat();
+            let target = Target { path: path.into(), kind };
+            let error = stubs(&image(&lines), "/", (0, 0), 0, &[target]).unwrap_err();
+            assert_eq!(error.to_string(), expected);
+        };
+        check(
+            "/real",
+            TargetKind::File,
+            "cannot mount at /real: /real is a folder in the image, where a file is needed",
+        );
+        check(
+            "/etc/hosts/x",
+            TargetKind::Dir,
+            "cannot mount at /etc/hosts/x: /etc/hosts is no folder in the image, where a folder is needed",
+        );
+        check("/loop/x", TargetKind::Dir, "cannot mount at /loop/x: too many symbolic links in the image");
+    }
 }
