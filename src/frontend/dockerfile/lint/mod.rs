@@ -7,6 +7,8 @@
 mod secrets;
 mod syntax;
 
+use std::collections::BTreeSet;
+
 use crate::frontend::diagnostic::{Diagnostic, Severity};
 use crate::frontend::dockerfile::ast::{CheckOptions, Span};
 use crate::frontend::dockerfile::parse::check_of_comments;
@@ -71,13 +73,15 @@ rules! {
 #[derive(Debug, Clone)]
 pub(super) struct Linter {
     options: CheckOptions,
+    /// What was found already: the same instruction is looked at once for every stage that it fires in.
+    seen: BTreeSet<(&'static str, usize, String)>,
     /// What is to be shown.
     pub warnings: Vec<Diagnostic>,
 }
 
 impl Linter {
     pub(super) fn new(options: CheckOptions) -> Self {
-        Self { options, warnings: Vec::new() }
+        Self { options, seen: BTreeSet::new(), warnings: Vec::new() }
     }
 
     /// Notes a finding, unless it is not wanted. `comments` are those above the instruction.
@@ -94,8 +98,8 @@ impl Linter {
         } else {
             !(self.options.skip_all || here.skip_all || named(&self.options.skip) || named(&here.skip))
         };
-        // The same instruction may be looked at twice, as a stage is built for two others.
-        if wanted && !self.warnings.contains(&finding) {
+        let place = finding.annotations.first().map_or(0, |place| place.span.start);
+        if wanted && self.seen.insert((name, place, finding.message.clone())) {
             self.warnings.push(finding);
         }
     }

@@ -9,6 +9,7 @@
 
 mod copy;
 mod environment;
+mod metadata;
 mod mount;
 mod plan;
 mod ports;
@@ -23,8 +24,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::digest::Digest;
 use crate::frontend::diagnostic::Diagnostic;
 use crate::frontend::dockerfile::ast::{CheckOptions, Dockerfile, Span};
-use crate::frontend::dockerfile::expand::Expander;
+use crate::frontend::dockerfile::expand::{Expander, Lookup};
 use crate::frontend::dockerfile::lint::{Linter, check_syntax};
+use crate::frontend::dockerfile::parse::{CHECK_HELP, check_front_end, parse_check};
 use crate::graph::{GitOp, Graph, HttpOp, ImageOp, Label, LocalOp, Network, Op, Origin, StepId};
 use crate::oci::{ImageConfig, Platform};
 use environment::Environment;
@@ -237,7 +239,7 @@ pub fn lower(
     resolved: &Resolved,
     graph: &mut Graph,
 ) -> Result<Lowered, Vec<Diagnostic>> {
-    let check = options.check.clone().unwrap_or_else(|| file.check.clone());
+    let (check, errors) = checks(file, options);
     let mut lowering = Lowering {
         file,
         options,
@@ -246,7 +248,7 @@ pub fn lower(
         target: options.platform.clone().unwrap_or_else(|| options.build_platform.clone()),
         globals: Environment::default(),
         needs: Vec::new(),
-        errors: Vec::new(),
+        errors,
         linter: Linter::new(check),
         finished: BTreeMap::new(),
     };
@@ -275,6 +277,26 @@ pub fn lower(
     }
 }
 
+/// Which checks are made, and what is wrong with the build arguments that say how a file is to be read.
+fn checks(file: &Dockerfile, options: &Options) -> (CheckOptions, Vec<Diagnostic>) {
+    let mut errors = Vec::new();
+    let argument = |name: &str| options.build_args.get(name).filter(|value| !value.is_empty());
+    if let Some(image) = argument("BUILDKIT_SYNTAX") {
+        check_front_end(image, 0..0, &mut errors);
+    }
+    let given = argument("BUILDKIT_DOCKERFILE_CHECK").map(|text| parse_check(text));
+    let check = match (&options.check, given) {
+        (Some(check), _) => check.clone(),
+        (None, Some(Ok(check))) => check,
+        (None, Some(Err(message))) => {
+            errors.push(Diagnostic::error(0..0, format!("BUILDKIT_DOCKERFILE_CHECK: {message}")).help(CHECK_HELP));
+            CheckOptions::default()
+        }
+        (None, None) => file.check.clone(),
+    };
+    (check, errors)
+}
+
 /// Lowering under way.
 struct Lowering<'a> {
     file: &'a Dockerfile,
@@ -294,8 +316,8 @@ struct Lowering<'a> {
 
 impl<'a> Lowering<'a> {
     fn build(&mut self) -> Option<ImageBuild> {
-        let source_date_epoch = self.source_date_epoch();
         let plan = self.plan()?;
+        let source_date_epoch = self.source_date_epoch();
         let mut stages = Vec::new();
         for index in plan.order() {
             if let Some(finished) = self.stage(&plan, index) {
@@ -335,27 +357,19 @@ impl<'a> Lowering<'a> {
         })
     }
 
-    /// `SOURCE_DATE_EPOCH` as a build argument, or as a global `ARG`.
+    /// `SOURCE_DATE_EPOCH` as a build argument, or as an `ARG` before the first `FROM`.
     fn source_date_epoch(&mut self) -> Option<i64> {
-        let default = self.file.globals.iter().find_map(|instruction| match &instruction.kind {
-            crate::frontend::dockerfile::ast::Kind::Arg(list) => {
-                list.iter().find(|one| one.key.value == "SOURCE_DATE_EPOCH")?.default.clone()
-            }
-            _ => None,
-        });
-        let (value, span) = match (self.options.build_args.get("SOURCE_DATE_EPOCH"), default) {
-            (Some(value), _) => (value.clone(), 0..0),
-            (None, Some(word)) => (word.value, word.span),
-            (None, None) => return None,
-        };
+        let name = "SOURCE_DATE_EPOCH";
+        let value =
+            self.options.build_args.get(name).map(String::as_str).or_else(|| self.globals.get(name))?.to_owned();
         if value.is_empty() {
             return None;
         }
         let parsed = value.parse().ok();
         if parsed.is_none() {
-            let message = format!("SOURCE_DATE_EPOCH={value} is no time");
+            let message = format!("{name}={value} is no time");
             self.errors
-                .push(Diagnostic::error(span, message).help("give it as seconds since 1970, such as 1700000000"));
+                .push(Diagnostic::error(0..0, message).help("give it as seconds since 1970, such as 1700000000"));
         }
         parsed
     }
@@ -540,3 +554,6 @@ impl<'a> Lowering<'a> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

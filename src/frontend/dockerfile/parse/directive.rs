@@ -15,6 +15,10 @@ pub(super) struct Directives {
     done: bool,
 }
 
+/// How the value of a `check` directive is written.
+pub(in crate::frontend::dockerfile) const CHECK_HELP: &str =
+    "write `check=skip=RULE,RULE;error=true`, or `skip=all`, or `experimental=RULE`";
+
 const NAMES: [&str; 3] = ["syntax", "escape", "check"];
 
 impl Directives {
@@ -30,7 +34,7 @@ impl Directives {
                 let line_start = start;
                 start += line.len();
                 match key_value(line) {
-                    Some(("syntax", value, span)) => check_syntax(value, shift(span, line_start), errors),
+                    Some(("syntax", value, span)) => check_front_end(value, shift(span, line_start), errors),
                     Some(("check", value, span)) => directives.read_check(value, shift(span, line_start), errors),
                     Some(_) => {}
                     None => break,
@@ -79,7 +83,7 @@ impl Directives {
                         .help("it can be a backslash or a backtick"),
                 ),
             },
-            "syntax" => check_syntax(value, span, errors),
+            "syntax" => check_front_end(value, span, errors),
             _ => self.read_check(value, span, errors),
         }
         true
@@ -88,10 +92,7 @@ impl Directives {
     fn read_check(&mut self, value: &str, span: Span, errors: &mut Vec<Diagnostic>) {
         match parse_check(value.split(' ').next().unwrap_or_default()) {
             Ok(check) => self.check = check,
-            Err(message) => errors.push(
-                Diagnostic::error(span, message)
-                    .help("write `# check=skip=RULE,RULE;error=true`, or `skip=all`, or `experimental=RULE`"),
-            ),
+            Err(message) => errors.push(Diagnostic::error(span, message).help(CHECK_HELP)),
         }
     }
 }
@@ -129,7 +130,8 @@ pub(in crate::frontend::dockerfile) fn check_of_comments(comments: &[String]) ->
     parse_check(found.split(' ').next().unwrap_or_default()).ok()
 }
 
-fn check_syntax(value: &str, span: Span, errors: &mut Vec<Diagnostic>) {
+/// Refuses a front end that is not this one.
+pub(in crate::frontend::dockerfile) fn check_front_end(value: &str, span: Span, errors: &mut Vec<Diagnostic>) {
     let image = value.split_whitespace().next().unwrap_or_default();
     let name = image.strip_prefix("docker.io/").unwrap_or(image);
     let name = name.split(['@', ':']).next().unwrap_or_default();

@@ -12,7 +12,7 @@ mod mount;
 mod node;
 mod words;
 
-pub(super) use directive::check_of_comments;
+pub(super) use directive::{CHECK_HELP, check_front_end, check_of_comments, parse_check};
 pub(super) use heredoc::opening;
 pub(super) use mount::fields;
 #[cfg(test)]

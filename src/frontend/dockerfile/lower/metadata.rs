@@ -1,0 +1,191 @@
+//! The instructions that change only the configuration and the history: `ENV`, `LABEL`, `ARG`, `EXPOSE`, `VOLUME`, and
+//! what `CMD`, `ENTRYPOINT` and `HEALTHCHECK` have in common.
+
+use super::stage::{Current, Slot};
+use super::{Lowering, ports};
+use crate::frontend::diagnostic::Diagnostic;
+use crate::frontend::dockerfile::ast::{CommandLine, Declaration, Head, Pair, Word};
+use crate::frontend::dockerfile::expand::Lookup;
+use crate::frontend::dockerfile::go;
+use crate::frontend::dockerfile::lint::{Linter, names_a_secret, rule};
+use crate::oci::Healthcheck;
+use crate::oci::config::Empty;
+
+impl Lowering<'_> {
+    /// Notes that an instruction of which only the last counts has come.
+    pub(super) fn once(&mut self, current: &mut Current<'_>, head: &Head, slot: Slot) {
+        let here = current.at(&head.span);
+        if let Some(earlier) = slot(current).replace(here.clone()) {
+            let keyword = head.keyword.value.to_uppercase();
+            let message = format!("this `{keyword}` has no effect");
+            let finding = Linter::finding(rule::MultipleInstructionsDisallowed, earlier, message)
+                .note(here, "a later one replaces it")
+                .help("remove one of them");
+            self.linter.report(&head.comments, finding);
+        }
+    }
+
+    pub(super) fn command(&mut self, current: &Current<'_>, head: &Head, command: &CommandLine) -> Vec<String> {
+        match command {
+            CommandLine::Exec(args) => args.clone(),
+            CommandLine::Shell(text) => {
+                if current.config.config.shell.is_empty() {
+                    let keyword = head.keyword.value.to_uppercase();
+                    let message = format!("`{keyword}` runs in a shell, which does not pass signals on");
+                    let finding = Linter::finding(rule::JSONArgsRecommended, current.at(&head.span), message)
+                        .help(format!("write `{keyword} [\"program\", \"argument\"]`, or choose a shell with `SHELL`"));
+                    self.linter.report(&head.comments, finding);
+                }
+                current.with_shell(&text.value)
+            }
+        }
+    }
+
+    /// Expands the pairs of `ENV` and `LABEL`, all with the variables from before.
+    fn pairs(
+        &mut self,
+        current: &Current<'_>,
+        head: &Head,
+        pairs: &[Pair],
+    ) -> Result<Vec<(String, String)>, Diagnostic> {
+        let keyword = head.keyword.value.to_uppercase();
+        let mut expanded = Vec::new();
+        for pair in pairs {
+            if pair.legacy {
+                let span = current.at(&(pair.key.span.start..pair.value.span.end.max(pair.key.span.end)));
+                let message = format!("`{keyword} name value` is an old form");
+                let finding = Linter::finding(rule::LegacyKeyValueFormat, span, message);
+                self.linter.report(&head.comments, finding.help(format!("write `{keyword} {}=\"…\"`", pair.key.value)));
+            }
+            expanded.push((self.word(current, head, &pair.key)?, self.word(current, head, &pair.value)?));
+        }
+        Ok(expanded)
+    }
+
+    pub(super) fn env(&mut self, current: &mut Current<'_>, head: &Head, pairs: &[Pair]) -> Result<(), Diagnostic> {
+        let mut text = String::from("ENV");
+        for (name, value) in self.pairs(current, head, pairs)? {
+            self.check_secret(current, head, &name);
+            text.push_str(&format!(" {name}={value}"));
+            current.variables.set(&name, &value);
+            let pair = format!("{name}={value}");
+            let known = |pair: &&mut String| pair.split_once('=').map_or(pair.as_str(), |(known, _)| known) == name;
+            match current.config.config.env.iter_mut().find(known) {
+                Some(old) => *old = pair,
+                None => current.config.config.env.push(pair),
+            }
+        }
+        current.history(text, true);
+        Ok(())
+    }
+
+    pub(super) fn labels(&mut self, current: &mut Current<'_>, head: &Head, pairs: &[Pair]) -> Result<(), Diagnostic> {
+        let mut text = String::from("LABEL");
+        for (name, value) in self.pairs(current, head, pairs)? {
+            text.push_str(&format!(" {name}={value}"));
+            current.config.config.labels.insert(name, value);
+        }
+        current.history(text, true);
+        Ok(())
+    }
+
+    /// `ARG`: a value from outside, else the default, else what is declared before the first `FROM`. Unlike those of
+    /// `ENV`, the names of one instruction see each other.
+    pub(super) fn arg(
+        &mut self,
+        current: &mut Current<'_>,
+        head: &Head,
+        declarations: &[Declaration],
+    ) -> Result<(), Diagnostic> {
+        let mut text = String::from("ARG");
+        for Declaration { key, default } in declarations {
+            let name = key.value.as_str();
+            self.check_secret(current, head, name);
+            let value = match (self.options.build_args.get(name), default) {
+                // An empty time is none at all.
+                (Some(value), _) if value.is_empty() && name == "SOURCE_DATE_EPOCH" => None,
+                (Some(value), _) => Some(value.clone()),
+                (None, Some(default)) => Some(self.word(current, head, default)?),
+                (None, None) => self.globals.get(name).map(str::to_owned),
+            };
+            text.push_str(&format!(" {name}"));
+            if let Some(value) = &value {
+                text.push_str(&format!("={value}"));
+                if !matches!(name, "BUILDKIT_SBOM_SCAN_CONTEXT" | "BUILDKIT_SBOM_SCAN_STAGE") {
+                    current.variables.set(name, value);
+                }
+            }
+            current.arguments.push((name.to_owned(), value));
+        }
+        current.history(text, true);
+        Ok(())
+    }
+
+    fn check_secret(&mut self, current: &Current<'_>, head: &Head, name: &str) {
+        if names_a_secret(name) {
+            let message = format!("`{name}` looks like a secret, and everybody who has the image can read it");
+            let finding = Linter::finding(rule::SecretsUsedInArgOrEnv, current.at(&head.span), message)
+                .help("give secrets to a step with `RUN --mount=type=secret,id=…`");
+            self.linter.report(&head.comments, finding);
+        }
+    }
+
+    pub(super) fn expose(&mut self, current: &mut Current<'_>, head: &Head, words: &[Word]) -> Result<(), Diagnostic> {
+        let mut all = Vec::new();
+        for word in words {
+            let rules = self.expander();
+            for text in self.expand(current, head, word, rules, &current.variables)?.words {
+                let found = ports::parse(&text).map_err(|reason| {
+                    Diagnostic::error(word.span.clone(), format!("`{text}` is no port: {reason}"))
+                        .help("write a port or a range, such as 80, 53/udp or 7000-7010")
+                })?;
+                if found.odd_case {
+                    let message = format!("the protocol of `{text}` should be in lower case");
+                    let finding = Linter::finding(rule::ExposeProtoCasing, current.at(&word.span), message);
+                    self.linter.report(&head.comments, finding.help(format!("write `{}`", text.to_lowercase())));
+                }
+                if found.mapped {
+                    let message = format!("`{text}` names an address or a port of the host");
+                    let finding = Linter::finding(rule::ExposeInvalidFormat, current.at(&word.span), message)
+                        .help("name only the port of the container; ports are published when it is run");
+                    self.linter.report(&head.comments, finding);
+                }
+                all.extend(found.ports);
+            }
+        }
+        current.history(format!("EXPOSE {}", go::list(&all)), true);
+        current.config.config.exposed_ports.extend(all.into_iter().map(|port| (port, Empty {})));
+        Ok(())
+    }
+
+    pub(super) fn volumes(&mut self, current: &mut Current<'_>, head: &Head, words: &[Word]) -> Result<(), Diagnostic> {
+        let mut paths = Vec::new();
+        for word in words {
+            let path = self.word(current, head, word)?;
+            if path.is_empty() {
+                return Err(Diagnostic::error(
+                    word.span.clone(),
+                    format!("the path `{}` comes to nothing", word.value),
+                )
+                .help("set the variable, or remove the path"));
+            }
+            paths.push(path);
+        }
+        current.history(format!("VOLUME {}", go::list(&paths)), true);
+        current.config.config.volumes.extend(paths.into_iter().map(|path| (path, Empty {})));
+        Ok(())
+    }
+}
+
+/// A health check as history shows it.
+pub(super) fn show_healthcheck(check: &Healthcheck) -> String {
+    format!(
+        "{{Test:{} Interval:{} Timeout:{} StartPeriod:{} StartInterval:{} Retries:{}}}",
+        go::list(&check.test),
+        go::format_duration(check.interval),
+        go::format_duration(check.timeout),
+        go::format_duration(check.start_period),
+        go::format_duration(check.start_interval),
+        check.retries,
+    )
+}
