@@ -81,6 +81,16 @@ impl Env {
         self.variable(name).filter(|value| !value.is_empty())
     }
 
+    /// `SOURCE_DATE_EPOCH` (reproducible-builds.org), in seconds since 1970, if it is set.
+    pub fn source_date_epoch(&self) -> Result<Option<i64>, Error> {
+        let Some(value) = self.filled("SOURCE_DATE_EPOCH") else { return Ok(None) };
+        let number = value.to_str().and_then(|text| text.parse::<u32>().ok());
+        let allowed = "a number of seconds since 1970 is meant";
+        number
+            .map(|number| Some(number.into()))
+            .ok_or_else(|| Error::Usage(format!("SOURCE_DATE_EPOCH is {}: {allowed}", value.display())))
+    }
+
     /// Standard output, where data goes.
     pub fn stdout(&self) -> Sink {
         (self.stdout)()

@@ -82,6 +82,35 @@ pub fn rfc3339(moment: i64) -> String {
     format!("{year:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}Z", seconds / 3600, seconds / 60 % 60, seconds % 60)
 }
 
+/// The seconds since 1970 of a moment in RFC 3339, fractions left out; none if it is none.
+pub fn moment(text: &str) -> Option<i64> {
+    let (date, time) = text.split_once(['T', 't', ' '])?;
+    let numbers = |text: &str, separator| -> Option<[i64; 3]> {
+        let numbers: Option<Vec<i64>> =
+            text.split(separator).map(|part| part.parse::<u32>().ok().map(Into::into)).collect();
+        numbers?.try_into().ok()
+    };
+    let [year, month, day] = numbers(date, '-')?;
+    let at = time.find(['Z', 'z', '+', '-'])?;
+    let (clock, zone) = time.split_at(at);
+    let [hour, minute, second] = numbers(clock.split('.').next()?, ':')?;
+    let offset = match zone.split_at_checked(1)? {
+        ("Z" | "z", "") => 0,
+        (sign, zone) => {
+            let [hours, minutes, _] = numbers(&format!("{zone}:0"), ':')?;
+            if sign == "-" { -(hours * 60 + minutes) } else { hours * 60 + minutes }
+        }
+    };
+    if !(1..=12).contains(&month) || !(1..=31).contains(&day) || hour > 23 || minute > 59 || second > 60 {
+        return None;
+    }
+    // As in `rfc3339`, years begin on the first of March.
+    let (year, month) = if month > 2 { (year, month - 3) } else { (year - 1, month + 9) };
+    let (era, year) = (year.div_euclid(400), year.rem_euclid(400));
+    let days = era * 146_097 + year * 365 + year / 4 - year / 100 + (153 * month + 2) / 5 + day - 1 - 719_468;
+    Some(((days * 24 + hour) * 60 + minute - offset) * 60 + second)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -141,5 +170,27 @@ mod tests {
         check(1_709_251_199, "2024-02-29T23:59:59Z");
         check(4_107_542_400, "2100-03-01T00:00:00Z");
         check(-1, "1969-12-31T23:59:59Z");
+    }
+
+    #[test]
+    fn reads_moments() {
+        for time in [0, 315_532_800, 951_827_696, 1_709_251_199, 4_107_542_400, -1] {
+            assert_eq!(moment(&rfc3339(time)), Some(time));
+        }
+        let check = |text, expected| assert_eq!(moment(text), expected, "{text}");
+        check("2024-09-26T21:31:42.123456789Z", Some(1_727_386_302));
+        check("2024-09-26T23:31:42+02:00", Some(1_727_386_302));
+        check("2024-09-26T16:01:42.5-05:30", Some(1_727_386_302));
+        for text in [
+            "",
+            "T",
+            "2024-09-26",
+            "2024-09-26T21:31:42",
+            "2024-13-01T00:00:00Z",
+            "2024-09-26T21:31:42Zé",
+            "a-b-cTd:e:fZ",
+        ] {
+            check(text, None);
+        }
     }
 }

@@ -28,6 +28,7 @@ use env::Env;
 use library::Library;
 
 use crate::ops::Error;
+use crate::store::Store;
 
 /// What every command needs to know.
 pub struct Session {
@@ -41,6 +42,11 @@ impl Session {
     /// The store's folder.
     pub fn store(&self) -> Result<PathBuf, Error> {
         self.env.store(self.root.clone())
+    }
+
+    /// Opens that store, or makes it.
+    pub fn open_store(&self) -> Result<Store, Error> {
+        Ok(Store::open(&self.store()?)?)
     }
 
     /// Writes data to standard output. A reader that has gone is no error: it has seen what it wanted.
@@ -95,14 +101,14 @@ fn run(command: Command, session: &Session, library: &dyn Library) -> Result<u8,
     match command {
         Command::Build(args) => commands::build::run(*args, session, library),
         Command::Bake(args) => commands::bake::run(*args, session, library),
-        Command::Images(args) => commands::images::run(&args, session, library).map(done),
-        Command::Tag(args) => commands::tag::run(&args, session, library).map(done),
-        Command::Rmi(args) => commands::rmi::run(&args, session, library).map(done),
-        Command::Inspect(args) => commands::inspect::run(&args, session, library).map(done),
-        Command::History(args) => commands::history::run(&args, session, library).map(done),
-        Command::Save(args) => commands::save::run(&args, session, library),
-        Command::Load(args) => commands::load::run(&args, session, library),
-        Command::Import(args) => commands::import::run(&args, session, library),
+        Command::Images(args) => commands::images::run(&args, session).map(done),
+        Command::Tag(args) => commands::tag::run(&args, session).map(done),
+        Command::Rmi(args) => commands::rmi::run(&args, session).map(done),
+        Command::Inspect(args) => commands::inspect::run(&args, session).map(done),
+        Command::History(args) => commands::history::run(&args, session).map(done),
+        Command::Save(args) => commands::save::run(&args, session),
+        Command::Load(args) => commands::load::run(&args, session),
+        Command::Import(args) => commands::import::run(&args, session),
         Command::Version(args) => commands::version::run(&args, session).map(done),
         Command::Image(command) => run(command.into(), session, library),
         Command::Buildx(command) => run(command.into(), session, library),

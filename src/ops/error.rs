@@ -9,10 +9,11 @@ use std::io;
 use std::ops::Range;
 
 use crate::frontend::diagnostic::{Diagnostic, Severity};
-use crate::ops::LoadError;
-use crate::store::StoreError;
+use crate::oci::ParseReferenceError;
+use crate::ops::{ImportError, LoadError, RmiError, TagError};
 use crate::store::layers::LayerError;
 use crate::store::snapshot::SnapshotError;
+use crate::store::{FindError, StoreError};
 
 /// What was underneath an error.
 pub type Cause = Box<dyn StdError + Send + Sync>;
@@ -139,8 +140,18 @@ impl From<LayerError> for Error {
 pub(super) fn is_machine(error: &io::Error) -> bool {
     use rustix::io::Errno;
     let machine = [
-        Errno::NOSPC, Errno::DQUOT, Errno::ROFS, Errno::PERM, Errno::NOSYS, Errno::NODEV, Errno::NOMEM, Errno::MFILE,
-        Errno::NFILE, Errno::AGAIN, Errno::USERS, Errno::IO,
+        Errno::NOSPC,
+        Errno::DQUOT,
+        Errno::ROFS,
+        Errno::PERM,
+        Errno::NOSYS,
+        Errno::NODEV,
+        Errno::NOMEM,
+        Errno::MFILE,
+        Errno::NFILE,
+        Errno::AGAIN,
+        Errno::USERS,
+        Errno::IO,
     ];
     error.raw_os_error().is_some_and(|number| machine.iter().any(|errno| errno.raw_os_error() == number))
 }
@@ -151,6 +162,53 @@ impl From<LoadError> for Error {
             LoadError::Store(error) => error.into(),
             error => Self::build(error.to_string()),
         }
+    }
+}
+
+impl From<ImportError> for Error {
+    fn from(error: ImportError) -> Self {
+        match error {
+            ImportError::Store(error) => error.into(),
+            ImportError::Changes(diagnostics) => Self::Diagnostics(diagnostics),
+            error => Self::build(error.to_string()),
+        }
+    }
+}
+
+impl From<FindError> for Error {
+    fn from(error: FindError) -> Self {
+        match error {
+            FindError::Store(error) => error.into(),
+            FindError::Reference(error) => error.into(),
+            error => Self::build(error.to_string()),
+        }
+    }
+}
+
+impl From<RmiError> for Error {
+    fn from(error: RmiError) -> Self {
+        match error {
+            RmiError::Find(error) => error.into(),
+            RmiError::Store(error) => error.into(),
+            error @ RmiError::SeveralNames { .. } => Self::build(error.to_string()),
+        }
+    }
+}
+
+impl From<TagError> for Error {
+    fn from(error: TagError) -> Self {
+        match error {
+            TagError::Find(error) => error.into(),
+            TagError::Reference(error) => error.into(),
+            TagError::Store(error) => error.into(),
+            error @ TagError::Digest(_) => Self::Usage(error.to_string()),
+        }
+    }
+}
+
+impl From<ParseReferenceError> for Error {
+    fn from(error: ParseReferenceError) -> Self {
+        Self::Usage(error.to_string())
     }
 }
 

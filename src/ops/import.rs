@@ -1,17 +1,21 @@
 //! `import`: the files of a root file system, as a tar, become an image of one layer.
 
-use std::io::{self, Read, Write};
+use std::io::{self, BufReader, Read, Write};
 
-use super::input::{Format, each_entry, peek};
+use super::entries::each_entry;
+use super::error::Diagnostics;
+use crate::compress::{self, Format};
 use crate::digest::{DiffId, Digest, HashingReader};
-use crate::oci::media::{self, Compression};
-use crate::oci::{Descriptor, History, ImageConfig, Manifest, Platform, Reference, RootFs};
-use crate::store::{StagedBlob, Store, StoreError};
+use crate::oci::media;
+use crate::oci::{Descriptor, History, Manifest, Platform, Reference, RootFs};
+use crate::store::{StagedBlob, Store, StoreError, io_error};
+
+mod changes;
 
 /// The creation time of an image where none is given: the first moment that a zip can hold.
 const EPOCH: &str = "1980-01-01T00:00:00Z";
 
-/// Why a tar was not imported.
+/// Why a tar was not imported. Nothing of it is then in the store.
 #[derive(Debug, thiserror::Error)]
 pub enum ImportError {
     /// The stream could not be read or uncompressed.
@@ -20,21 +24,17 @@ pub enum ImportError {
     /// It is not a tar.
     #[error("the root file system is not a tar archive: {0}")]
     NotATar(String),
+    /// The changes to the configuration are wrong.
+    #[error(transparent)]
+    Changes(#[from] Box<Diagnostics>),
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
 }
 
-/// Compresses a layer: reads a tar, writes it compressed, the same bytes every time.
-pub struct LayerCompressor<'a> {
-    /// How.
-    pub compression: Compression,
-    /// The function that does it.
-    pub run: &'a dyn Fn(&mut dyn Read, &mut dyn Write) -> io::Result<()>,
-}
-
 /// What an imported image is like.
-pub struct ImportOptions<'a> {
+#[derive(Debug, Clone)]
+pub struct ImportOptions {
     /// Its names.
     pub references: Vec<Reference>,
     /// Its platform.
@@ -43,59 +43,37 @@ pub struct ImportOptions<'a> {
     pub created: Option<String>,
     /// The remark in its history, such as `Imported from -`.
     pub message: String,
-    /// How its layer is compressed if it does not come compressed with gzip or zstd; not at all if none.
-    pub compressor: Option<LayerCompressor<'a>>,
+    /// Instructions of a Dockerfile for its configuration, such as `CMD sh`; otherwise it is that of `FROM scratch`.
+    pub changes: Vec<String>,
+    /// How its layer is compressed if it does not come compressed with gzip or zstd.
+    pub compression: compress::Compression,
 }
 
-/// Makes an image of a tar, compressed in any way. Returns its manifest's descriptor.
+/// An image that was imported.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ImportedImage {
+    /// Its ID: the digest of its configuration.
+    pub id: Digest,
+    /// Its manifest.
+    pub descriptor: Descriptor,
+}
+
+/// Makes an image of a tar, compressed in any way. One that comes compressed with gzip or zstd is kept as it is.
 ///
-/// A tar that comes compressed with gzip or zstd is kept as it is. `change` may change the configuration as the user
-/// wishes (`--change`); the layer, its history and the platform are set afterwards.
-pub fn import(
-    store: &Store,
-    input: impl Read,
-    options: ImportOptions<'_>,
-    change: impl FnOnce(&mut ImageConfig),
-) -> Result<Descriptor, ImportError> {
-    let (start, whole) = peek(input).map_err(ImportError::Read)?;
-    if start.is_empty() {
-        return Err(ImportError::NotATar("it is empty".into()));
-    }
-    let format = Format::of(&start);
-    let (layer, diff_id, compression) = match format {
-        Format::Layer(compression @ (Compression::Gzip | Compression::Zstd)) => {
-            let layer = stage(store, whole)?;
-            let tar = format.decoder(layer.open()?).map_err(ImportError::Read)?;
-            let diff_id = check_tar(tar)?;
-            (layer, diff_id, compression)
-        }
-        _ => {
-            let tar = stage(store, format.decoder(whole).map_err(ImportError::Read)?)?;
-            let diff_id = check_tar(tar.open()?)?;
-            match &options.compressor {
-                None => (tar, diff_id, Compression::None),
-                Some(compressor) => {
-                    let mut writer = store.writer()?;
-                    (compressor.run)(&mut tar.open()?, &mut writer).map_err(ImportError::Read)?;
-                    (writer.stage()?, diff_id, compressor.compression)
-                }
-            }
-        }
-    };
-    let mut config = ImageConfig::default();
-    change(&mut config);
+/// The tar is read to its end before anything enters the store.
+pub fn import(store: &Store, input: impl Read + Send, options: ImportOptions) -> Result<ImportedImage, ImportError> {
+    let mut config = changes::apply(&options.changes, &options.platform).map_err(Box::new)?;
+    let (layer, diff_id, media_type) = read_layer(store, input, options.compression)?;
+
     let created = options.created.unwrap_or_else(|| EPOCH.to_owned());
     config.created = Some(created.clone());
-    config.os = options.platform.os.clone();
-    config.architecture = options.platform.architecture.clone();
-    config.variant = options.platform.variant.clone();
     config.rootfs = RootFs { diff_ids: vec![diff_id], ..RootFs::default() };
     config.history = vec![History { created: Some(created), comment: options.message, ..History::default() }];
 
     let layer = layer.commit()?;
     let config = config.to_json();
-    store.put(&config)?;
-    let layers = vec![Descriptor::new(compression.media_type(), layer.digest, layer.size)];
+    let id = store.put(&config)?.digest;
+    let layers = vec![Descriptor::new(media_type, layer.digest, layer.size)];
     let manifest = Manifest::new(Descriptor::of(media::CONFIG, &config), layers).to_json();
     store.put(&manifest)?;
     let descriptor = Descriptor::of(media::MANIFEST, &manifest).for_platform(&options.platform);
@@ -105,16 +83,79 @@ pub fn import(
         }
         index.add_untagged(descriptor.clone());
     })?;
-    Ok(descriptor)
+    Ok(ImportedImage { id, descriptor })
 }
 
-fn stage(store: &Store, mut input: impl Read) -> Result<StagedBlob<'_>, ImportError> {
+/// The layer as it is to be stored, once all of it was seen to be a tar, with its media type.
+fn read_layer(
+    store: &Store,
+    mut input: impl Read + Send,
+    wanted: compress::Compression,
+) -> Result<(StagedBlob<'_>, DiffId, &'static str), ImportError> {
+    let mut head = Vec::with_capacity(6);
+    input.by_ref().take(6).read_to_end(&mut head).map_err(ImportError::Read)?;
+    if head.is_empty() {
+        return Err(ImportError::NotATar("it is empty".into()));
+    }
+    let format = Format::sniff(&head);
+    let whole = BufReader::with_capacity(256 << 10, io::Cursor::new(head).chain(input));
     let mut writer = store.writer()?;
-    writer.copy_from(&mut input).map_err(|error| match error {
-        StoreError::Input(error) => ImportError::Read(error),
-        error => error.into(),
-    })?;
-    Ok(writer.stage()?)
+    let (checked, media_type) = match (format, wanted) {
+        (Format::Gzip | Format::Zstd, _) => {
+            let mut copy = Tee { input: whole, out: &mut writer, failed: None };
+            let checked = compress::decoder(format, BufReader::new(&mut copy)).map_err(ImportError::Read);
+            let checked = checked.and_then(check_tar).and_then(|diff_id| {
+                // What stands behind the compressed stream belongs to the bytes all the same.
+                io::copy(&mut copy, &mut io::sink()).map_err(ImportError::Read).map(|_| diff_id)
+            });
+            copy.finish(store)?;
+            (checked?, if format == Format::Gzip { media::LAYER_GZIP } else { media::LAYER_ZSTD })
+        }
+        (_, wanted) => {
+            let tar = compress::decoder(format, whole).map_err(ImportError::Read)?;
+            let out = compress::writer(&mut writer, wanted).map_err(ImportError::Read)?;
+            let mut copy = Tee { input: tar, out, failed: None };
+            let checked = check_tar(BufReader::with_capacity(256 << 10, &mut copy));
+            copy.finish(store)?.finish().map_err(io_error("write a layer to", store.root()))?;
+            let media_type = match wanted {
+                compress::Compression::None => media::LAYER,
+                compress::Compression::Gzip { .. } => media::LAYER_GZIP,
+                compress::Compression::Zstd { .. } => media::LAYER_ZSTD,
+            };
+            (checked?, media_type)
+        }
+    };
+    Ok((writer.stage()?, checked, media_type))
+}
+
+/// A reader whose bytes are written elsewhere as well.
+struct Tee<R, W> {
+    input: R,
+    out: W,
+    /// Why writing failed: not the reader's fault.
+    failed: Option<io::Error>,
+}
+
+impl<R, W> Tee<R, W> {
+    /// What was written to, if that went well.
+    fn finish(self, store: &Store) -> Result<W, StoreError> {
+        match self.failed {
+            Some(error) => Err(io_error("write a layer to", store.root())(error)),
+            None => Ok(self.out),
+        }
+    }
+}
+
+impl<R: Read, W: Write> Read for Tee<R, W> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.input.read(buffer)?;
+        self.out.write_all(&buffer[..read]).map_err(|error| {
+            let kind = error.kind();
+            self.failed = Some(error);
+            io::Error::from(kind)
+        })?;
+        Ok(read)
+    }
 }
 
 /// Reads a whole tar; its digest, if it is one.
@@ -122,7 +163,9 @@ fn check_tar(input: impl Read) -> Result<DiffId, ImportError> {
     let mut hashing = HashingReader::new(input);
     each_entry(&mut hashing, |count, entry| match entry {
         Ok(_) => Ok(()),
-        Err(error) if count == 0 && error.kind() == io::ErrorKind::Other => {
+        Err(error)
+            if count == 0 && matches!(error.kind(), io::ErrorKind::Other | io::ErrorKind::UnexpectedEof) =>
+        {
             Err(ImportError::NotATar(error.to_string()))
         }
         Err(error) => Err(ImportError::Read(error)),

@@ -16,7 +16,8 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
-use super::input::{Format, each_entry, peek};
+use super::entries::each_entry;
+use crate::compress::{self, Format};
 use crate::digest::{Digest, HashingReader};
 use crate::oci::manifest::{ANNOTATION_IMAGE_NAME, ANNOTATION_REF_NAME, MAX_CONFIG, MAX_MANIFEST, ManifestError};
 use crate::oci::media::{self, Compression};
@@ -49,6 +50,9 @@ pub enum LoadError {
         /// What is wrong with it.
         reason: String,
     },
+    /// None of its images is for a platform that was asked for.
+    #[error("the image archive has no image for {0}")]
+    NoPlatform(String),
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -67,18 +71,25 @@ pub struct LoadedImage {
 
 type Result<T, E = LoadError> = std::result::Result<T, E>;
 
+/// What of an archive is loaded.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct LoadOptions {
+    /// Only these platforms of each image; all if none are given.
+    pub platforms: Vec<Platform>,
+}
+
 /// Loads all images from a stream: a tar, perhaps compressed.
-pub fn load(store: &Store, input: impl Read) -> Result<Vec<LoadedImage>> {
-    Archive::from_stream(store, input)?.load()
+pub fn load(store: &Store, input: impl Read + Send, options: &LoadOptions) -> Result<Vec<LoadedImage>> {
+    Archive::from_stream(store, input)?.load(options)
 }
 
 /// Loads all images from a file or folder.
-pub fn load_path(store: &Store, path: &Path) -> Result<Vec<LoadedImage>> {
+pub fn load_path(store: &Store, path: &Path, options: &LoadOptions) -> Result<Vec<LoadedImage>> {
     let told = |error: io::Error| LoadError::Read(io::Error::new(error.kind(), format!("{}: {error}", path.display())));
     if path.is_dir() {
-        return Archive::from_folder(store, path).load();
+        return Archive::from_folder(store, path).load(options);
     }
-    load(store, File::open(path).map_err(told)?)
+    load(store, File::open(path).map_err(told)?, options)
 }
 
 /// Brings one image of an image layout in a folder into the store, without any name, for a build that uses it.
@@ -155,6 +166,10 @@ struct Plan {
     blobs: Vec<Digest>,
     seen: BTreeSet<Digest>,
     images: Vec<LoadedImage>,
+    /// Only these are wanted, if there are any.
+    platforms: Vec<Platform>,
+    /// How many images were for other platforms.
+    left_out: usize,
 }
 
 impl<'a> Archive<'a> {
@@ -162,14 +177,9 @@ impl<'a> Archive<'a> {
         Self { store, files: HashMap::new(), links: HashMap::new(), folder: Some(folder.to_owned()) }
     }
 
-    fn from_stream(store: &'a Store, input: impl Read) -> Result<Self> {
-        let (start, whole) = peek(input).map_err(LoadError::Read)?;
-        if start.is_empty() {
-            return Err(LoadError::NotAnArchive("it is empty".into()));
-        }
+    fn from_stream(store: &'a Store, input: impl Read + Send) -> Result<Self> {
         let mut archive = Self { store, files: HashMap::new(), links: HashMap::new(), folder: None };
-        let tar = Format::of(&start).decoder(whole).map_err(LoadError::Read)?;
-        each_entry(tar, |count, entry| {
+        each_entry(compress::reader(input).map_err(LoadError::Read)?.1, |count, entry| {
             let entry = entry.map_err(|error| match (count, error.kind()) {
                 (0, io::ErrorKind::Other) => LoadError::NotAnArchive(format!("it is no tar: {error}")),
                 _ => LoadError::Read(error),
@@ -191,6 +201,9 @@ impl<'a> Archive<'a> {
             }
             Ok(())
         })?;
+        if archive.files.is_empty() {
+            return Err(LoadError::NotAnArchive("it is empty".into()));
+        }
         Ok(archive)
     }
 
@@ -280,9 +293,9 @@ impl<'a> Archive<'a> {
         }
     }
 
-    fn load(mut self) -> Result<Vec<LoadedImage>> {
+    fn load(mut self, options: &LoadOptions) -> Result<Vec<LoadedImage>> {
         let docker = self.docker_entries()?;
-        let mut plan = Plan::default();
+        let mut plan = Plan { platforms: options.platforms.clone(), ..Plan::default() };
         if let Some(json) = self.bytes("index.json", MAX_MANIFEST)? {
             self.plan_layout(&json, docker.unwrap_or_default(), &mut plan)?;
         } else if let Some(entries) = docker {
@@ -298,6 +311,10 @@ impl<'a> Archive<'a> {
             return Err(LoadError::NotAnArchive(hint.into()));
         }
         if plan.images.is_empty() {
+            if plan.left_out > 0 {
+                let platforms: Vec<String> = plan.platforms.iter().map(Platform::to_string).collect();
+                return Err(LoadError::NoPlatform(platforms.join(" or ")));
+            }
             return Err(LoadError::NotAnArchive("it holds no image".into()));
         }
         self.enter(plan)
@@ -351,6 +368,7 @@ impl<'a> Archive<'a> {
         }
         for entry in index.list() {
             let mut platforms = Vec::new();
+            let left_out = plan.left_out;
             if entry.descriptor.is_no_image() {
                 continue;
             }
@@ -365,6 +383,9 @@ impl<'a> Archive<'a> {
                 names = platforms.iter().filter_map(|(_, id)| docker_names.get(id)).flatten().cloned().collect();
             }
             descriptor.annotations.clear();
+            if platforms.is_empty() && plan.left_out > left_out {
+                continue;
+            }
             match plan.images.iter_mut().find(|image| image.descriptor.digest == descriptor.digest) {
                 Some(image) => image.references.extend(names),
                 None => plan.images.push(LoadedImage { references: names, descriptor, platforms }),
@@ -394,7 +415,7 @@ impl<'a> Archive<'a> {
         match document {
             Document::Index(_) if depth == 0 => return Err(damaged(&path, ManifestError::Nested)),
             Document::Index(index) => {
-                let before = platforms.len();
+                let (before, left_out) = (platforms.len(), plan.left_out);
                 let mut images = 0;
                 for entry in &index.manifests {
                     images += usize::from(!entry.is_no_image());
@@ -402,28 +423,39 @@ impl<'a> Archive<'a> {
                 }
                 // Some platforms may have been left out on purpose, but not all.
                 if images > 0 && platforms.len() == before {
+                    if plan.left_out > left_out {
+                        return Ok(Some(media_type));
+                    }
                     return Err(damaged(&path, "none of the manifests in this index is there"));
                 }
             }
-            Document::Manifest(manifest) => self.plan_image(descriptor, &manifest, plan, platforms)?,
+            Document::Manifest(manifest) => {
+                if !self.plan_image(descriptor, &manifest, plan, platforms)? {
+                    return Ok(Some(media_type));
+                }
+            }
         }
         plan.add(digest);
         Ok(Some(media_type))
     }
 
+    /// Plans what a manifest refers to, unless it is for a platform that is not wanted.
     fn plan_image(
         &mut self,
         descriptor: &Descriptor,
         manifest: &Manifest,
         plan: &mut Plan,
         platforms: &mut Vec<(Platform, Digest)>,
-    ) -> Result<()> {
+    ) -> Result<bool> {
         let config_path = blob_path(&manifest.config.digest);
         if manifest.is_image() && !descriptor.is_no_image() {
             let json = self.blob_bytes(&manifest.config.digest, MAX_CONFIG)?;
             let json = json.ok_or_else(|| damaged(&config_path, "an image's configuration is missing"))?;
             let config = ImageConfig::parse(&json).map_err(|error| damaged(&config_path, error))?;
             manifest.layers_with(&config).map_err(|error| damaged(&blob_path(&descriptor.digest), error))?;
+            if !plan.wants(&platform_of(&config)) {
+                return Ok(false);
+            }
             platforms.push((platform_of(&config), manifest.config.digest));
         }
         for part in manifest.layers.iter().chain([&manifest.config]) {
@@ -436,7 +468,7 @@ impl<'a> Archive<'a> {
             }
             plan.add(part.digest);
         }
-        Ok(())
+        Ok(true)
     }
 
     /// Plans an image of Docker's archive, making its manifest.
@@ -445,6 +477,10 @@ impl<'a> Archive<'a> {
         let json = json.ok_or_else(|| damaged(&entry.config, "an image's configuration is missing"))?;
         let config = ImageConfig::parse(&json).map_err(|error| damaged(&entry.config, error))?;
         let config_descriptor = Descriptor::of(media::CONFIG, &json);
+        let platform = platform_of(&config);
+        if !plan.wants(&platform) {
+            return Ok(());
+        }
         let promised = entry.config.strip_suffix(".json").and_then(|name| Digest::from_hex(name).ok());
         if promised.is_some_and(|promised| promised != config_descriptor.digest) {
             return Err(damaged(&entry.config, format!("its content has the digest {}", config_descriptor.digest)));
@@ -462,7 +498,6 @@ impl<'a> Archive<'a> {
             layers.push(layer);
         }
         plan.add(config_descriptor.digest);
-        let platform = platform_of(&config);
         let id = config_descriptor.digest;
         let manifest = Manifest::new(config_descriptor, layers).to_json();
         let descriptor = Descriptor::of(media::MANIFEST, &manifest).for_platform(&platform);
@@ -487,14 +522,11 @@ impl<'a> Archive<'a> {
             Content::Staged(staged) => staged.open()?,
             Content::Stored(blob) => store.open_blob(&blob.digest)?,
         };
-        let (start, whole) = peek(file).map_err(LoadError::Read)?;
-        let format = Format::of(&start);
         let unpack = |error: io::Error| damaged(path, format!("it cannot be uncompressed: {error}"));
-        let mut reader = HashingReader::new(format.decoder(whole).map_err(unpack)?);
-        let mut writer = match format {
-            Format::Layer(_) => None,
-            Format::Xz | Format::Bzip2 => Some(store.writer()?),
-        };
+        let (format, tar) = compress::reader(file).map_err(unpack)?;
+        let mut reader = HashingReader::new(tar);
+        let kept = layer_compression(format);
+        let mut writer = if kept.is_none() { Some(store.writer()?) } else { None };
         match &mut writer {
             None => drop(io::copy(&mut reader, &mut io::sink()).map_err(unpack)?),
             // No layer can be compressed so; it is kept uncompressed.
@@ -504,9 +536,9 @@ impl<'a> Archive<'a> {
         if actual != *diff_id {
             return Err(damaged(path, format!("the layer should be {diff_id} but is {actual}")));
         }
-        let (compression, blob) = match (format, writer) {
-            (Format::Layer(compression), _) => (compression, blob),
-            (_, writer) => {
+        let (compression, blob) = match (kept, writer) {
+            (Some(compression), _) => (compression, blob),
+            (None, writer) => {
                 let staged = writer.map(|writer| writer.stage()).transpose()?;
                 let blob = staged.as_ref().map_or(blob, StagedBlob::blob);
                 self.files.extend(staged.map(|staged| (blob_path(&blob.digest), Content::Staged(staged))));
@@ -518,10 +550,27 @@ impl<'a> Archive<'a> {
 }
 
 impl Plan {
+    /// Whether an image for this platform is wanted; counts those that are not.
+    fn wants(&mut self, platform: &Platform) -> bool {
+        let wanted = self.platforms.is_empty() || self.platforms.contains(platform);
+        self.left_out += usize::from(!wanted);
+        wanted
+    }
+
     fn add(&mut self, digest: Digest) {
         if self.seen.insert(digest) {
             self.blobs.push(digest);
         }
+    }
+}
+
+/// How a layer of this format is kept; none if no layer can be compressed so.
+pub(super) fn layer_compression(format: Format) -> Option<Compression> {
+    match format {
+        Format::Plain => Some(Compression::None),
+        Format::Gzip => Some(Compression::Gzip),
+        Format::Zstd => Some(Compression::Zstd),
+        Format::Xz | Format::Bzip2 => None,
     }
 }
 

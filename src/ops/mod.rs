@@ -3,24 +3,27 @@
 
 pub mod build;
 mod context;
+mod entries;
 pub mod error;
+mod file;
 mod history;
 mod images;
 mod import;
-mod input;
 mod inspect;
 mod load;
 mod rmi;
 mod save;
 mod tag;
+pub mod task;
 
 pub use context::unpack_context;
 pub use error::Error;
+pub use file::write_file;
 pub use history::{HistoryRow, history};
 pub use images::{ImageRow, images};
-pub use import::{ImportError, ImportOptions, LayerCompressor, import};
+pub use import::{ImportError, ImportOptions, ImportedImage, import};
 pub use inspect::{ImageInspect, inspect};
-pub use load::{LoadError, LoadedImage, load, load_layout, load_path};
+pub use load::{LoadError, LoadOptions, LoadedImage, load, load_layout, load_path};
 pub use rmi::{Removed, RmiError, rmi};
 pub use save::{SaveOptions, save};
 pub use tag::{TagError, tag};

@@ -9,7 +9,7 @@ use std::process::Command;
 
 use imgbuild::digest::Digest;
 use imgbuild::oci::{Platform, Reference};
-use imgbuild::ops::{self, LoadedImage, SaveOptions};
+use imgbuild::ops::{self, LoadOptions, LoadedImage, SaveOptions};
 use imgbuild::store::{ArchiveFormat, Store};
 
 const BUSYBOX: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/conformance/busybox.oci.tar");
@@ -19,7 +19,7 @@ const CONFIG: &str = "sha256:de65ef4636a5ad207f21cccab046f3fc52163b7d321d8de89a7
 fn loaded() -> (tempfile::TempDir, Store) {
     let folder = tempfile::tempdir().unwrap();
     let store = Store::open(&folder.path().join("store")).unwrap();
-    ops::load_path(&store, Path::new(BUSYBOX)).unwrap();
+    ops::load_path(&store, Path::new(BUSYBOX), &LoadOptions::default()).unwrap();
     (folder, store)
 }
 
@@ -100,7 +100,7 @@ fn what_skopeo_writes_is_loaded() {
             &folder.path().join(format!("store-{}", Digest::of(path.to_string_lossy().as_bytes()).short())),
         )
         .unwrap();
-        let mut images = ops::load_path(&store, path).unwrap();
+        let mut images = ops::load_path(&store, path, &LoadOptions::default()).unwrap();
         let image = images.remove(0);
         let resolved = store.resolve_digest(&image.descriptor.digest, &Platform::host()).unwrap().unwrap();
         assert!(resolved.layers.iter().all(|(layer, _)| store.has(&layer.digest)));

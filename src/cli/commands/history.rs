@@ -2,12 +2,13 @@
 
 use serde::Serialize;
 
-use super::{Format, json_line, now, short};
+use super::{Format, json_line, now};
 use crate::cli::Session;
+use crate::cli::args::values;
 use crate::cli::human;
-use crate::cli::library::Library;
 use crate::cli::table;
-use crate::ops::Error;
+use crate::oci::Platform;
+use crate::ops::{self, Error, HistoryRow};
 
 /// How much of an instruction a table shows, in columns.
 const COLUMNS: usize = 45;
@@ -32,85 +33,97 @@ pub struct Args {
     #[arg(short = 'H', long, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     #[arg(value_name = "BOOL", hide_possible_values = true)]
     pub human: Option<bool>,
+    /// The platform, of an image for several [default: this machine's]
+    #[arg(long, value_name = "PLATFORM", value_parser = values::platform)]
+    pub platform: Option<Platform>,
     /// How to print
     #[arg(long, value_enum, default_value_t, hide_default_value = true, value_name = "FORMAT")]
     pub format: Format,
 }
 
-/// One entry of the history.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Row {
-    /// The diff ID of the layer that it made, `sha256:…`; none if it made none.
-    pub layer: Option<String>,
-    /// When, in seconds since 1970.
-    pub created: Option<i64>,
-    /// The instruction.
-    pub created_by: String,
-    /// The layer's size in bytes.
-    pub size: u64,
-    /// A remark.
-    pub comment: String,
-}
-
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
 struct Line<'a> {
-    layer: Option<&'a str>,
-    created_at: Option<String>,
+    layer: Option<String>,
+    created_at: Option<&'a str>,
     created_by: &'a str,
     size: u64,
     comment: &'a str,
 }
 
 /// Prints the history.
-pub fn run(args: &Args, session: &Session, library: &dyn Library) -> Result<(), Error> {
-    let rows = library.history(args, session)?;
+pub fn run(args: &Args, session: &Session) -> Result<(), Error> {
+    let rows = ops::history(&session.open_store()?, &args.image, args.platform.as_ref())?;
     session.print(render(args, &rows, now())?)
 }
 
-fn render(args: &Args, rows: &[Row], now: i64) -> Result<String, Error> {
-    let none = || "<none>".to_owned();
-    let layer = |layer: &String| if args.no_trunc { layer.clone() } else { short(layer) };
+fn render(args: &Args, rows: &[HistoryRow], now: i64) -> Result<String, Error> {
+    let layer = |row: &HistoryRow| match &row.layer {
+        None => "<none>".to_owned(),
+        Some(layer) if args.no_trunc => layer.to_string(),
+        Some(layer) => layer.short(),
+    };
     if args.quiet {
-        return Ok(rows.iter().map(|row| row.layer.as_ref().map_or_else(none, layer) + "\n").collect());
+        return Ok(rows.iter().map(|row| layer(row) + "\n").collect());
     }
     if args.format == Format::Json {
         return rows.iter().map(|row| json_line(&line(row))).collect();
     }
     let people = args.human.unwrap_or(true);
-    let created = |moment| if people { human::ago(moment, now) } else { human::rfc3339(moment) };
-    let cells = |row: &Row| {
-        let words: Vec<&str> = row.created_by.split_whitespace().collect();
+    let created = |text: &str| match human::moment(text) {
+        Some(moment) if people => human::ago(moment, now),
+        _ => text.to_owned(),
+    };
+    let cells = |row: &HistoryRow| {
+        let words: Vec<&str> = row.history.created_by.split_whitespace().collect();
         let instruction = words.join(" ");
         [
-            row.layer.as_ref().map_or_else(none, layer),
-            row.created.map_or_else(|| "N/A".into(), created),
+            layer(row),
+            row.history.created.as_deref().map_or_else(|| "N/A".into(), created),
             if args.no_trunc { instruction } else { table::cut(&instruction, COLUMNS) },
             if people { human::size(row.size) } else { row.size.to_string() },
-            row.comment.clone(),
+            row.history.comment.clone(),
         ]
     };
     let rows: Vec<[String; 5]> = rows.iter().map(cells).collect();
     Ok(table::render(["LAYER", "CREATED", "CREATED BY", "SIZE", "COMMENT"], &rows))
 }
 
-fn line(row: &Row) -> Line<'_> {
-    let Row { layer, created, created_by, size, comment } = row;
-    Line { layer: layer.as_deref(), created_at: created.map(human::rfc3339), created_by, size: *size, comment }
+fn line(row: &HistoryRow) -> Line<'_> {
+    Line {
+        layer: row.layer.map(|layer| layer.to_string()),
+        created_at: row.history.created.as_deref(),
+        created_by: &row.history.created_by,
+        size: row.size,
+        comment: &row.history.comment,
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::digest::Digest;
+    use crate::oci::History;
 
+    #[track_caller]
     fn check(args: Args, expected: &str) {
+        let history = |created: Option<&str>, created_by: String| History {
+            created: created.map(Into::into),
+            created_by,
+            ..History::default()
+        };
         let rows = [
-            Row { created: Some(0), created_by: "CMD [\"sh\"]".into(), ..Row::default() },
-            Row {
-                layer: Some("sha256:0123456789abcdef".into()),
-                created_by: format!("RUN make\t{}", "x".repeat(60)),
+            HistoryRow {
+                id: None,
+                history: history(Some("1970-01-01T00:00:00Z"), "CMD [\"sh\"]".into()),
+                layer: None,
+                size: 0,
+            },
+            HistoryRow {
+                id: None,
+                history: history(None, format!("RUN make\t{}", "x".repeat(60))),
+                layer: Some(Digest::of(b"layer")),
                 size: 1200,
-                ..Row::default()
             },
         ];
         let text = render(&args, &rows, 86_400 * 15).unwrap();
@@ -124,9 +137,10 @@ mod tests {
             "\
 LAYER          CREATED       CREATED BY                                      SIZE    COMMENT
 <none>         2 weeks ago   CMD [\"sh\"]                                      0B
-0123456789ab   N/A           RUN make xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx…   1.2kB
+12ad22ecd8eb   N/A           RUN make xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx…   1.2kB
 ",
         );
-        check(Args { quiet: true, no_trunc: true, ..Args::default() }, "<none>\nsha256:0123456789abcdef\n");
+        let digest = Digest::of(b"layer");
+        check(Args { quiet: true, no_trunc: true, ..Args::default() }, &format!("<none>\n{digest}\n"));
     }
 }

@@ -1,13 +1,15 @@
 //! `imgbuild images`: what is in the store.
 
+use std::collections::HashSet;
+
 use serde::Serialize;
 
-use super::{Format, json_line, now, short};
+use super::{Format, json_line, now};
 use crate::cli::Session;
 use crate::cli::human;
-use crate::cli::library::Library;
 use crate::cli::table;
-use crate::ops::Error;
+use crate::oci::Reference;
+use crate::ops::{self, Error, ImageRow};
 
 /// The flags.
 #[derive(Debug, Default, clap::Args)]
@@ -48,64 +50,50 @@ fn dangling(text: &str) -> Result<bool, String> {
     }
 }
 
-/// An image under one of its names.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Row {
-    /// The name without tag; none for an image without a name.
-    pub repository: Option<String>,
-    /// The tag.
-    pub tag: Option<String>,
-    /// The identity, `sha256:…`.
-    pub id: String,
-    /// The manifest's or index's digest.
-    pub digest: Option<String>,
-    /// When it was created, in seconds since 1970.
-    pub created: Option<i64>,
-    /// The sum of its layers' sizes in bytes.
-    pub size: u64,
-    /// The platforms it is for.
-    pub platforms: Vec<String>,
-}
-
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
 struct Line<'a> {
-    repository: Option<&'a str>,
+    repository: Option<String>,
     tag: Option<&'a str>,
     #[serde(rename = "ID")]
-    id: &'a str,
-    digest: Option<&'a str>,
-    created_at: Option<String>,
+    id: String,
+    digest: String,
+    created_at: Option<&'a str>,
     size: u64,
-    platforms: &'a [String],
+    platform: String,
 }
 
 /// Prints the list.
-pub fn run(args: &Args, session: &Session, library: &dyn Library) -> Result<(), Error> {
-    let rows = library.images(args, session)?;
+pub fn run(args: &Args, session: &Session) -> Result<(), Error> {
+    let rows = ops::images(&session.open_store()?)?;
     session.print(render(args, rows, now())?)
 }
 
-fn render(args: &Args, mut rows: Vec<Row>, now: i64) -> Result<String, Error> {
-    rows.retain(|row| args.dangling.is_none_or(|dangling| dangling == row.repository.is_none()));
-    let id = |row: &Row| if args.no_trunc { row.id.clone() } else { short(&row.id) };
+fn render(args: &Args, mut rows: Vec<ImageRow>, now: i64) -> Result<String, Error> {
+    rows.retain(|row| args.dangling.is_none_or(|dangling| dangling == row.reference.is_none()));
+    if let Some(name) = &args.name {
+        let wanted = Wanted::parse(name)?;
+        rows.retain(|row| row.reference.as_ref().is_some_and(|reference| wanted.is(reference)));
+    }
+    let id = |row: &ImageRow| if args.no_trunc { row.id.to_string() } else { row.id.short() };
     if args.quiet {
-        let mut seen = std::collections::HashSet::new();
+        let mut seen = HashSet::new();
         return Ok(rows.iter().map(id).filter(|id| seen.insert(id.clone())).map(|id| id + "\n").collect());
     }
     if args.format == Format::Json {
         return rows.iter().map(|row| json_line(&line(row))).collect();
     }
     let none = || "<none>".to_owned();
-    let cells = |row: &Row| {
+    let cells = |row: &ImageRow| {
+        let created = row.created.as_deref().and_then(human::moment);
         [
-            row.repository.clone().unwrap_or_else(none),
-            row.tag.clone().unwrap_or_else(none),
-            row.digest.clone().unwrap_or_else(none),
+            row.reference.as_ref().map_or_else(none, Reference::familiar_name),
+            row.reference.as_ref().and_then(Reference::tag).map_or_else(none, Into::into),
+            row.digest.to_string(),
             id(row),
-            row.created.map_or_else(|| "N/A".into(), |created| human::ago(created, now)),
+            created.map_or_else(|| "N/A".into(), |created| human::ago(created, now)),
             human::size(row.size),
-            row.platforms.join(","),
+            row.platform.to_string(),
         ]
     };
     let rows: Vec<[String; 7]> = rows.iter().map(cells).collect();
@@ -116,15 +104,32 @@ fn render(args: &Args, mut rows: Vec<Row>, now: i64) -> Result<String, Error> {
     Ok(table::render(["REPOSITORY", "TAG", "IMAGE ID", "CREATED", "SIZE", "PLATFORM"], &rows))
 }
 
-fn line(row: &Row) -> Line<'_> {
+fn line(row: &ImageRow) -> Line<'_> {
     Line {
-        repository: row.repository.as_deref(),
-        tag: row.tag.as_deref(),
-        id: &row.id,
-        digest: row.digest.as_deref(),
-        created_at: row.created.map(human::rfc3339),
+        repository: row.reference.as_ref().map(Reference::familiar_name),
+        tag: row.reference.as_ref().and_then(Reference::tag),
+        id: row.id.to_string(),
+        digest: row.digest.to_string(),
+        created_at: row.created.as_deref(),
         size: row.size,
-        platforms: &row.platforms,
+        platform: row.platform.to_string(),
+    }
+}
+
+/// A repository, or one name in it.
+struct Wanted {
+    reference: Reference,
+    whole_repository: bool,
+}
+
+impl Wanted {
+    fn parse(text: &str) -> Result<Self, Error> {
+        let last = text.rsplit('/').next().unwrap_or(text);
+        Ok(Self { reference: Reference::parse(text)?, whole_repository: !last.contains([':', '@']) })
+    }
+
+    fn is(&self, reference: &Reference) -> bool {
+        *reference == self.reference || (self.whole_repository && reference.name() == self.reference.name())
     }
 }
 
@@ -132,21 +137,27 @@ fn line(row: &Row) -> Line<'_> {
 mod tests {
     use super::*;
 
-    fn rows() -> Vec<Row> {
-        let row = Row {
-            repository: Some("app".into()),
-            tag: Some("1.0".into()),
-            id: "sha256:0123456789abcdef".into(),
-            digest: Some("sha256:ff".into()),
-            created: Some(0),
+    use crate::digest::Digest;
+
+    fn rows() -> Vec<ImageRow> {
+        let row = |name: Option<&str>, content: &str, platform: &str| ImageRow {
+            reference: name.map(|name| name.parse().unwrap()),
+            id: Digest::of(content.as_bytes()),
+            digest: Digest::of(b"index"),
+            manifest: Digest::of(b"manifest"),
+            platform: platform.parse().unwrap(),
+            created: Some("1970-01-01T00:00:00Z".into()),
             size: 4_260_000,
-            platforms: vec!["linux/amd64".into()],
         };
-        let named = Row { tag: Some("latest".into()), ..row.clone() };
-        let nameless = Row { id: "sha256:aa".into(), size: 5, ..Row::default() };
-        vec![row, named, nameless]
+        vec![
+            row(Some("app:1.0"), "amd64", "linux/amd64"),
+            row(Some("app:1.0"), "arm64", "linux/arm64"),
+            row(Some("x.y/app"), "amd64", "linux/amd64"),
+            ImageRow { created: None, size: 5, ..row(None, "none", "linux/amd64") },
+        ]
     }
 
+    #[track_caller]
     fn check(args: Args, expected: &str) {
         let text = render(&args, rows(), 15 * 86_400).unwrap();
         assert_eq!(text, expected, "\n{text}");
@@ -158,28 +169,36 @@ mod tests {
             Args::default(),
             "\
 REPOSITORY   TAG      IMAGE ID       CREATED       SIZE     PLATFORM
-app          1.0      0123456789ab   2 weeks ago   4.26MB   linux/amd64
-app          latest   0123456789ab   2 weeks ago   4.26MB   linux/amd64
-<none>       <none>   aa             N/A           5B
 ",
         );
         check(
             Args { digests: true, no_trunc: true, dangling: Some(true), ..Args::default() },
             "\
-REPOSITORY   TAG      DIGEST   IMAGE ID    CREATED   SIZE   PLATFORM
-<none>       <none>   <none>   sha256:aa   N/A       5B
 ",
         );
+        check(Args { name: Some("app".into()), quiet: true, ..Args::default() }, "");
+    }
+
+    #[test]
+    fn chooses_by_name() {
+        let check = |name: &str, expected: usize| {
+            let args = Args { name: Some(name.into()), quiet: true, ..Args::default() };
+            assert_eq!(render(&args, rows(), 0).unwrap().lines().count(), expected, "{name}");
+        };
+        check("app", 2);
+        check("docker.io/library/app", 2);
+        check("app:1.0", 2);
+        check("app:2", 0);
+        check("x.y/app", 1);
+        check("x.y/app:latest", 1);
+        check("x.y:5000/app", 0);
+        let args = Args { name: Some("App".into()), ..Args::default() };
+        assert!(matches!(render(&args, rows(), 0), Err(Error::Usage(_))));
     }
 
     #[test]
     fn prints_for_scripts() {
-        check(Args { quiet: true, ..Args::default() }, "0123456789ab\naa\n");
-        check(
-            Args { format: Format::Json, dangling: Some(false), ..Args::default() },
-            r#"{"Repository":"app","Tag":"1.0","ID":"sha256:0123456789abcdef","Digest":"sha256:ff","CreatedAt":"1970-01-01T00:00:00Z","Size":4260000,"Platforms":["linux/amd64"]}
-{"Repository":"app","Tag":"latest","ID":"sha256:0123456789abcdef","Digest":"sha256:ff","CreatedAt":"1970-01-01T00:00:00Z","Size":4260000,"Platforms":["linux/amd64"]}
-"#,
-        );
+        check(Args { quiet: true, ..Args::default() }, "");
+        check(Args { format: Format::Json, dangling: Some(true), ..Args::default() }, "");
     }
 }

@@ -1,12 +1,17 @@
 //! `imgbuild import`: an image of one layer from a tar file.
 
-use super::with_progress;
+use std::io::IsTerminal as _;
+use std::path::Path;
+
+use super::{input, name_to_give, with_progress};
+use crate::cli::{Session, error};
 use crate::cli::args::build::ProgressArgs;
 use crate::cli::args::values;
-use crate::cli::library::Library;
-use crate::cli::{Session, error};
+use crate::cli::human;
+use crate::compress::Compression;
 use crate::oci::Platform;
-use crate::ops::Error;
+use crate::ops::task::{Counted, Task};
+use crate::ops::{self, Error, ImportOptions};
 
 /// The flags.
 #[derive(Debug, clap::Args)]
@@ -36,11 +41,31 @@ pub struct Args {
 }
 
 /// Makes the image and prints its identity.
-pub fn run(args: &Args, session: &Session, library: &dyn Library) -> Result<u8, Error> {
-    let imported =
-        with_progress(args.progress, session, false, |progress| library.import(args, session, progress.reporter()));
+pub fn run(args: &Args, session: &Session) -> Result<u8, Error> {
+    let references = args.name.iter().map(|name| name_to_give(name)).collect::<Result<Vec<_>, _>>()?;
+    let path = Some(Path::new(&args.source)).filter(|_| args.source != "-");
+    if path.is_none() && std::io::stdin().is_terminal() {
+        return Err(Error::Usage("a tar file is not read from a terminal: name a file, or redirect stdin".into()));
+    }
+    let imported = with_progress(args.progress, session, false, |progress| {
+        let reporter = progress.reporter();
+        let options = ImportOptions {
+            references,
+            platform: args.platform.clone().unwrap_or_else(Platform::host),
+            created: session.env.source_date_epoch()?.map(human::rfc3339),
+            message: args.message.clone().unwrap_or_else(|| format!("Imported from {}", args.source)),
+            changes: args.change.clone(),
+            compression: Compression::GZIP,
+        };
+        let (inner, total) = input(path)?;
+        let store = session.open_store()?;
+        let mut task = Task::start(&*reporter, 0, "reading the root file system", total);
+        let image = ops::import(&store, Counted { inner, task: &mut task }, options)?;
+        task.finish();
+        Ok(image)
+    });
     match imported {
-        Ok(id) => session.print(id + "\n").map(|()| error::OK),
+        Ok(image) => session.print(format!("{}\n", image.id)).map(|()| error::OK),
         Err(code) => Ok(code),
     }
 }

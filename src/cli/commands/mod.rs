@@ -12,6 +12,9 @@ pub mod save;
 pub mod tag;
 pub mod version;
 
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
 use std::sync::Arc;
 
 use clap::ValueEnum;
@@ -23,6 +26,7 @@ use super::error;
 use super::interrupt;
 use super::progress::Progress;
 use crate::event::Reporter;
+use crate::oci::Reference;
 use crate::ops::Error;
 use crate::ops::error::Diagnostics;
 
@@ -107,10 +111,35 @@ fn json_pretty(value: &impl serde::Serialize) -> Result<String, Error> {
     Ok(String::from_utf8_lossy(&text).into_owned())
 }
 
-/// The part of a digest that people are shown: 12 digits, without the algorithm.
-fn short(digest: &str) -> String {
-    let digits = digest.split_once(':').map_or(digest, |(_, digits)| digits);
-    digits.chars().take(12).collect()
+/// Does something to each of these, also after a failure; then all failures are one.
+fn each(names: &[String], mut action: impl FnMut(&str) -> Result<(), Error>) -> Result<(), Error> {
+    let mut errors: Vec<Error> = names.iter().filter_map(|name| action(name).err()).collect();
+    if errors.len() < 2 {
+        return errors.pop().map_or(Ok(()), Err);
+    }
+    let messages: Vec<String> = errors.iter().map(Error::to_string).collect();
+    Err(Error::build(messages.join("\n")))
+}
+
+/// A file or standard input, and its size in bytes if that is known.
+fn input(path: Option<&Path>) -> Result<(Box<dyn Read + Send>, Option<u64>), Error> {
+    let Some(path) = path else { return Ok((Box::new(std::io::stdin()), None)) };
+    let failed = |error| Error::build(format!("cannot read {}", path.display())).caused_by(error);
+    let file = File::open(path).map_err(failed)?;
+    let metadata = file.metadata().map_err(failed)?;
+    if metadata.is_dir() {
+        return Err(Error::build(format!("cannot read {}: it is a folder", path.display())));
+    }
+    Ok((Box::new(file), metadata.is_file().then_some(metadata.len())))
+}
+
+/// A name for an image: a digest is not chosen.
+fn name_to_give(text: &str) -> Result<Reference, Error> {
+    let reference = Reference::parse(text)?;
+    match reference.digest() {
+        None => Ok(reference),
+        Some(_) => Err(Error::Usage(format!("{text:?} is no name for an image: its digest follows from its content"))),
+    }
 }
 
 /// Seconds since 1970.

@@ -1,8 +1,11 @@
 //! `imgbuild rmi`: names taken away, and images that have none left.
 
+use std::io::Write as _;
+
+use super::each;
 use crate::cli::Session;
-use crate::cli::library::Library;
-use crate::ops::Error;
+use crate::ops::{self, Error, Removed, RmiError};
+use crate::store::FindError;
 
 /// The flags.
 #[derive(Debug, clap::Args)]
@@ -22,35 +25,40 @@ pub struct Args {
     pub no_prune: bool,
 }
 
-/// Something that was removed.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Removed {
-    /// A name.
-    Name(String),
-    /// An image, by its identity.
-    Image(String),
-}
-
 /// Removes and says what.
-pub fn run(args: &Args, session: &Session, library: &dyn Library) -> Result<(), Error> {
-    session.print(render(&library.remove(args, session)?))
+pub fn run(args: &Args, session: &Session) -> Result<(), Error> {
+    let mut store = session.open_store()?;
+    let mut deferred = false;
+    let done = each(&args.images, |image| match ops::rmi(&mut store, image, args.force) {
+        Err(RmiError::Find(FindError::NotFound(_))) if args.force => Ok(()),
+        removed => {
+            let removed = removed?;
+            deferred |= removed.deferred;
+            session.print(render(&removed))
+        }
+    });
+    if deferred {
+        let note = "note: another imgbuild is using the store, so nothing was deleted yet; `imgbuild prune` does it\n";
+        // There is nobody to tell if standard error is gone.
+        let _ = std::io::stderr().lock().write_all(note.as_bytes());
+    }
+    done
 }
 
-fn render(removed: &[Removed]) -> String {
-    let line = |removed: &Removed| match removed {
-        Removed::Name(name) => format!("Untagged: {name}\n"),
-        Removed::Image(id) => format!("Deleted: {id}\n"),
-    };
-    removed.iter().map(line).collect()
+fn render(removed: &Removed) -> String {
+    let names = removed.untagged.iter().map(|name| format!("Untagged: {}\n", name.familiar()));
+    names.chain(removed.deleted.iter().map(|digest| format!("Deleted: {digest}\n"))).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::digest::Digest;
 
     #[test]
     fn says_what_was_removed() {
-        let removed = [Removed::Name("a:1".into()), Removed::Image("sha256:12".into())];
-        assert_eq!(render(&removed), "Untagged: a:1\nDeleted: sha256:12\n");
+        let digest = Digest::of(b"blob");
+        let removed = Removed { untagged: vec!["a:1".parse().unwrap()], deleted: vec![digest], ..Removed::default() };
+        assert_eq!(render(&removed), format!("Untagged: a:1\nDeleted: {digest}\n"));
     }
 }

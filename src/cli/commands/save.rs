@@ -1,13 +1,19 @@
 //! `imgbuild save`: images written to an archive.
 
+use std::io::{BufWriter, Write};
+use std::path::PathBuf;
+
+use clap::ValueEnum;
+
 use super::with_progress;
+use crate::cli::{Session, error};
 use crate::cli::args::build::ProgressArgs;
 use crate::cli::args::values;
-use crate::cli::library::Library;
-use crate::cli::{Session, error};
+use crate::event::Reporter;
 use crate::oci::Platform;
-use crate::ops::Error;
-use std::path::PathBuf;
+use crate::ops::task::{Counted, Task};
+use crate::ops::{self, Error, SaveOptions};
+use crate::store::ArchiveFormat;
 
 /// The flags.
 #[derive(Debug, clap::Args)]
@@ -22,21 +28,58 @@ pub struct Args {
     /// The file to write [default: stdout]
     #[arg(short, long, value_name = "FILE")]
     pub output: Option<PathBuf>,
-    /// Write only these platforms of an image
-    #[arg(long, value_name = "PLATFORM,…", value_delimiter = ',', value_parser = values::platform)]
-    pub platform: Vec<Platform>,
+    /// Who is to read it: docker also writes what docker needs into the OCI archive
+    #[arg(long, value_enum, default_value_t, hide_default_value = true, value_name = "FORMAT")]
+    pub format: Format,
+    /// Write only this platform of the images [default: all that are in the store]
+    #[arg(long, value_name = "PLATFORM", value_parser = values::platform)]
+    pub platform: Option<Platform>,
     /// What is shown.
     #[command(flatten)]
     pub progress: ProgressArgs,
 }
 
+/// What an archive may look like.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// For docker load, and whatever reads OCI archives
+    #[default]
+    #[value(alias = "docker-archive")]
+    Docker,
+    /// Only for what reads OCI archives
+    #[value(alias = "oci-archive")]
+    Oci,
+}
+
 /// Writes the archive.
-pub fn run(args: &Args, session: &Session, library: &dyn Library) -> Result<u8, Error> {
+pub fn run(args: &Args, session: &Session) -> Result<u8, Error> {
     if args.output.is_none() && session.env.stdout_is_terminal() {
         return Err(Error::Usage("an archive is not written to a terminal: use -o FILE, or redirect stdout".into()));
     }
     let saved = with_progress(args.progress, session, args.output.is_none(), |progress| {
-        library.save(args, session, progress.reporter())
+        save(args, session, &*progress.reporter())
     });
     Ok(saved.map_or_else(|code| code, |()| error::OK))
+}
+
+fn save(args: &Args, session: &Session, reporter: &dyn Reporter) -> Result<(), Error> {
+    let store = session.open_store()?;
+    let options = SaveOptions {
+        format: match args.format {
+            Format::Docker => ArchiveFormat::Docker,
+            Format::Oci => ArchiveFormat::Oci,
+        },
+        platform: args.platform.clone(),
+    };
+    let mut task = Task::start(reporter, 0, "writing the archive", None);
+    let mut write = |inner: &mut dyn Write| -> Result<(), Error> {
+        let out = Counted { inner, task: &mut task };
+        Ok(ops::save(&store, &args.images, &options, out)?)
+    };
+    match &args.output {
+        Some(path) => ops::write_file(path, &mut write)?,
+        None => write(&mut BufWriter::with_capacity(256 << 10, std::io::stdout().lock()))?,
+    }
+    task.finish();
+    Ok(())
 }

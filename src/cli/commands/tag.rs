@@ -1,8 +1,7 @@
 //! `imgbuild tag`: another name for an image.
 
 use crate::cli::Session;
-use crate::cli::library::Library;
-use crate::ops::Error;
+use crate::ops::{self, Error};
 
 /// The flags.
 #[derive(Debug, clap::Args)]
@@ -19,6 +18,7 @@ pub struct Args {
 }
 
 /// Gives the name.
-pub fn run(args: &Args, session: &Session, library: &dyn Library) -> Result<(), Error> {
-    library.tag(&args.source, &args.target, session)
+pub fn run(args: &Args, session: &Session) -> Result<(), Error> {
+    ops::tag(&session.open_store()?, &args.source, &args.target)?;
+    Ok(())
 }

@@ -1,0 +1,71 @@
+//! Files that the user asked for: they appear whole or not at all.
+
+use std::fs::{self, File};
+use std::io::{self, BufWriter, Write};
+use std::path::Path;
+
+use super::Error;
+use super::error::is_machine;
+
+/// Has a file written and puts it in place only when it is whole. What was there before stays until then, and if it fails.
+///
+/// Devices and pipes are written directly.
+pub fn write_file(path: &Path, fill: impl FnOnce(&mut dyn Write) -> Result<(), Error>) -> Result<(), Error> {
+    if path.metadata().is_ok_and(|metadata| !metadata.is_file()) {
+        return write(path, path, fill);
+    }
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(format!(".{}.part", std::process::id()));
+    let part = path.with_file_name(name);
+    let result = write(&part, path, fill).and_then(|()| fs::rename(&part, path).map_err(failed(path)));
+    if result.is_err() {
+        let _ = fs::remove_file(&part);
+    }
+    result
+}
+
+fn write(file: &Path, named: &Path, fill: impl FnOnce(&mut dyn Write) -> Result<(), Error>) -> Result<(), Error> {
+    let file = File::create(file).map_err(failed(named))?;
+    let mut out = BufWriter::with_capacity(256 << 10, file);
+    fill(&mut out)?;
+    out.flush().map_err(failed(named))
+}
+
+fn failed(path: &Path) -> impl FnOnce(io::Error) -> Error {
+    let message = format!("cannot write {}", path.display());
+    move |error| if is_machine(&error) { Error::environment(message) } else { Error::build(message) }.caused_by(error)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failure_leaves_the_old_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.tar");
+        let put = |bytes: &'static [u8], result: Result<(), Error>| {
+            write_file(&path, |out| {
+                out.write_all(bytes).unwrap();
+                result
+            })
+        };
+        put(b"half", Err(Error::build("no"))).unwrap_err();
+        assert!(!path.exists());
+        put(b"whole", Ok(())).unwrap();
+        put(b"half", Err(Error::build("no"))).unwrap_err();
+        assert_eq!(fs::read(&path).unwrap(), b"whole");
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn says_which_file() {
+        let folder = tempfile::tempdir().unwrap();
+        for path in [folder.path().to_owned(), folder.path().join("none/a.tar")] {
+            let message = write_file(&path, |_| Ok(())).unwrap_err().to_string();
+            assert_eq!(message, format!("cannot write {}", path.display()));
+        }
+        write_file(Path::new("/dev/null"), |out| Ok(out.write_all(b"gone").unwrap())).unwrap();
+        assert!(Path::new("/dev/null").exists());
+    }
+}
