@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::args::{BakeArgs, BuildArgs};
-use super::commands::{history, images, import, inspect, load, rmi, save};
 use super::progress::testing::{Paper, step};
 use super::*;
 use crate::event::{Event, ImageSummary, Outcome, Reporter, Stream, Summary};
@@ -48,38 +47,6 @@ impl Library for Pretender {
 
     fn describe(&self, _: &BakeArgs, _: &Session) -> Result<serde_json::Value, Error> {
         Ok(serde_json::json!({"target": {}}))
-    }
-
-    fn images(&self, _: &images::Args, _: &Session) -> Result<Vec<images::Row>, Error> {
-        Ok(vec![images::Row { id: "sha256:12".into(), ..images::Row::default() }])
-    }
-
-    fn tag(&self, source: &str, _: &str, _: &Session) -> Result<(), Error> {
-        Err(Error::build(format!("there is no image {source}")).help("list them with `imgbuild images`"))
-    }
-
-    fn remove(&self, args: &rmi::Args, _: &Session) -> Result<Vec<rmi::Removed>, Error> {
-        Ok(args.images.iter().cloned().map(rmi::Removed::Name).collect())
-    }
-
-    fn inspect(&self, _: &inspect::Args, _: &Session) -> Result<Vec<inspect::Image>, Error> {
-        Ok(Vec::new())
-    }
-
-    fn history(&self, _: &history::Args, _: &Session) -> Result<Vec<history::Row>, Error> {
-        Ok(Vec::new())
-    }
-
-    fn save(&self, _: &save::Args, _: &Session, _: Arc<dyn Reporter>) -> Result<(), Error> {
-        Err(Error::environment("no space left"))
-    }
-
-    fn load(&self, _: &load::Args, _: &Session, _: Arc<dyn Reporter>) -> Result<Vec<load::Loaded>, Error> {
-        Ok(vec![load::Loaded::Name("busybox:latest".into())])
-    }
-
-    fn import(&self, _: &import::Args, _: &Session, _: Arc<dyn Reporter>) -> Result<String, Error> {
-        Ok("sha256:34".into())
     }
 }
 
@@ -161,17 +128,5 @@ fn refuses_what_cannot_be() {
 
 #[test]
 fn prints_data_to_standard_output_only() {
-    check("images -q", 0, "12\n", "");
-    check("rmi a b", 0, "Untagged: a\nUntagged: b\n", "");
-    check("load -i a.tar", 0, "Loaded image: busybox:latest\n", "");
-    check("import a.tar", 0, "sha256:34\n", "");
-    check("inspect -f json a", 0, "[]\n", "");
     check("bake --print", 0, "{\n    \"target\": {}\n}\n", "");
-}
-
-#[test]
-fn shows_errors_with_advice() {
-    let error = "error: there is no image a\n  help: list them with `imgbuild images`\n";
-    check("tag a b", 1, "", error);
-    check("save -o f a", 3, "", "error: no space left\n");
 }

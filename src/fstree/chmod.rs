@@ -134,7 +134,8 @@ impl Clause {
         if self.setid {
             bits |= if self.who & 0o700 != 0 { 0o4000 } else { 0 } | if self.who & 0o070 != 0 { 0o2000 } else { 0 };
         }
-        if self.sticky && self.who & 0o007 != 0 {
+        // As the field's builders have it, only folders can be made sticky by letter.
+        if self.sticky && is_dir && self.who & 0o007 != 0 {
             bits |= 0o1000;
         }
         match self.operator {

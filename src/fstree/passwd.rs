@@ -129,21 +129,22 @@ pub fn resolve_user(user: &str, passwd: Option<&str>, group: Option<&str>) -> Re
 
 /// The owner that `--chown` means: user and group, each by name or number; the group may be left out.
 ///
-/// Names that the image does not know, or an image without the files, mean 0. Without a group it is the user's own by
-/// `/etc/passwd` for a name, and the same number for a number.
+/// `root` is 0 whatever the image says. A name that the image does not know, or an image without the files, means 0.
+/// Without a group, or with one that the image does not know, it is the user's own by `/etc/passwd` for a name, and the
+/// same number for a number.
 pub fn resolve_owner(user: &str, group: Option<&str>, passwd: Option<&str>, group_file: Option<&str>) -> (u32, u32) {
     let (uid, own_gid) = match user.parse() {
         Ok(id) => (id, id),
+        Err(_) if user == "root" => (0, 0),
         Err(_) => users(passwd.unwrap_or_default())
             .find(|entry| entry.name == user)
             .map_or((0, 0), |entry| (entry.uid, entry.gid)),
     };
-    let gid = match group {
-        None => own_gid,
-        Some(group) => group.parse().unwrap_or_else(|_| {
-            groups(group_file.unwrap_or_default()).find(|entry| entry.name == group).map_or(0, |entry| entry.gid)
-        }),
-    };
+    let gid = group.map_or(own_gid, |group| match group.parse() {
+        Ok(id) => id,
+        Err(_) if group == "root" => 0,
+        Err(_) => groups(group_file.unwrap_or_default()).find(|g| g.name == group).map_or(own_gid, |g| g.gid),
+    });
     (uid, gid)
 }
 

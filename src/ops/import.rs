@@ -189,13 +189,14 @@ mod tests {
         tar.into_inner().unwrap()
     }
 
-    fn options<'a>() -> ImportOptions<'a> {
+    fn options() -> ImportOptions {
         ImportOptions {
             references: vec!["box".parse().unwrap()],
             platform: "linux/arm64".parse().unwrap(),
             created: None,
             message: "Imported from -".into(),
-            compressor: None,
+            changes: vec!["CMD [\"sh\"]".into()],
+            compression: Compression::None,
         }
     }
 
@@ -206,12 +207,11 @@ mod tests {
     }
 
     #[track_caller]
-    fn check(input: &[u8], options: ImportOptions<'_>, media_type: &str, blob: &[u8]) {
+    fn check(input: &[u8], options: ImportOptions, media_type: &str, blob: &[u8]) {
         let (_folder, store) = setup();
-        let change = |config: &mut ImageConfig| config.config.cmd = Some(vec!["sh".into()]);
-        let descriptor = import(&store, input, options, change).unwrap();
+        let imported = import(&store, input, options).unwrap();
         let image = store.resolve(&"box".parse().unwrap(), &"linux/arm64".parse().unwrap()).unwrap().unwrap();
-        assert_eq!(image.manifest.digest, descriptor.digest);
+        assert_eq!((image.manifest.digest, image.config_digest), (imported.descriptor.digest, imported.id));
         assert_eq!(image.config.config.cmd, Some(vec!["sh".to_owned()]));
         assert_eq!(image.config.created.as_deref(), Some(EPOCH));
         let [(layer, diff_id)] = &image.layers[..] else { panic!("{:?}", image.layers) };
@@ -228,14 +228,22 @@ mod tests {
         gzip.write_all(&tar).unwrap();
         let gzip = gzip.finish().unwrap();
         let zstd = zstd::encode_all(&tar[..], 3).unwrap();
+        let xz = liblzma::encode_all(&tar[..], 1).unwrap();
         check(&tar, options(), media::LAYER, &tar);
         check(&gzip, options(), media::LAYER_GZIP, &gzip);
         check(&zstd, options(), media::LAYER_ZSTD, &zstd);
-        check(&liblzma::encode_all(&tar[..], 1).unwrap(), options(), media::LAYER, &tar);
-        let run: &dyn Fn(&mut dyn Read, &mut dyn Write) -> io::Result<()> =
-            &|input, out| zstd::stream::copy_encode(input, out, 3);
-        let compressor = Some(LayerCompressor { compression: Compression::Zstd, run });
-        check(&tar, ImportOptions { compressor, ..options() }, media::LAYER_ZSTD, &zstd);
+        check(&xz, options(), media::LAYER, &tar);
+        for (compression, media_type) in
+            [(Compression::GZIP, media::LAYER_GZIP), (Compression::ZSTD, media::LAYER_ZSTD)]
+        {
+            let mut compressed = compress::writer(Vec::new(), compression).unwrap();
+            compressed.write_all(&tar).unwrap();
+            let compressed = compressed.finish().unwrap();
+            let options = || ImportOptions { compression, ..options() };
+            check(&tar, options(), media_type, &compressed);
+            check(&xz, options(), media_type, &compressed);
+            check(&gzip, options(), media::LAYER_GZIP, &gzip);
+        }
     }
 
     #[test]
@@ -243,9 +251,20 @@ mod tests {
         let tar = rootfs();
         let zstd = zstd::encode_all(&b"no tar, but long enough for a header".repeat(99)[..], 3).unwrap();
         for input in [&b""[..], b"text", &zstd, &tar[..600], &zstd[..20]] {
-            let (_folder, store) = setup();
-            import(&store, input, options(), |_| {}).unwrap_err();
-            assert_eq!((store.blobs().unwrap().len(), store.list_references().unwrap().len()), (0, 0));
+            for compression in [Compression::None, Compression::GZIP] {
+                let (_folder, store) = setup();
+                import(&store, input, ImportOptions { compression, ..options() }).unwrap_err();
+                assert_eq!((store.blobs().unwrap().len(), store.list_references().unwrap().len()), (0, 0));
+            }
         }
+    }
+
+    #[test]
+    fn a_wrong_change_leaves_nothing() {
+        let (_folder, store) = setup();
+        let changes = vec!["CMD sh".into(), "RUN sh".into()];
+        let error = import(&store, &rootfs()[..], ImportOptions { changes, ..options() }).unwrap_err();
+        assert!(matches!(error, ImportError::Changes(_)), "{error}");
+        assert_eq!(store.blobs().unwrap(), [].into());
     }
 }

@@ -4,7 +4,7 @@
 //! A form is made when somebody needs it and kept: the folder when a process is to run on it, the blob when it leaves
 //! the store. Each is made once, whoever asks, and appears in the store by one rename.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::fs::File;
 use std::io::{self, Read, Write};
@@ -165,11 +165,13 @@ impl Layers {
     /// Makes a layer known by what it holds; its bytes are read from `origin` if they are ever needed.
     pub fn promise(&self, toc: Toc, origin: Origin) -> LayerId {
         let id = LayerId::Made(toc.digest());
-        self.lock().entry(id).or_insert_with(|| {
-            let known = Known { toc: OnceLock::new(), origin: Some(origin), image: None, making: Mutex::new(()) };
-            known.toc.get_or_init(|| Arc::new(toc));
-            Arc::new(known)
-        });
+        let mut known = self.lock();
+        // Whoever asked for it before could not know where its bytes are.
+        if known.get(&id).is_none_or(|known| known.origin.is_none()) {
+            let fresh = Known { toc: OnceLock::new(), origin: Some(origin), image: None, making: Mutex::new(()) };
+            fresh.toc.get_or_init(|| Arc::new(toc));
+            known.insert(id, Arc::new(fresh));
+        }
         id
     }
 
@@ -274,6 +276,10 @@ impl Layers {
         // The lowest first: unpacking one may need to know those below.
         let mut folders = state.iter().map(|id| self.folder(*id)).collect::<Result<Vec<_>, _>>()?;
         folders.reverse();
+        // An overlay refuses a folder that it has already. All that the lower one of two equal layers has, the upper one
+        // has too, whatever was done in between.
+        let mut seen = HashSet::new();
+        folders.retain(|folder| seen.insert(folder.clone()));
         Ok(folders)
     }
 
@@ -316,8 +322,10 @@ impl Layers {
             return Ok(blob);
         }
         let toc = self.toc(id)?;
+        // What a tar does not hold must stay in a folder.
+        let whole = toc.entries().iter().all(tar::holds_all_of);
         let folder = match &known.origin {
-            Some(_) if !self.home(id).join("fs").exists() => None,
+            Some(_) if whole && !self.home(id).join("fs").exists() => None,
             _ => Some(self.folder(id)?),
         };
         let _making = known.making.lock().unwrap_or_else(PoisonError::into_inner);

@@ -323,5 +323,5 @@ fn pattern_below(folder: &Path, path: &Path) -> Option<String> {
         let special = "*?[\\".contains(c);
         special.then_some('\\').into_iter().chain([c])
     });
-    Some(format!("/{}", escaped.collect::<String>()))
+    Some(escaped.collect())
 }

@@ -149,7 +149,8 @@ impl<'a> Lowering<'a> {
                         id: self.cache_id(&spec.id, &spec.target),
                         sharing: spec.sharing.unwrap_or_default(),
                         seed,
-                        mode: access.mode.unwrap_or(0o755),
+                        // Of the mode only the lower nine bits count.
+                        mode: access.mode.unwrap_or(0o755) & 0o777,
                         uid: access.uid.unwrap_or(0),
                         gid: access.gid.unwrap_or(0),
                         readonly: spec.readonly,

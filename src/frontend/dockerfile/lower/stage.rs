@@ -194,7 +194,11 @@ impl<'a> Lowering<'a> {
             Base::Context(name, source) | Base::Replaced(name, source) => {
                 let platform = current.platform.clone();
                 let (step, config) = self.context(name, source, &platform, &span)?;
-                current.step = step;
+                current.step = match source {
+                    // A folder is no layer yet.
+                    ContextSource::Local { .. } => step.map(|step| self.whole_folder(step, &platform, name)),
+                    _ => step,
+                };
                 let missing = step.is_none() && matches!(source, ContextSource::Image(_));
                 if missing {
                     return Ok(false);
@@ -210,6 +214,23 @@ impl<'a> Lowering<'a> {
             }
         }
         Ok(true)
+    }
+
+    /// All of a folder as a layer.
+    fn whole_folder(&mut self, folder: StepId, platform: &Platform, name: &str) -> StepId {
+        let copy = CopyAction {
+            sources: vec![CopySource::Path { input: 1, path: String::new(), wildcard: false }],
+            dest: "/".into(),
+            owner: None,
+            mode: None,
+            parents: false,
+            exclude: Vec::new(),
+            unpack: Unpack::Never,
+        };
+        let op = Op::File(FileOp { actions: vec![FileAction::Copy(Box::new(copy))] });
+        let scratch = self.scratch(platform);
+        let label = self.label(format!("FROM {name}"), None);
+        self.graph.add(op, &[scratch, folder], platform.clone(), label, false)
     }
 
     /// What happens to the configuration of a base image.
@@ -381,8 +402,9 @@ impl<'a> Lowering<'a> {
         if path != "/" {
             let label = self.step_label(current, &one_line(&head.text), &head.span);
             let owner = owner(&current.config.config.user);
-            let action = FileAction::Mkdir { path: TreePath::clean(&path), mode: 0o755, owner };
-            let op = Op::File(FileOp { actions: vec![action] });
+            let folders = made_on_the_way(&path).into_iter();
+            let actions = folders.map(|path| FileAction::Mkdir { path, mode: 0o755, owner: owner.clone() });
+            let op = Op::File(FileOp { actions: actions.collect() });
             current.step = current.step.map(|step| self.graph.add(op, &[step], current.platform.clone(), label, false));
         }
         current.history(format!("WORKDIR {path}"), path == "/");
@@ -445,4 +467,18 @@ pub(super) fn one_line(text: &str) -> String {
     let mut words = text.split_whitespace();
     let keyword = words.next().unwrap_or_default().to_uppercase();
     words.fold(keyword, |line, word| line + " " + word)
+}
+
+/// The folders that a path makes as it is walked: what stands before a `..` is made too.
+fn made_on_the_way(path: &str) -> Vec<TreePath> {
+    let mut made = Vec::new();
+    let mut at = String::new();
+    for part in path.split('/') {
+        if part == ".." {
+            made.push(TreePath::clean(&at));
+        }
+        at = format!("{at}/{part}");
+    }
+    made.push(TreePath::clean(&at));
+    made
 }
