@@ -1,15 +1,15 @@
 //! `import`: the files of a root file system, as a tar, become an image of one layer.
 
+mod changes;
+
 use std::io::{self, BufReader, Read, Write};
 
 use super::error::Diagnostics;
-use crate::compress::{self, Format};
+use crate::compress::{self, Compression, Format};
 use crate::digest::{DiffId, Digest, HashingReader};
 use crate::oci::media;
 use crate::oci::{Descriptor, History, Manifest, Platform, Reference, RootFs};
 use crate::store::{StagedBlob, Store, StoreError, io_error};
-
-mod changes;
 
 /// The creation time of an image where none is given: the first moment that a zip can hold.
 const EPOCH: &str = "1980-01-01T00:00:00Z";
@@ -45,7 +45,7 @@ pub struct ImportOptions {
     /// Instructions of a Dockerfile for its configuration, such as `CMD sh`; otherwise it is that of `FROM scratch`.
     pub changes: Vec<String>,
     /// How its layer is compressed if it does not come compressed with gzip or zstd.
-    pub compression: compress::Compression,
+    pub compression: Compression,
 }
 
 /// An image that was imported.
@@ -89,7 +89,7 @@ pub fn import(store: &Store, input: impl Read + Send, options: ImportOptions) ->
 fn read_layer(
     store: &Store,
     mut input: impl Read + Send,
-    wanted: compress::Compression,
+    wanted: Compression,
 ) -> Result<(StagedBlob<'_>, DiffId, &'static str), ImportError> {
     let mut head = Vec::with_capacity(6);
     input.by_ref().take(6).read_to_end(&mut head).map_err(ImportError::Read)?;
@@ -117,9 +117,9 @@ fn read_layer(
             let checked = check_tar(BufReader::with_capacity(256 << 10, &mut copy));
             copy.finish(store)?.finish().map_err(io_error("write a layer to", store.root()))?;
             let media_type = match wanted {
-                compress::Compression::None => media::LAYER,
-                compress::Compression::Gzip { .. } => media::LAYER_GZIP,
-                compress::Compression::Zstd { .. } => media::LAYER_ZSTD,
+                Compression::None => media::LAYER,
+                Compression::Gzip { .. } => media::LAYER_GZIP,
+                Compression::Zstd { .. } => media::LAYER_ZSTD,
             };
             (checked?, media_type)
         }
@@ -193,13 +193,14 @@ mod tests {
         tar.into_inner().unwrap()
     }
 
-    fn options<'a>() -> ImportOptions<'a> {
+    fn options() -> ImportOptions {
         ImportOptions {
             references: vec!["box".parse().unwrap()],
             platform: "linux/arm64".parse().unwrap(),
             created: None,
             message: "Imported from -".into(),
-            compressor: None,
+            changes: vec!["CMD [\"sh\"]".into()],
+            compression: Compression::None,
         }
     }
 
@@ -210,12 +211,11 @@ mod tests {
     }
 
     #[track_caller]
-    fn check(input: &[u8], options: ImportOptions<'_>, media_type: &str, blob: &[u8]) {
+    fn check(input: &[u8], options: ImportOptions, media_type: &str, blob: &[u8]) {
         let (_folder, store) = setup();
-        let change = |config: &mut ImageConfig| config.config.cmd = Some(vec!["sh".into()]);
-        let descriptor = import(&store, input, options, change).unwrap();
+        let imported = import(&store, input, options).unwrap();
         let image = store.resolve(&"box".parse().unwrap(), &"linux/arm64".parse().unwrap()).unwrap().unwrap();
-        assert_eq!(image.manifest.digest, descriptor.digest);
+        assert_eq!((image.manifest.digest, image.config_digest), (imported.descriptor.digest, imported.id));
         assert_eq!(image.config.config.cmd, Some(vec!["sh".to_owned()]));
         assert_eq!(image.config.created.as_deref(), Some(EPOCH));
         let [(layer, diff_id)] = &image.layers[..] else { panic!("{:?}", image.layers) };
@@ -232,14 +232,22 @@ mod tests {
         gzip.write_all(&tar).unwrap();
         let gzip = gzip.finish().unwrap();
         let zstd = zstd::encode_all(&tar[..], 3).unwrap();
+        let xz = liblzma::encode_all(&tar[..], 1).unwrap();
         check(&tar, options(), media::LAYER, &tar);
         check(&gzip, options(), media::LAYER_GZIP, &gzip);
         check(&zstd, options(), media::LAYER_ZSTD, &zstd);
-        check(&liblzma::encode_all(&tar[..], 1).unwrap(), options(), media::LAYER, &tar);
-        let run: &dyn Fn(&mut dyn Read, &mut dyn Write) -> io::Result<()> =
-            &|input, out| zstd::stream::copy_encode(input, out, 3);
-        let compressor = Some(LayerCompressor { compression: Compression::Zstd, run });
-        check(&tar, ImportOptions { compressor, ..options() }, media::LAYER_ZSTD, &zstd);
+        check(&xz, options(), media::LAYER, &tar);
+        for (compression, media_type) in
+            [(Compression::GZIP, media::LAYER_GZIP), (Compression::ZSTD, media::LAYER_ZSTD)]
+        {
+            let mut compressed = compress::writer(Vec::new(), compression).unwrap();
+            compressed.write_all(&tar).unwrap();
+            let compressed = compressed.finish().unwrap();
+            let options = || ImportOptions { compression, ..options() };
+            check(&tar, options(), media_type, &compressed);
+            check(&xz, options(), media_type, &compressed);
+            check(&gzip, options(), media::LAYER_GZIP, &gzip);
+        }
     }
 
     #[test]
@@ -247,9 +255,20 @@ mod tests {
         let tar = rootfs();
         let zstd = zstd::encode_all(&b"no tar, but long enough for a header".repeat(99)[..], 3).unwrap();
         for input in [&b""[..], b"text", &zstd, &tar[..600], &zstd[..20]] {
-            let (_folder, store) = setup();
-            import(&store, input, options(), |_| {}).unwrap_err();
-            assert_eq!((store.blobs().unwrap().len(), store.list_references().unwrap().len()), (0, 0));
+            for compression in [Compression::None, Compression::GZIP] {
+                let (_folder, store) = setup();
+                import(&store, input, ImportOptions { compression, ..options() }).unwrap_err();
+                assert_eq!((store.blobs().unwrap().len(), store.list_references().unwrap().len()), (0, 0));
+            }
         }
+    }
+
+    #[test]
+    fn a_wrong_change_leaves_nothing() {
+        let (_folder, store) = setup();
+        let changes = vec!["CMD sh".into(), "RUN sh".into()];
+        let error = import(&store, &rootfs()[..], ImportOptions { changes, ..options() }).unwrap_err();
+        assert!(matches!(error, ImportError::Changes(_)), "{error}");
+        assert_eq!(store.blobs().unwrap(), [].into());
     }
 }
