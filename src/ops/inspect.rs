@@ -102,7 +102,8 @@ pub(super) fn find(
     if let Some(platform) = platform {
         let resolved = store.resolve_digest(&digest, platform)?;
         let resolved = resolved.filter(|resolved| platform.rank(&resolved.platform()).is_some());
-        let resolved = resolved.ok_or_else(|| FindError::NotFound(format!("{image} for {platform}")))?;
+        let resolved =
+            resolved.ok_or_else(|| FindError::NoPlatform { image: image.to_owned(), platform: platform.clone() })?;
         return Ok((found.descriptor, resolved));
     }
     let by_id =

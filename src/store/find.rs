@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use crate::digest::Digest;
-use crate::oci::{Descriptor, ParseReferenceError, Reference};
+use crate::oci::{Descriptor, ParseReferenceError, Platform, Reference};
 use crate::store::Store;
 use crate::store::error::StoreError;
 
@@ -16,6 +16,14 @@ pub enum FindError {
     /// There is none.
     #[error("there is no image {0:?} in the store; `imgbuild images` lists those that are")]
     NotFound(String),
+    /// There is one, but not for the platform asked for.
+    #[error("the image {image:?} is not in the store for {platform}")]
+    NoPlatform {
+        /// What was asked for.
+        image: String,
+        /// For which platform.
+        platform: Platform,
+    },
     /// There are several.
     #[error("{text:?} is the start of several image IDs: {}; give more digits", ids.join(", "))]
     Ambiguous {

@@ -239,6 +239,8 @@ fn the_program_saves_what_it_loads() {
     fails(store.command().args(["save", "-q", "nosuch", "-o"]).arg(&file), 1, &["\"nosuch\""]);
     assert_eq!(fs::read(&file).unwrap(), before);
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    let full = ["save", "-q", "busybox", "-o", "/dev/full"];
+    fails(store.command().args(full), 3, &["cannot write the archive", "No space left"]);
     fails(store.command().args(["save", "-q", "--platform", "linux/s390x", "busybox"]), 1, &["linux/s390x"]);
     fails(store.command().args(["load", "-q", "--platform", "linux/s390x", "-i", BUSYBOX]), 1, &["linux/s390x"]);
 }
