@@ -161,13 +161,11 @@ impl<R: Read, W: Write> Read for Tee<R, W> {
 fn check_tar(input: impl Read) -> Result<DiffId, ImportError> {
     let mut hashing = HashingReader::new(input);
     let mut tar = tar::Archive::new(&mut hashing);
-    let mut count = 0;
-    for entry in tar.entries().map_err(ImportError::Read)? {
+    for (count, entry) in tar.entries().map_err(ImportError::Read)?.enumerate() {
         let mut entry = entry.map_err(|error| match (count, error.kind()) {
             (0, io::ErrorKind::Other | io::ErrorKind::UnexpectedEof) => ImportError::NotATar(error.to_string()),
             _ => ImportError::Read(error),
         })?;
-        count += 1;
         let size = entry.size();
         if io::copy(&mut entry, &mut io::sink()).map_err(ImportError::Read)? != size {
             let name = String::from_utf8_lossy(&entry.path_bytes()).into_owned();

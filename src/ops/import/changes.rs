@@ -56,20 +56,20 @@ fn lower(text: &str, platform: &Platform) -> Result<ImageConfig, Vec<Diagnostic>
 }
 
 fn is_allowed(kind: &Kind) -> bool {
-    match kind {
+    matches!(
+        kind,
         Kind::Cmd(_)
-        | Kind::Entrypoint(_)
-        | Kind::Env(_)
-        | Kind::Expose(_)
-        | Kind::Healthcheck(_)
-        | Kind::Label(_)
-        | Kind::Onbuild(_)
-        | Kind::Stopsignal(_)
-        | Kind::User(_)
-        | Kind::Volume(_)
-        | Kind::Workdir(_) => true,
-        _ => false,
-    }
+            | Kind::Entrypoint(_)
+            | Kind::Env(_)
+            | Kind::Expose(_)
+            | Kind::Healthcheck(_)
+            | Kind::Label(_)
+            | Kind::Onbuild(_)
+            | Kind::Stopsignal(_)
+            | Kind::User(_)
+            | Kind::Volume(_)
+            | Kind::Workdir(_)
+    )
 }
 
 #[cfg(test)]
