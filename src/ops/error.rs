@@ -10,7 +10,7 @@ use std::ops::Range;
 
 use crate::frontend::diagnostic::{Diagnostic, Severity};
 use crate::oci::ParseReferenceError;
-use crate::ops::{ImportError, LoadError, RmiError, TagError};
+use crate::ops::{ImportError, LoadError, RmiError, SaveError, TagError};
 use crate::store::layers::LayerError;
 use crate::store::snapshot::SnapshotError;
 use crate::store::{FindError, StoreError};
@@ -191,6 +191,18 @@ impl From<RmiError> for Error {
             RmiError::Find(error) => error.into(),
             RmiError::Store(error) => error.into(),
             error @ RmiError::SeveralNames { .. } => Self::build(error.to_string()),
+        }
+    }
+}
+
+impl From<SaveError> for Error {
+    fn from(error: SaveError) -> Self {
+        match error {
+            SaveError::Find(error) => error.into(),
+            SaveError::Write(cause) if is_machine(&cause) => {
+                Self::environment("cannot write the archive").caused_by(cause)
+            }
+            SaveError::Write(cause) => Self::build("cannot write the archive").caused_by(cause),
         }
     }
 }

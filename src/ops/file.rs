@@ -65,7 +65,11 @@ mod tests {
             let message = write_file(&path, |_| Ok(())).unwrap_err().to_string();
             assert_eq!(message, format!("cannot write {}", path.display()));
         }
-        write_file(Path::new("/dev/null"), |out| Ok(out.write_all(b"gone").unwrap())).unwrap();
+        let gone = |out: &mut dyn Write| {
+            out.write_all(b"gone").unwrap();
+            Ok(())
+        };
+        write_file(Path::new("/dev/null"), gone).unwrap();
         assert!(Path::new("/dev/null").exists());
     }
 }

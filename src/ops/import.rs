@@ -1,16 +1,16 @@
 //! `import`: the files of a root file system, as a tar, become an image of one layer.
 
+mod changes;
+
 use std::io::{self, BufReader, Read, Write};
 
 use super::entries::each_entry;
 use super::error::Diagnostics;
-use crate::compress::{self, Format};
+use crate::compress::{self, Compression, Format};
 use crate::digest::{DiffId, Digest, HashingReader};
 use crate::oci::media;
 use crate::oci::{Descriptor, History, Manifest, Platform, Reference, RootFs};
 use crate::store::{StagedBlob, Store, StoreError, io_error};
-
-mod changes;
 
 /// The creation time of an image where none is given: the first moment that a zip can hold.
 const EPOCH: &str = "1980-01-01T00:00:00Z";
@@ -46,7 +46,7 @@ pub struct ImportOptions {
     /// Instructions of a Dockerfile for its configuration, such as `CMD sh`; otherwise it is that of `FROM scratch`.
     pub changes: Vec<String>,
     /// How its layer is compressed if it does not come compressed with gzip or zstd.
-    pub compression: compress::Compression,
+    pub compression: Compression,
 }
 
 /// An image that was imported.
@@ -90,7 +90,7 @@ pub fn import(store: &Store, input: impl Read + Send, options: ImportOptions) ->
 fn read_layer(
     store: &Store,
     mut input: impl Read + Send,
-    wanted: compress::Compression,
+    wanted: Compression,
 ) -> Result<(StagedBlob<'_>, DiffId, &'static str), ImportError> {
     let mut head = Vec::with_capacity(6);
     input.by_ref().take(6).read_to_end(&mut head).map_err(ImportError::Read)?;
@@ -118,9 +118,9 @@ fn read_layer(
             let checked = check_tar(BufReader::with_capacity(256 << 10, &mut copy));
             copy.finish(store)?.finish().map_err(io_error("write a layer to", store.root()))?;
             let media_type = match wanted {
-                compress::Compression::None => media::LAYER,
-                compress::Compression::Gzip { .. } => media::LAYER_GZIP,
-                compress::Compression::Zstd { .. } => media::LAYER_ZSTD,
+                Compression::None => media::LAYER,
+                Compression::Gzip { .. } => media::LAYER_GZIP,
+                Compression::Zstd { .. } => media::LAYER_ZSTD,
             };
             (checked?, media_type)
         }

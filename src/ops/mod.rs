@@ -25,7 +25,7 @@ pub use import::{ImportError, ImportOptions, ImportedImage, import};
 pub use inspect::{ImageInspect, inspect};
 pub use load::{LoadError, LoadOptions, LoadedImage, load, load_layout, load_path};
 pub use rmi::{Removed, RmiError, rmi};
-pub use save::{SaveOptions, save};
+pub use save::{SaveError, SaveOptions, save};
 pub use tag::{TagError, tag};
 
 #[cfg(test)]

@@ -1,9 +1,20 @@
 //! `save`: images of the store as one archive.
 
-use std::io::Write;
+use std::io::{self, Write};
 
 use crate::oci::{Descriptor, Platform};
 use crate::store::{ArchiveFormat, ArchiveImage, FindError, Store, StoreError};
+
+/// Why images were not saved.
+#[derive(Debug, thiserror::Error)]
+pub enum SaveError {
+    /// One of them was not found, or is not whole.
+    #[error(transparent)]
+    Find(#[from] FindError),
+    /// The archive could not be written.
+    #[error("cannot write the archive: {0}")]
+    Write(#[source] io::Error),
+}
 
 /// How an archive is written.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,7 +28,7 @@ pub struct SaveOptions {
 /// Writes images to an uncompressed tar. The same images give the same bytes.
 ///
 /// An image that is named by ID keeps no name, as with Docker.
-pub fn save(store: &Store, names: &[String], options: &SaveOptions, out: impl Write) -> Result<(), FindError> {
+pub fn save(store: &Store, names: &[String], options: &SaveOptions, out: impl Write) -> Result<(), SaveError> {
     let mut images: Vec<ArchiveImage> = Vec::new();
     for name in names {
         let found = store.find(name)?;
@@ -40,7 +51,42 @@ pub fn save(store: &Store, names: &[String], options: &SaveOptions, out: impl Wr
     }
     images.sort_by(|a, b| (&a.references, a.descriptor.digest).cmp(&(&b.references, b.descriptor.digest)));
     let platform = options.platform.clone().unwrap_or_else(Platform::host);
-    Ok(store.write_archive(&images, options.format, &platform, out)?)
+    let mut out = Remembering { out, failed: None };
+    let written = store.write_archive(&images, options.format, &platform, &mut out);
+    match out.failed {
+        Some(error) => Err(SaveError::Write(error)),
+        None => Ok(written.map_err(FindError::from)?),
+    }
+}
+
+/// A writer that remembers why it failed: that is not the store's fault.
+struct Remembering<W> {
+    out: W,
+    failed: Option<io::Error>,
+}
+
+impl<W> Remembering<W> {
+    fn told<T>(&mut self, result: io::Result<T>) -> io::Result<T> {
+        result.map_err(|error| {
+            let kind = error.kind();
+            if kind != io::ErrorKind::Interrupted {
+                self.failed = Some(error);
+            }
+            kind.into()
+        })
+    }
+}
+
+impl<W: Write> Write for Remembering<W> {
+    fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
+        let result = self.out.write(buffer);
+        self.told(result)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        let result = self.out.flush();
+        self.told(result)
+    }
 }
 
 fn one_platform(
@@ -51,7 +97,7 @@ fn one_platform(
 ) -> Result<Descriptor, FindError> {
     let found = store.resolve_digest(&descriptor.digest, platform)?;
     let found = found.filter(|image| platform.rank(&image.platform()).is_some());
-    let found = found.ok_or_else(|| FindError::NotFound(format!("{name} for {platform}")))?;
+    let found = found.ok_or_else(|| FindError::NoPlatform { image: name.to_owned(), platform: platform.clone() })?;
     let size = store.size(&found.manifest.digest)?.ok_or(StoreError::Missing(found.manifest.digest))?;
     Ok(Descriptor::new(found.manifest.media_type.clone(), found.manifest.digest, size).for_platform(&found.platform()))
 }

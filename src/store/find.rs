@@ -16,6 +16,14 @@ pub enum FindError {
     /// There is none.
     #[error("there is no image {0:?} in the store; `imgbuild images` lists those that are")]
     NotFound(String),
+    /// There is one, but not for the platform asked for.
+    #[error("the image {image:?} is not in the store for {platform}")]
+    NoPlatform {
+        /// What was asked for.
+        image: String,
+        /// For which platform.
+        platform: Platform,
+    },
     /// There are several.
     #[error("{text:?} is the start of several image IDs: {}; give more digits", ids.join(", "))]
     Ambiguous {

@@ -137,7 +137,7 @@ mod tests {
             "\
 LAYER          CREATED       CREATED BY                                      SIZE    COMMENT
 <none>         2 weeks ago   CMD [\"sh\"]                                      0B
-12ad22ecd8eb   N/A           RUN make xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx…   1.2kB
+dac1d7cfa950   N/A           RUN make xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx…   1.2kB
 ",
         );
         let digest = Digest::of(b"layer");

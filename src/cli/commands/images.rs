@@ -169,14 +169,22 @@ mod tests {
             Args::default(),
             "\
 REPOSITORY   TAG      IMAGE ID       CREATED       SIZE     PLATFORM
+app          1.0      5861314d7fcc   2 weeks ago   4.26MB   linux/amd64
+app          1.0      f69162950f23   2 weeks ago   4.26MB   linux/arm64
+x.y/app      latest   5861314d7fcc   2 weeks ago   4.26MB   linux/amd64
+<none>       <none>   140bedbf9c3f   N/A           5B       linux/amd64
 ",
         );
+        let digest = Digest::of(b"index");
         check(
-            Args { digests: true, no_trunc: true, dangling: Some(true), ..Args::default() },
-            "\
-",
+            Args { digests: true, dangling: Some(true), ..Args::default() },
+            &format!(
+                "\
+REPOSITORY   TAG      DIGEST                                                                    IMAGE ID       CREATED   SIZE   PLATFORM
+<none>       <none>   {digest}   140bedbf9c3f   N/A       5B     linux/amd64
+"
+            ),
         );
-        check(Args { name: Some("app".into()), quiet: true, ..Args::default() }, "");
     }
 
     #[test]
@@ -198,7 +206,25 @@ REPOSITORY   TAG      IMAGE ID       CREATED       SIZE     PLATFORM
 
     #[test]
     fn prints_for_scripts() {
-        check(Args { quiet: true, ..Args::default() }, "");
-        check(Args { format: Format::Json, dangling: Some(true), ..Args::default() }, "");
+        check(Args { quiet: true, ..Args::default() }, "5861314d7fcc\nf69162950f23\n140bedbf9c3f\n");
+        let (none, digest) = (Digest::of(b"none"), Digest::of(b"index"));
+        let args = || Args { no_trunc: true, dangling: Some(true), ..Args::default() };
+        check(Args { quiet: true, ..args() }, &format!("{none}\n"));
+        check(
+            Args { format: Format::Json, ..args() },
+            &format!(
+                r#"{{"Repository":null,"Tag":null,"ID":"{none}","Digest":"{digest}","CreatedAt":null,"Size":5,"Platform":"linux/amd64"}}
+"#
+            ),
+        );
+        let args = Args { format: Format::Json, name: Some("x.y/app".into()), ..Args::default() };
+        let id = Digest::of(b"amd64");
+        check(
+            args,
+            &format!(
+                r#"{{"Repository":"x.y/app","Tag":"latest","ID":"{id}","Digest":"{digest}","CreatedAt":"1970-01-01T00:00:00Z","Size":4260000,"Platform":"linux/amd64"}}
+"#
+            ),
+        );
     }
 }

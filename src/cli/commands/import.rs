@@ -7,8 +7,8 @@ use super::{input, name_to_give, with_progress};
 use crate::cli::{Session, error};
 use crate::cli::args::build::ProgressArgs;
 use crate::cli::args::values;
-use crate::cli::human;
 use crate::compress::Compression;
+use crate::export::rfc3339;
 use crate::oci::Platform;
 use crate::ops::task::{Counted, Task};
 use crate::ops::{self, Error, ImportOptions};
@@ -52,7 +52,7 @@ pub fn run(args: &Args, session: &Session) -> Result<u8, Error> {
         let options = ImportOptions {
             references,
             platform: args.platform.clone().unwrap_or_else(Platform::host),
-            created: session.env.source_date_epoch()?.map(human::rfc3339),
+            created: session.env.source_date_epoch()?.map(rfc3339),
             message: args.message.clone().unwrap_or_else(|| format!("Imported from {}", args.source)),
             changes: args.change.clone(),
             compression: Compression::GZIP,

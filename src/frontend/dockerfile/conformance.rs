@@ -27,7 +27,6 @@ const FAILS_LATER: &[&str] = &[
     "copy/file-below-file",
     "copy/from-empty-stage",
     "copy/from-missing-source",
-    "copy/heredoc-bad-name",
     "copy/link-chown-name",
     "copy/missing-source-file",
     "copy/nested-dir-onto-file",

@@ -8,8 +8,9 @@
 //! - Every header is ustar (`ustar\0`, `00`): numbers in octal with leading zeros and one zero byte, mode without the type
 //!   bits, owners numeric only, device numbers zero where there is no device.
 //! - What ustar cannot hold stands in a PAX header before the entry, and nothing else does: `path`, `linkpath`, `size`,
-//!   `mtime` (negative, or beyond 11 octal digits), `uid`, `gid`, `SCHILY.devmajor`, `SCHILY.devminor`, and `SCHILY.xattr.`
-//!   with each extended attribute. Records are sorted by key; the field they replace is zero or cut off. The PAX header is
+//!   `mtime` (negative, or beyond 11 octal digits), `uid`, `gid`, `SCHILY.devmajor`, `SCHILY.devminor`, and
+//!   `SCHILY.xattr.security.capability`. Other extended attributes stay behind: later steps see them, images do not
+//!   have them, as with other builders. Records are sorted by key; the field they replace is zero or cut off. The PAX header is
 //!   itself a ustar header, named `PaxHeaders/` and the entry's last component, mode 0644, all else zero.
 //! - Names are bytes, also where they are not UTF-8.
 //! - A hard link (type 1) names the first name of its file, and has its metadata and no size.
@@ -27,6 +28,14 @@ use crate::fstree::{Entry, Kind, Toc, TreePath, whiteout};
 
 /// The version of the header profile. A change of any byte that [`write`] makes is a new version.
 pub const PROFILE_VERSION: u32 = 1;
+
+/// The one extended attribute that a layer's tar has.
+const CAPABILITY: &[u8] = b"security.capability";
+
+/// Whether a tar says everything that there is to say of an entry.
+pub fn holds_all_of(entry: &Entry) -> bool {
+    entry.meta.xattrs.keys().all(|name| name == CAPABILITY)
+}
 
 /// Where the bytes of regular files come from.
 pub trait Contents {
@@ -73,14 +82,6 @@ pub enum WriteError {
     Changed {
         /// The file.
         path: TreePath,
-    },
-    /// No record can have such a key.
-    #[error("{path}: the extended attribute {name:?} has '=' in its name, which no tar can hold; remove it")]
-    XattrName {
-        /// The file.
-        path: TreePath,
-        /// The attribute.
-        name: String,
     },
 }
 
@@ -154,12 +155,8 @@ impl<W: Write> Writer<W> {
                 records.push((b"path".to_vec(), name));
             }
         }
-        for (key, value) in &meta.xattrs {
-            if key.contains(&b'=') {
-                let name = String::from_utf8_lossy(key).into_owned();
-                return Err(WriteError::XattrName { path: entry.path.clone(), name });
-            }
-            records.push(([b"SCHILY.xattr.", &key[..]].concat(), value.clone()));
+        if let Some(value) = meta.xattrs.get(CAPABILITY) {
+            records.push(([b"SCHILY.xattr.", CAPABILITY].concat(), value.clone()));
         }
         self.extended(&entry.path, records)?;
         header.set_cksum();

@@ -1,13 +1,12 @@
 //! Writes a finished target wherever it is to go.
 
-use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::Path;
 
 use crate::export::{self, ExportError};
 use crate::oci::{Descriptor, Platform, Reference};
-use crate::ops::Error;
 use crate::ops::build::target::{Destination, OutputKind};
+use crate::ops::{Error, write_file};
 use crate::store::layers::{LayerId, Layers};
 use crate::store::{ArchiveFormat, ArchiveImage};
 
@@ -55,12 +54,10 @@ pub fn write(layers: &Layers, kind: &OutputKind, finished: &Finished<'_>) -> Res
             }
             Ok(Some(folder.display().to_string()))
         }
-        OutputKind::Tar(to) => {
-            to_destination(to, |out| {
-                let state = only(finished)?;
-                export::write_tar(layers, state, out).map(drop).map_err(Error::from)
-            })
-        }
+        OutputKind::Tar(to) => to_destination(to, |out| {
+            let state = only(finished)?;
+            export::write_tar(layers, state, out).map(drop).map_err(Error::from)
+        }),
         OutputKind::Local(folder) => {
             match finished.states {
                 [(_, state)] => export::write_folder(layers, state, folder)?,
@@ -109,32 +106,8 @@ fn to_destination(
             out.flush().map_err(|error| Error::build("cannot write to standard output").caused_by(error))?;
             Ok(Some("-".into()))
         }
-        Destination::File(path) => {
-            let special = path.metadata().is_ok_and(|metadata| !metadata.is_file());
-            let mut name = path.file_name().unwrap_or_default().to_owned();
-            name.push(format!(".{}.part", std::process::id()));
-            let part = if special { path.clone() } else { path.with_file_name(name) };
-            let file = File::create(&part).map_err(failed(path))?;
-            let result = write_buffered(file, fill, path).and_then(|()| match special {
-                true => Ok(()),
-                false => std::fs::rename(&part, path).map_err(failed(path)),
-            });
-            if result.is_err() && !special {
-                let _ = std::fs::remove_file(&part);
-            }
-            result.map(|()| Some(path.display().to_string()))
-        }
+        Destination::File(path) => write_file(path, fill).map(|()| Some(path.display().to_string())),
     }
-}
-
-fn write_buffered(
-    file: File,
-    fill: impl FnOnce(&mut dyn Write) -> Result<(), Error>,
-    path: &Path,
-) -> Result<(), Error> {
-    let mut out = BufWriter::with_capacity(256 << 10, file);
-    fill(&mut out)?;
-    out.flush().map_err(failed(path))
 }
 
 fn failed<E: std::error::Error + Send + Sync + 'static>(path: &Path) -> impl FnOnce(E) -> Error {

@@ -6,6 +6,14 @@ use crate::oci::{Index, RootFs};
 use crate::ops::{SaveOptions, save};
 use crate::store::ArchiveFormat;
 
+fn load(store: &Store, input: &[u8]) -> Result<Vec<LoadedImage>> {
+    super::load(store, input, &LoadOptions::default())
+}
+
+fn load_path(store: &Store, path: &Path) -> Result<Vec<LoadedImage>> {
+    super::load_path(store, path, &LoadOptions::default())
+}
+
 /// A tar of files; a name `a -> b` is a symbolic link, `a => b` a hard link.
 fn tar(files: &[(&str, &[u8])]) -> Vec<u8> {
     let mut tar = tar::Builder::new(Vec::new());
@@ -73,7 +81,7 @@ fn names(image: &LoadedImage) -> Vec<String> {
 #[track_caller]
 fn check_bad(archive: &[u8], expected: &str) {
     let (_folder, store) = store();
-    let message = load(&store, archive, &LoadOptions::default()).unwrap_err().to_string();
+    let message = load(&store, archive).unwrap_err().to_string();
     assert!(message.contains(expected), "{message}");
     assert_eq!(store.blobs().unwrap(), [].into());
     assert_eq!(store.list_references().unwrap(), []);
@@ -98,7 +106,7 @@ fn a_docker_archive_keeps_its_ids() {
         (&config_name, &config),
         ("manifest.json", listing.as_bytes()),
     ]);
-    let loaded = load(&store, &archive[..], &LoadOptions::default()).unwrap();
+    let loaded = load(&store, &archive[..]).unwrap();
     assert_eq!(loaded.len(), 1);
     assert_eq!(names(&loaded[0]), ["b.c/d:2", "a:1"]);
     assert_eq!(loaded[0].platforms, [("linux/arm64".parse().unwrap(), id)]);
@@ -106,7 +114,7 @@ fn a_docker_archive_keeps_its_ids() {
     assert_eq!((image.config_digest, image.layers.len()), (id, 3));
     assert!(image.layers.iter().all(|(layer, diff_id)| layer.digest.as_bytes() == diff_id.as_bytes()));
     assert_eq!(store.blobs().unwrap().len(), 4, "two layers, configuration, manifest; nothing else");
-    assert_eq!(load(&store, &archive[..], &LoadOptions::default()).unwrap(), loaded, "again is the same");
+    assert_eq!(load(&store, &archive[..]).unwrap(), loaded, "again is the same");
 }
 
 #[test]
@@ -124,7 +132,7 @@ fn a_docker_archive_may_have_links_and_compressed_layers() {
         ("three/layer.tar => x", b""),
         ("manifest.json", DOCKER.as_bytes()),
     ]);
-    let loaded = load(&store, &liblzma::encode_all(&archive[..], 1, &LoadOptions::default()).unwrap()[..]).unwrap();
+    let loaded = load(&store, &liblzma::encode_all(&archive[..], 1).unwrap()[..]).unwrap();
     let image = store.resolve_digest(&loaded[0].descriptor.digest, &Platform::host()).unwrap().unwrap();
     let types: Vec<&str> = image.layers.iter().map(|(layer, _)| layer.media_type.as_str()).collect();
     assert_eq!(types, [media::LAYER_ZSTD, media::LAYER, media::LAYER]);
@@ -152,7 +160,7 @@ fn a_layout_gives_all_platforms_and_names() {
         named(media::MANIFEST, &amd_manifest, "justatag"),
     ];
     let archive = layout(&[b"layer", &amd, &arm, &amd_manifest, &arm_manifest, &index], entries);
-    let loaded = load(&store, &archive[..], &LoadOptions::default()).unwrap();
+    let loaded = load(&store, &archive[..]).unwrap();
     assert_eq!(names(&loaded[0]), ["both:1", "both:latest"]);
     assert_eq!(loaded[0].platforms.len(), 2);
     assert_eq!(names(&loaded[1]), [""; 0]);
@@ -181,12 +189,12 @@ fn a_folder_loads_like_a_tar() {
     let archive = layout(&[b"layer", &config, &json], vec![named(media::MANIFEST, &json, "a:b")]);
     let folder = tempfile::tempdir().unwrap();
     tar::Archive::new(&archive[..]).unpack(folder.path()).unwrap();
-    let loaded = load_path(&store, folder.path(), &LoadOptions::default()).unwrap();
+    let loaded = load_path(&store, folder.path()).unwrap();
     let file = folder.path().join("file.tar");
     fs::write(&file, &archive).unwrap();
-    assert_eq!(load_path(&store, &file, &LoadOptions::default()).unwrap(), loaded);
+    assert_eq!(load_path(&store, &file).unwrap(), loaded);
     assert_eq!(names(&loaded[0]), ["a:b"]);
-    let message = load_path(&store, &folder.path().join("nothing"), &LoadOptions::default()).unwrap_err().to_string();
+    let message = load_path(&store, &folder.path().join("nothing")).unwrap_err().to_string();
     assert!(message.contains("nothing"), "{message}");
 }
 
@@ -268,7 +276,7 @@ fn what_is_saved_loads_again_and_is_the_same_every_time() {
     tar::Archive::new(&out[..]).unpack(unpacked.path()).unwrap();
     fs::remove_file(unpacked.path().join("index.json")).unwrap();
     let (_other_folder, second) = store();
-    let loaded = load_path(&second, unpacked.path(), &LoadOptions::default()).unwrap();
+    let loaded = load_path(&second, unpacked.path()).unwrap();
     assert_eq!(names(&loaded[0]), ["a:b"]);
     assert_eq!(loaded[0].platforms[0].1, Digest::of(&config));
 }
@@ -297,4 +305,32 @@ fn no_damage_makes_it_panic_or_lie() {
             assert!(resolved.config_digest == id || at / 512 == 7, "{at}");
         }
     }
+}
+
+#[test]
+fn loads_only_the_platforms_that_are_wanted() {
+    let layers: [&[u8]; 2] = [b"amd64 layer", b"arm64 layer"];
+    let configs = [config("linux/amd64", &layers[..1]), config("linux/arm64", &layers[1..])];
+    let manifests = [manifest(&configs[0], &layers[..1]), manifest(&configs[1], &layers[1..])];
+    let entries: Vec<Descriptor> = manifests.iter().map(|json| Descriptor::of(media::MANIFEST, json)).collect();
+    let both = Index::new(entries).to_json();
+    let blobs: [&[u8]; 7] = [&both, &manifests[0], &manifests[1], &configs[0], &configs[1], layers[0], layers[1]];
+    let list = vec![named(media::INDEX, &both, "both:1"), named(media::MANIFEST, &manifests[0], "amd:1")];
+    let archive = layout(&blobs, list);
+    let check = |platforms: &[&str], images: usize, blobs: usize| {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path()).unwrap();
+        let options = LoadOptions { platforms: platforms.iter().map(|text| text.parse().unwrap()).collect() };
+        let loaded = super::load(&store, &archive[..], &options);
+        assert_eq!(loaded.as_ref().map_or(0, Vec::len), images, "{loaded:?}");
+        assert_eq!(store.blobs().unwrap().len(), blobs);
+        assert_eq!(crate::ops::images(&store).unwrap().is_empty(), images == 0);
+        loaded.err().map(|error| error.to_string())
+    };
+    assert_eq!(check(&[], 2, 7), None);
+    assert_eq!(check(&["linux/amd64"], 2, 4), None);
+    assert_eq!(check(&["linux/arm64"], 1, 4), None);
+    assert_eq!(check(&["linux/arm64", "linux/amd64"], 2, 7), None);
+    let message = check(&["linux/s390x", "windows/amd64"], 0, 0);
+    assert_eq!(message.as_deref(), Some("the image archive has no image for linux/s390x or windows/amd64"));
 }

@@ -144,7 +144,6 @@ fn names(toc: &Toc) -> Vec<String> {
 
 fn sample() -> (Toc, Texts) {
     let xattrs = BTreeMap::from([
-        (b"user.note".to_vec(), b"\0\xff".to_vec()),
         (b"security.capability".to_vec(), b"\x01\0\0\x02\0\x04\0\0\0\0\0\0\0\0\0\0\0\0\0\0".to_vec()),
     ]);
     let mut special = entry("bin/ping", 0o6755, file("ping"));

@@ -119,6 +119,11 @@ impl Lowering<'_> {
             }
         }
         for heredoc in &copy.inline {
+            if heredoc.name.contains('/') || matches!(heredoc.name.as_str(), "" | "." | "..") {
+                let message = format!("`{}` cannot be the name of a file", heredoc.name);
+                return Err(Diagnostic::error(heredoc.body.span.clone(), message)
+                    .help("the word behind << names the file: use one without slashes"));
+            }
             history.push_str(&format!(" <<{}", heredoc.name));
             let content = Word::new(heredoc.content(), heredoc.body.span.clone());
             let data = if heredoc.expand {
