@@ -230,11 +230,10 @@ impl<'a> Commit<'a> {
             let merges = parent.is_some_and(|&at| self.merges[at] && !self.is_dropped_folder(at));
             match known.get(path) {
                 // What was the same as below is needed now that what is below goes.
-                Some(&at) => {
-                    if self.described[at].is_some() && self.verdicts[at] == Verdict::Drop && merges {
-                        self.verdicts[at] = Verdict::Keep;
-                    }
+                Some(&at) if merges && self.described[at].is_some() && self.verdicts[at] == Verdict::Drop => {
+                    self.verdicts[at] = Verdict::Keep;
                 }
+                Some(_) => {}
                 None if merges && self.view.lookup(path).ok().flatten().is_some() => new.push(path.clone()),
                 None => {}
             }

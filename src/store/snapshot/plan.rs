@@ -232,7 +232,9 @@ impl<'a> Plan<'a> {
         inode
     }
 
-    fn add_special(&mut self, path: TreePath, meta: Meta, kind: Kind, steps: &mut Vec<Step>) -> Make {
+    fn add_special(&mut self, path: TreePath, mut meta: Meta, kind: Kind, steps: &mut Vec<Step>) -> Make {
+        // Only files and folders have attributes that belong to an image.
+        meta.xattrs.clear();
         self.add_inode(path.clone(), meta.clone(), kind.clone(), steps);
         Make::Special { path, meta, kind }
     }

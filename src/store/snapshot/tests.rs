@@ -202,6 +202,25 @@ fn a_folder_equals_the_data_it_was_written_from() {
 }
 
 #[test]
+fn overlays_without_privileges_keep_their_notes_elsewhere() {
+    if !is_root() {
+        return;
+    }
+    let (toc, texts) = sample();
+    let folder = tempfile::tempdir().unwrap();
+    let rootless = WriteOptions { overlay: Overlay::User, ..options() };
+    write(&toc, &texts, open(folder.path()).as_fd(), &rootless).unwrap();
+    let names = |name: &str| {
+        let file = File::open(folder.path().join(name)).unwrap();
+        attributes::read(&file, |_| true).unwrap().into_keys().collect::<Vec<_>>()
+    };
+    assert_eq!(names("bin"), [b"user.overlay.opaque".to_vec()]);
+    let below = stack(&[&Toc::new(vec![entry("bin", 0o755, DIR), entry("gone", 0o755, file("x"))])]);
+    let options = CommitOptions { overlay: Overlay::User, ..AS_IT_IS };
+    assert_eq!(commit(open(folder.path()).as_fd(), &below, &options).unwrap(), toc);
+}
+
+#[test]
 fn unpacking_a_tar_makes_what_was_written_to_it() {
     if !is_root() {
         return;
