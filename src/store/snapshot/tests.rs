@@ -183,18 +183,9 @@ fn a_folder_equals_the_data_it_was_written_from() {
     assert_eq!(commit_in(folder.path(), &stack(&[&below])), toc);
     // A plain reading knows nothing of overlays.
     let plain = import(open(folder.path()).as_fd(), &AS_IT_IS.settle).unwrap();
-    let expected = toc.entries().iter().cloned().map(|mut entry| {
-        match &mut entry.kind {
-            Kind::Dir { opaque } => *opaque = false,
-            Kind::Whiteout => entry.kind = Kind::Char(0, 0),
-            _ => {}
-        }
-        entry
-    });
-    let time = fs::symlink_metadata(folder.path().join("gone")).unwrap().mtime();
-    let expected = expected.map(|mut entry| {
-        if entry.kind == Kind::Char(0, 0) {
-            entry.meta.mtime = time;
+    let expected = toc.entries().iter().filter(|entry| entry.kind != Kind::Whiteout).cloned().map(|mut entry| {
+        if let Kind::Dir { opaque } = &mut entry.kind {
+            *opaque = false;
         }
         entry
     });
@@ -314,7 +305,7 @@ fn check_unpack(
         // What is on the disk is what is said, whatever way it came there.
         let found = import(open(folder.path()).as_fd(), &AS_IT_IS.settle).unwrap();
         let plain = |toc: &Toc| -> Vec<(TreePath, Meta)> {
-            let gone = |entry: &&Entry| !matches!(entry.kind, Kind::Whiteout | Kind::Char(0, 0));
+            let gone = |entry: &&Entry| entry.kind != Kind::Whiteout;
             let kept = toc.entries().iter().filter(gone).filter(|entry| !entry.path.is_root());
             kept.map(|entry| (entry.path.clone(), entry.meta.clone())).collect()
         };
@@ -392,7 +383,11 @@ fn archives_are_unpacked_below_their_destination() {
     check("", &[], &[("f", b'0', ""), ("f/x", b'0', "")], Err("/f/x: /f is not a folder"));
     check("", &[], &[("h", b'1', "none")], Err("/h: it is a hard link to /none, which does not exist or is a folder"));
     check("", &[], &[("d/x/y", b'0', "a"), ("d/l", b'2', "x"), ("d", b'0', "b"), ("d", b'5', "")], Ok(&["/d 711"]));
-    check("", &[], &[("b", b'0', "x"), ("a", b'1', "b"), (".wh.c", b'0', "")], Ok(&["/.wh.c 0", "/a 1", "/b = /a"]));
+    check("", &[], &[("b", b'0', "x"), ("a", b'1', "b")], Ok(&["/a 1", "/b = /a"]));
+    // What others would take for whiteouts.
+    let base = [entry("d", 0o755, DIR), entry("d/x", 0o644, file("")), entry("e", 0o755, DIR)];
+    let marks = [("d/.wh.x", b'0', ""), ("d/.wh.none/y", b'0', ""), ("e/.wh..wh..opq", b'0', ""), ("e/.wh.", b'0', "")];
+    check("", &base, &marks, Ok(&["/d 755", "/d/x Whiteout", "/e 755 opaque"]));
 }
 
 #[test]
@@ -433,19 +428,13 @@ fn hard_links_to_lower_layers_are_copied() {
     let lower_toc = Toc::new(vec![entry("f", 0o640, file("text"))]);
     let lower_folder = written(&lower_toc, &Texts::new(&["text"]));
     let layers = [SnapshotFiles::new(open(lower_folder.path()))];
-    struct Lower<'a>(&'a [SnapshotFiles]);
-    impl LowerFiles for Lower<'_> {
-        fn open(&self, layer: usize, path: &TreePath) -> io::Result<File> {
-            LowerFiles::open(self.0, layer, path)
-        }
-    }
     let lower = stack(&[&lower_toc]);
     let folder = tempfile::tempdir().unwrap();
     let bytes = liberal(&[("g", b'1', "f")]);
     let mut reader = TarReader::new(&bytes[..], Dialect::Layer, Limits::default());
     let options = Unpack {
         lower: &lower,
-        files: &Lower(&layers),
+        files: &&layers[..],
         base: TreePath::root(),
         implied: root_meta(),
         overlay: Overlay::Trusted,
