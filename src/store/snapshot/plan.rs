@@ -149,8 +149,10 @@ impl<'a> Plan<'a> {
         }
     }
 
-    pub(super) fn inode_meta(&self, inode: usize) -> Meta {
-        self.inodes[inode].meta.clone()
+    /// The attributes and the size of a regular file.
+    pub(super) fn file(&self, inode: usize) -> (Meta, u64) {
+        let Inode { meta, kind } = &self.inodes[inode];
+        (meta.clone(), if let Kind::File { size, .. } = kind { *size } else { 0 })
     }
 
     /// All folders with their attributes and whether they are opaque, each before what is in it; the root too.

@@ -391,6 +391,46 @@ fn archives_are_unpacked_below_their_destination() {
 }
 
 #[test]
+fn several_archives_and_files_make_one_layer() {
+    if !is_root() {
+        return;
+    }
+    let lower = Merged::default();
+    let options = Unpack {
+        lower: &lower,
+        files: &NoLowerFiles,
+        base: path("out"),
+        implied: root_meta(),
+        overlay: Overlay::Trusted,
+        adjust: &|raw| raw.meta.uid = 7,
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let root = open(folder.path());
+    let mut unpacker = Unpacker::new(root.as_fd(), Dialect::Archive, &options);
+    for tar in
+        [liberal(&[("one", b'0', "1"), ("same", b'0', "1")]), liberal(&[("same", b'0', "two"), ("two", b'0', "2")])]
+    {
+        unpacker.archive(&mut TarReader::new(&tar[..], Dialect::Archive, Limits::default())).unwrap();
+    }
+    let raw = |size| tar::RawEntry { path: path("two"), meta: meta(0o600), kind: tar::RawKind::File(size) };
+    unpacker.entry(raw(5), &mut &b"three"[..]).unwrap();
+    let owned = |entry: Entry| Entry { meta: Meta { uid: 7, ..entry.meta }, ..entry };
+    let expected = Toc::new(vec![
+        entry("out", 0o755, DIR),
+        owned(entry("out/one", 0o644, file("1"))),
+        owned(entry("out/same", 0o644, file("two"))),
+        owned(entry("out/two", 0o600, file("three"))),
+    ]);
+    assert_eq!(unpacker.finish().unwrap(), expected);
+    assert_eq!(commit_in(folder.path(), &lower), expected);
+    let empty = tempfile::tempdir().unwrap();
+    let root = open(empty.path());
+    let mut unpacker = Unpacker::new(root.as_fd(), Dialect::Archive, &options);
+    let error = unpacker.entry(raw(4), &mut &b"three"[..]).unwrap_err();
+    assert_eq!(error.to_string(), "/out/two: changed while it was read");
+}
+
+#[test]
 fn layers_are_unpacked_over_lower_ones() {
     if !is_root() {
         return;
