@@ -3,7 +3,8 @@
 //!
 //! A layer is a sorted list of [`Entry`], the same whether it came from a tar, from a folder or from a `COPY`. Its
 //! canonical encoding is its table of contents ([`toc`]), and the hash of that is the layer's identity. A [`View`] is
-//! what stands behind a path once layers are stacked; contexts offer the same trait, so that `COPY` has one source.
+//! what stands behind a path; stacked layers ([`Merged`]) are one, and contexts offer the same trait, so that `COPY` has
+//! one source. [`Flattened`] makes one layer of many. [`tar`] reads and writes the form in which layers travel.
 //! Nothing here opens a file.
 
 pub mod chmod;

@@ -35,6 +35,9 @@ impl Default for Limits {
     }
 }
 
+/// The longest path that Linux takes, in bytes.
+const LONGEST_NAME: usize = 4095;
+
 /// What an entry of an archive is. Unlike [`Kind`](crate::fstree::Kind), nothing was hashed and links are unresolved.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RawKind {
@@ -472,7 +475,13 @@ fn trim_zeros(mut name: Vec<u8>) -> Vec<u8> {
 }
 
 fn check_name(name: &[u8], what: &'static str) -> Result<(), Reason> {
-    if name.is_empty() || name.contains(&0) { Err(Reason::Name(what)) } else { Ok(()) }
+    if name.is_empty() || name.contains(&0) {
+        return Err(Reason::Name(what));
+    }
+    if name.len() > LONGEST_NAME {
+        return Err(Reason::Limit { what: "the bytes of its name or link target", limit: LONGEST_NAME as u64 });
+    }
+    Ok(())
 }
 
 /// A number that the kernel takes as an owner or half of a device: 32 bits, and not -1, which means "leave it".

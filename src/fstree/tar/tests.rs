@@ -139,6 +139,8 @@ fn errors_name_the_entry() {
     check(&huge, "tar entry \"big\" at byte 0: the bytes of its files are more than the limit of 16777216");
     let owner = archive(&[(b'x', "p", &pax_records(&[("uid", "4294967295")])), (b'0', "f", b"")]);
     check(&owner, "tar entry \"f\" at byte 0: the header's uid is out of range");
+    let name = archive(&[(b'L', "x", &[b'/'; 4096]), (b'0', "f", b"")]);
+    assert!(read_all(&name, Dialect::Archive).unwrap_err().to_string().ends_with("more than the limit of 4095"));
     let long = archive(&[(b'L', "x", &[b'n'; 2 << 20]), (b'0', "f", b"")]);
     check(&long, "tar archive, at byte 0: the bytes of its headers are more than the limit of 1048576");
 }

@@ -49,12 +49,15 @@ pub fn commit(root: BorrowedFd<'_>, view: &Merged, options: &CommitOptions) -> R
     Ok(commit.toc())
 }
 
-/// Reads any folder as a layer of its own, and changes nothing. Sockets are left out, and the overlay's marks mean nothing.
+/// Reads any folder as a layer of its own, and changes nothing.
+///
+/// Sockets are left out, and so are character devices 0:0, which no snapshot can hold: an overlay takes them for whiteouts.
+/// The overlay's other marks mean nothing.
 pub fn import(root: BorrowedFd<'_>, settle: &Settle) -> Result<Toc, SnapshotError> {
     let items = walk(root)?;
     let inside = look_inside(root, &items)?;
     let first = first_names(&items);
-    let entries = items.iter().enumerate().filter_map(|(at, item)| {
+    let entries = items.iter().enumerate().filter(|(_, item)| !is_whiteout(item)).filter_map(|(at, item)| {
         let (seconds, nanoseconds) = item.mtime();
         let (meta, kind) = describe(item, &inside[at], settle.mtime(seconds, nanoseconds).0)?;
         let kind = if first[at] == at { kind } else { Kind::Hardlink(items[first[at]].path.clone()) };
@@ -230,11 +233,10 @@ impl<'a> Commit<'a> {
             let merges = parent.is_some_and(|&at| self.merges[at] && !self.is_dropped_folder(at));
             match known.get(path) {
                 // What was the same as below is needed now that what is below goes.
-                Some(&at) => {
-                    if self.described[at].is_some() && self.verdicts[at] == Verdict::Drop && merges {
-                        self.verdicts[at] = Verdict::Keep;
-                    }
+                Some(&at) if merges && self.described[at].is_some() && self.verdicts[at] == Verdict::Drop => {
+                    self.verdicts[at] = Verdict::Keep;
                 }
+                Some(_) => {}
                 None if merges && self.view.lookup(path).ok().flatten().is_some() => new.push(path.clone()),
                 None => {}
             }

@@ -77,7 +77,8 @@ impl FileSource for StackedFiles<'_> {
     }
 }
 
-impl LowerFiles for [SnapshotFiles] {
+/// The snapshots of the layers below, bottom first.
+impl LowerFiles for &[SnapshotFiles] {
     fn open(&self, layer: usize, path: &TreePath) -> io::Result<File> {
         self.get(layer).ok_or(io::ErrorKind::NotFound)?.file(path)
     }

@@ -33,7 +33,7 @@ pub use commit::{CommitOptions, commit, import};
 pub use files::{SnapshotFiles, StackedFiles};
 pub use settle::{Clock, Settle};
 pub use tree::Tree;
-pub use unpack::{LowerFiles, NoLowerFiles, Unpack, unpack};
+pub use unpack::{LowerFiles, NoLowerFiles, Unpack, Unpacker, unpack};
 pub use write::{FileSource, Source, WriteOptions, write};
 
 /// How an overlay's own notes are stored in a snapshot.

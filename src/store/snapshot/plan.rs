@@ -9,7 +9,7 @@ use std::ops::Bound;
 use super::SnapshotError;
 use crate::digest::ContentDigest;
 use crate::fstree::tar::{Dialect, RawEntry, RawKind};
-use crate::fstree::{Entry, Kind, Merged, Meta, Node, NodeKind, Toc, TreePath, View};
+use crate::fstree::{Entry, Kind, Merged, Meta, Node, NodeKind, Toc, TreePath, View, whiteout};
 
 /// More links than this in one path are a circle, as for the kernel.
 const MOST_LINKS: usize = 40;
@@ -93,6 +93,9 @@ impl<'a> Plan<'a> {
     /// Takes one entry in.
     pub(super) fn add(&mut self, raw: RawEntry, steps: &mut Vec<Step>) -> Result<Make, SnapshotError> {
         let wanted = self.base.join_path(&raw.path);
+        if raw.path.parent().is_some_and(|above| above.components().any(|part| part.starts_with(whiteout::PREFIX))) {
+            return Ok(Make::Nothing);
+        }
         if matches!(raw.kind, RawKind::Opaque) {
             let path = self.folder(&wanted, &wanted, steps)?;
             self.make_opaque(&path);
@@ -104,6 +107,19 @@ impl<'a> Plan<'a> {
             let parent = wanted.parent().unwrap_or_default();
             self.folder(&parent, &wanted, steps)?.join(wanted.name())
         };
+        // What others will take for a mark is one, also where this archive did not mean it.
+        match whiteout::meaning(path.name()) {
+            whiteout::Name::Plain => {}
+            whiteout::Name::Nothing => return Ok(Make::Nothing),
+            whiteout::Name::Opaque => {
+                self.make_opaque(&path.parent().unwrap_or_default());
+                return Ok(Make::Nothing);
+            }
+            whiteout::Name::Whiteout(gone) => {
+                let gone = path.parent().unwrap_or_default().join(gone);
+                return Ok(self.add_whiteout(gone));
+            }
+        }
         match raw.kind {
             RawKind::Dir => {
                 self.add_folder(path, raw.meta, steps);
@@ -118,7 +134,7 @@ impl<'a> Plan<'a> {
             }
             RawKind::Symlink(target) => Ok(self.add_special(path, raw.meta, Kind::Symlink(target), steps)),
             // A character device 0:0 is how an overlay says that nothing is here.
-            RawKind::Char(0, 0) if self.dialect == Dialect::Layer => Ok(self.add_whiteout(path)),
+            RawKind::Char(0, 0) => Ok(self.add_whiteout(path)),
             RawKind::Char(major, minor) => Ok(self.add_special(path, raw.meta, Kind::Char(major, minor), steps)),
             RawKind::Block(major, minor) => Ok(self.add_special(path, raw.meta, Kind::Block(major, minor), steps)),
             RawKind::Fifo => Ok(self.add_special(path, raw.meta, Kind::Fifo, steps)),
@@ -133,8 +149,10 @@ impl<'a> Plan<'a> {
         }
     }
 
-    pub(super) fn inode_meta(&self, inode: usize) -> Meta {
-        self.inodes[inode].meta.clone()
+    /// The attributes and the size of a regular file.
+    pub(super) fn file(&self, inode: usize) -> (Meta, u64) {
+        let Inode { meta, kind } = &self.inodes[inode];
+        (meta.clone(), if let Kind::File { size, .. } = kind { *size } else { 0 })
     }
 
     /// All folders with their attributes and whether they are opaque, each before what is in it; the root too.
@@ -232,7 +250,9 @@ impl<'a> Plan<'a> {
         inode
     }
 
-    fn add_special(&mut self, path: TreePath, meta: Meta, kind: Kind, steps: &mut Vec<Step>) -> Make {
+    fn add_special(&mut self, path: TreePath, mut meta: Meta, kind: Kind, steps: &mut Vec<Step>) -> Make {
+        // Only files and folders have attributes that belong to an image.
+        meta.xattrs.clear();
         self.add_inode(path.clone(), meta.clone(), kind.clone(), steps);
         Make::Special { path, meta, kind }
     }

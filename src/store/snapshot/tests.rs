@@ -182,22 +182,32 @@ fn a_folder_equals_the_data_it_was_written_from() {
     assert_eq!(commit_in(folder.path(), &stack(&[&below])), toc);
     // A plain reading knows nothing of overlays.
     let plain = import(open(folder.path()).as_fd(), &AS_IT_IS.settle).unwrap();
-    let expected = toc.entries().iter().cloned().map(|mut entry| {
-        match &mut entry.kind {
-            Kind::Dir { opaque } => *opaque = false,
-            Kind::Whiteout => entry.kind = Kind::Char(0, 0),
-            _ => {}
-        }
-        entry
-    });
-    let time = fs::symlink_metadata(folder.path().join("gone")).unwrap().mtime();
-    let expected = expected.map(|mut entry| {
-        if entry.kind == Kind::Char(0, 0) {
-            entry.meta.mtime = time;
+    let expected = toc.entries().iter().filter(|entry| entry.kind != Kind::Whiteout).cloned().map(|mut entry| {
+        if let Kind::Dir { opaque } = &mut entry.kind {
+            *opaque = false;
         }
         entry
     });
     assert_eq!(plain, Toc::new(expected.collect()));
+}
+
+#[test]
+fn overlays_without_privileges_keep_their_notes_elsewhere() {
+    if !is_root() {
+        return;
+    }
+    let (toc, texts) = sample();
+    let folder = tempfile::tempdir().unwrap();
+    let rootless = WriteOptions { overlay: Overlay::User, ..options() };
+    write(&toc, &texts, open(folder.path()).as_fd(), &rootless).unwrap();
+    let names = |name: &str| {
+        let file = File::open(folder.path().join(name)).unwrap();
+        attributes::read(&file, |_| true).unwrap().into_keys().collect::<Vec<_>>()
+    };
+    assert_eq!(names("bin"), [b"user.overlay.opaque".to_vec()]);
+    let below = stack(&[&Toc::new(vec![entry("bin", 0o755, DIR), entry("gone", 0o755, file("x"))])]);
+    let options = CommitOptions { overlay: Overlay::User, ..AS_IT_IS };
+    assert_eq!(commit(open(folder.path()).as_fd(), &below, &options).unwrap(), toc);
 }
 
 #[test]
@@ -294,7 +304,7 @@ fn check_unpack(
         // What is on the disk is what is said, whatever way it came there.
         let found = import(open(folder.path()).as_fd(), &AS_IT_IS.settle).unwrap();
         let plain = |toc: &Toc| -> Vec<(TreePath, Meta)> {
-            let gone = |entry: &&Entry| !matches!(entry.kind, Kind::Whiteout | Kind::Char(0, 0));
+            let gone = |entry: &&Entry| entry.kind != Kind::Whiteout;
             let kept = toc.entries().iter().filter(gone).filter(|entry| !entry.path.is_root());
             kept.map(|entry| (entry.path.clone(), entry.meta.clone())).collect()
         };
@@ -372,7 +382,51 @@ fn archives_are_unpacked_below_their_destination() {
     check("", &[], &[("f", b'0', ""), ("f/x", b'0', "")], Err("/f/x: /f is not a folder"));
     check("", &[], &[("h", b'1', "none")], Err("/h: it is a hard link to /none, which does not exist or is a folder"));
     check("", &[], &[("d/x/y", b'0', "a"), ("d/l", b'2', "x"), ("d", b'0', "b"), ("d", b'5', "")], Ok(&["/d 711"]));
-    check("", &[], &[("b", b'0', "x"), ("a", b'1', "b"), (".wh.c", b'0', "")], Ok(&["/.wh.c 0", "/a 1", "/b = /a"]));
+    check("", &[], &[("b", b'0', "x"), ("a", b'1', "b")], Ok(&["/a 1", "/b = /a"]));
+    // What others would take for whiteouts.
+    let base = [entry("d", 0o755, DIR), entry("d/x", 0o644, file("")), entry("e", 0o755, DIR)];
+    let marks = [("d/.wh.x", b'0', ""), ("d/.wh.none/y", b'0', ""), ("e/.wh..wh..opq", b'0', ""), ("e/.wh.", b'0', "")];
+    check("", &base, &marks, Ok(&["/d 755", "/d/x Whiteout", "/e 755 opaque"]));
+}
+
+#[test]
+fn several_archives_and_files_make_one_layer() {
+    if !is_root() {
+        return;
+    }
+    let lower = Merged::default();
+    let options = Unpack {
+        lower: &lower,
+        files: &NoLowerFiles,
+        base: path("out"),
+        implied: root_meta(),
+        overlay: Overlay::Trusted,
+        adjust: &|raw| raw.meta.uid = 7,
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let root = open(folder.path());
+    let mut unpacker = Unpacker::new(root.as_fd(), Dialect::Archive, &options);
+    for tar in
+        [liberal(&[("one", b'0', "1"), ("same", b'0', "1")]), liberal(&[("same", b'0', "two"), ("two", b'0', "2")])]
+    {
+        unpacker.archive(&mut TarReader::new(&tar[..], Dialect::Archive, Limits::default())).unwrap();
+    }
+    let raw = |size| tar::RawEntry { path: path("two"), meta: meta(0o600), kind: tar::RawKind::File(size) };
+    unpacker.entry(raw(5), &mut &b"three"[..]).unwrap();
+    let owned = |entry: Entry| Entry { meta: Meta { uid: 7, ..entry.meta }, ..entry };
+    let expected = Toc::new(vec![
+        entry("out", 0o755, DIR),
+        owned(entry("out/one", 0o644, file("1"))),
+        owned(entry("out/same", 0o644, file("two"))),
+        owned(entry("out/two", 0o600, file("three"))),
+    ]);
+    assert_eq!(unpacker.finish().unwrap(), expected);
+    assert_eq!(commit_in(folder.path(), &lower), expected);
+    let empty = tempfile::tempdir().unwrap();
+    let root = open(empty.path());
+    let mut unpacker = Unpacker::new(root.as_fd(), Dialect::Archive, &options);
+    let error = unpacker.entry(raw(4), &mut &b"three"[..]).unwrap_err();
+    assert_eq!(error.to_string(), "/out/two: changed while it was read");
 }
 
 #[test]
@@ -413,19 +467,13 @@ fn hard_links_to_lower_layers_are_copied() {
     let lower_toc = Toc::new(vec![entry("f", 0o640, file("text"))]);
     let lower_folder = written(&lower_toc, &Texts::new(&["text"]));
     let layers = [SnapshotFiles::new(open(lower_folder.path()))];
-    struct Lower<'a>(&'a [SnapshotFiles]);
-    impl LowerFiles for Lower<'_> {
-        fn open(&self, layer: usize, path: &TreePath) -> io::Result<File> {
-            LowerFiles::open(self.0, layer, path)
-        }
-    }
     let lower = stack(&[&lower_toc]);
     let folder = tempfile::tempdir().unwrap();
     let bytes = liberal(&[("g", b'1', "f")]);
     let mut reader = TarReader::new(&bytes[..], Dialect::Layer, Limits::default());
     let options = Unpack {
         lower: &lower,
-        files: &Lower(&layers),
+        files: &&layers[..],
         base: TreePath::root(),
         implied: root_meta(),
         overlay: Overlay::Trusted,

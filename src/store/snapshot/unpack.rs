@@ -17,7 +17,7 @@ use super::tree::os;
 use super::write::pump;
 use super::{At, Overlay, SnapshotError, Tree, node};
 use crate::digest::ContentDigest;
-use crate::fstree::tar::{RawEntry, TarReader};
+use crate::fstree::tar::{Dialect, RawEntry, TarReader};
 use crate::fstree::{Merged, Meta, Toc, TreePath};
 
 /// Gives the bytes of files in the layers below, for hard links to them.
@@ -58,44 +58,154 @@ const SMALL: u64 = 256 << 10;
 /// Files that wait for other threads at most.
 const WAITING: usize = 64;
 
-/// Makes everything that the tar has in `root`, an empty folder, and says what that is.
-///
-/// Of several entries with one path the last one counts. Folders that the tar does not mention are as they are in lower
-/// layers. In layers, links in the tar are followed above other entries but links of lower layers are replaced, as overlays
-/// of other builders have it; in other archives, both are followed. All stays below `base`.
-///
-/// The tar is read to its own end, not to the end of the stream: see [`TarReader::drain`]. When this fails, the folder
-/// is left half done.
+/// Makes everything that the tar has in `root`, an empty folder, and says what that is: an [`Unpacker`] with one archive.
 pub fn unpack<R: Read>(
     tar: &mut TarReader<R>,
     root: BorrowedFd<'_>,
     options: &Unpack<'_>,
 ) -> Result<Toc, SnapshotError> {
-    let mut plan = Plan::new(options.lower, options.base.clone(), options.implied.clone(), tar.dialect());
-    let done = Done::default();
-    let (sender, receiver) = sync_channel(WAITING);
-    let receiver = Mutex::new(receiver);
-    thread::scope(|scope| {
-        let workers = thread::available_parallelism().map_or(1, usize::from).min(4);
-        for _ in 0..workers {
-            scope.spawn(|| work(&receiver, &done));
+    let mut unpacker = Unpacker::new(root, tar.dialect(), options);
+    unpacker.archive(tar)?;
+    unpacker.finish()
+}
+
+/// Makes one layer of any number of archives and single entries, one after another, in an empty folder.
+///
+/// Of several entries with one path the last one counts. Folders that nobody mentions are as they are in lower layers. In
+/// [`Dialect::Layer`], links in the tar are followed above other entries but links of lower layers are replaced, as overlays
+/// of other builders have it; in [`Dialect::Archive`], both are followed. All stays below `base`.
+///
+/// When anything fails, the folder is left half done.
+pub struct Unpacker<'a> {
+    plan: Plan<'a>,
+    root: BorrowedFd<'a>,
+    tree: Tree<'a>,
+    options: &'a Unpack<'a>,
+    buffer: Vec<u8>,
+    steps: Vec<Step>,
+}
+
+impl<'a> Unpacker<'a> {
+    /// Unpacks to `root`, which must be empty.
+    pub fn new(root: BorrowedFd<'a>, dialect: Dialect, options: &'a Unpack<'a>) -> Self {
+        Self {
+            plan: Plan::new(options.lower, options.base.clone(), options.implied.clone(), dialect),
+            root,
+            tree: Tree::new(root),
+            options,
+            buffer: vec![0; SMALL as usize],
+            steps: Vec::new(),
         }
-        // The sender goes with this call: then the workers end.
-        take_in(tar, root, options, &mut plan, sender, &done)
-    })?;
-    let (contents, error) = (done.contents.into_inner(), done.error.into_inner());
-    if let Some(error) = error.unwrap_or_else(PoisonError::into_inner) {
-        return Err(error);
     }
-    for (inode, content) in contents.unwrap_or_else(PoisonError::into_inner) {
-        plan.set_content(inode, content);
+
+    /// Takes in all entries of an archive.
+    ///
+    /// It is read to its own end, not to the end of the stream: see [`TarReader::drain`].
+    pub fn archive<R: Read>(&mut self, tar: &mut TarReader<R>) -> Result<(), SnapshotError> {
+        let done = Done::default();
+        let (sender, receiver) = sync_channel(WAITING);
+        let receiver = Mutex::new(receiver);
+        let result = thread::scope(|scope| {
+            let workers = thread::available_parallelism().map_or(1, usize::from).min(4);
+            for _ in 0..workers {
+                scope.spawn(|| work(&receiver, &done));
+            }
+            let jobs = sender;
+            while let Some((raw, mut content)) = tar.next()? {
+                if done.failed.load(Ordering::Relaxed) {
+                    break;
+                }
+                self.take(raw, &mut content, Some(&jobs))?;
+            }
+            // The sender goes here: then the workers end.
+            Ok(())
+        });
+        let (contents, error) = (done.contents.into_inner(), done.error.into_inner());
+        if let Some(error) = error.unwrap_or_else(PoisonError::into_inner) {
+            return Err(error);
+        }
+        for (inode, content) in contents.unwrap_or_else(PoisonError::into_inner) {
+            self.plan.set_content(inode, content);
+        }
+        result
     }
-    let tree = Tree::new(root);
-    for (path, meta, opaque) in plan.folders() {
-        let folder = tree.open(path, OFlags::RDONLY | OFlags::DIRECTORY)?;
-        node::dress_folder(folder, meta, opaque.then_some(options.overlay)).at(path, "set its attributes")?;
+
+    /// Takes in one entry, with its bytes if it is a regular file.
+    pub fn entry(&mut self, raw: RawEntry, content: &mut dyn Read) -> Result<(), SnapshotError> {
+        self.take(raw, content, None)
     }
-    Ok(plan.finish())
+
+    /// Gives folders their attributes, and says what the layer is.
+    pub fn finish(self) -> Result<Toc, SnapshotError> {
+        let tree = Tree::new(self.root);
+        for (path, meta, opaque) in self.plan.folders() {
+            let folder = tree.open(path, OFlags::RDONLY | OFlags::DIRECTORY)?;
+            node::dress_folder(folder, meta, opaque.then_some(self.options.overlay)).at(path, "set its attributes")?;
+        }
+        Ok(self.plan.finish())
+    }
+
+    fn take(
+        &mut self,
+        mut raw: RawEntry,
+        content: &mut dyn Read,
+        jobs: Option<&SyncSender<Job>>,
+    ) -> Result<(), SnapshotError> {
+        (self.options.adjust)(&mut raw);
+        let make = self.plan.add(raw, &mut self.steps)?;
+        for step in self.steps.drain(..) {
+            apply(&mut self.tree, &step)?;
+        }
+        match make {
+            Make::Nothing => Ok(()),
+            Make::Special { path, meta, kind } => {
+                let parent = self.tree.parent(&path)?;
+                node::make_special((*parent).as_fd(), &path, &meta, &kind, self.options.overlay).at(&path, "create it")
+            }
+            Make::Link { path, target } => {
+                let from = self.tree.parent(&target)?;
+                let to = self.tree.parent(&path)?;
+                let (from_name, to_name) = (os(target.name()), os(path.name()));
+                linkat(&from, from_name, &to, to_name, AtFlags::empty()).at(&path, "create the hard link")
+            }
+            Make::Copy { path, layer, from, meta } => {
+                let mut source = self.options.files.open(layer, &from).at(&from, "open it in its layer")?;
+                let mut file = node::create(&self.tree.parent(&path)?, &path).at(&path, "create it")?;
+                pump(&mut source, &mut file, false, &mut self.buffer).at(&path, "write it")?;
+                node::dress(&file, &meta).at(&path, "set its attributes")
+            }
+            Make::File { path, inode } => self.file(path, inode, content, jobs),
+        }
+    }
+
+    fn file(
+        &mut self,
+        path: TreePath,
+        inode: usize,
+        mut content: &mut dyn Read,
+        jobs: Option<&SyncSender<Job>>,
+    ) -> Result<(), SnapshotError> {
+        let mut file = node::create(&self.tree.parent(&path)?, &path).at(&path, "create it")?;
+        let (meta, expected) = self.plan.file(inode);
+        let mut head = Vec::new();
+        if let Some(jobs) = jobs
+            && expected <= SMALL
+        {
+            content.read_to_end(&mut head).at(&path, "read it from the archive")?;
+            // Fails only if every worker is gone, and then an error is noted.
+            let _ = jobs.send(Job { file, path, inode, meta, data: head });
+            return Ok(());
+        }
+        let (size, hash) = pump(&mut content, &mut file, true, &mut self.buffer).at(&path, "write it")?;
+        if size != expected {
+            return Err(SnapshotError::Changed { path });
+        }
+        node::dress(&file, &meta).at(&path, "set its attributes")?;
+        if let Some(hash) = hash {
+            self.plan.set_content(inode, ContentDigest::from_bytes(*hash.as_bytes()));
+        }
+        Ok(())
+    }
 }
 
 /// A created file and all that goes into it.
@@ -137,66 +247,6 @@ fn work(jobs: &Mutex<Receiver<Job>>, done: &Done) {
             }
         }
     }
-}
-
-fn take_in<R: Read>(
-    tar: &mut TarReader<R>,
-    root: BorrowedFd<'_>,
-    options: &Unpack<'_>,
-    plan: &mut Plan<'_>,
-    jobs: SyncSender<Job>,
-    done: &Done,
-) -> Result<(), SnapshotError> {
-    let mut tree = Tree::new(root);
-    let mut buffer = vec![0; 256 << 10];
-    let mut steps = Vec::new();
-    while let Some((mut raw, mut content)) = tar.next()? {
-        if done.failed.load(Ordering::Relaxed) {
-            return Ok(());
-        }
-        (options.adjust)(&mut raw);
-        let make = plan.add(raw, &mut steps)?;
-        for step in steps.drain(..) {
-            apply(&mut tree, &step)?;
-        }
-        match make {
-            Make::Nothing => {}
-            Make::Special { path, meta, kind } => {
-                let parent = tree.parent(&path)?;
-                node::make_special((*parent).as_fd(), &path, &meta, &kind, options.overlay).at(&path, "create it")?;
-            }
-            Make::Link { path, target } => {
-                let from = tree.parent(&target)?;
-                let to = tree.parent(&path)?;
-                let (from_name, to_name) = (os(target.name()), os(path.name()));
-                linkat(&from, from_name, &to, to_name, AtFlags::empty()).at(&path, "create the hard link")?;
-            }
-            Make::Copy { path, layer, from, meta } => {
-                let mut source = options.files.open(layer, &from).at(&from, "open it in its layer")?;
-                let mut file = node::create(&tree.parent(&path)?, &path).at(&path, "create it")?;
-                pump(&mut source, &mut file, false, &mut buffer).at(&path, "write it")?;
-                node::dress(&file, &meta).at(&path, "set its attributes")?;
-            }
-            Make::File { path, inode } => {
-                let mut file = node::create(&tree.parent(&path)?, &path).at(&path, "create it")?;
-                let meta = plan.inode_meta(inode);
-                let mut data = Vec::new();
-                content.by_ref().take(SMALL).read_to_end(&mut data).at(&path, "read it from the archive")?;
-                if (data.len() as u64) < SMALL {
-                    // Fails only if every worker is gone, and then an error is noted.
-                    let _ = jobs.send(Job { file, path, inode, meta, data });
-                    continue;
-                }
-                let mut all = io::Cursor::new(data).chain(content);
-                let (_, hash) = pump(&mut all, &mut file, true, &mut buffer).at(&path, "write it")?;
-                node::dress(&file, &meta).at(&path, "set its attributes")?;
-                if let Some(hash) = hash {
-                    done.content(inode, ContentDigest::from_bytes(*hash.as_bytes()));
-                }
-            }
-        }
-    }
-    Ok(())
 }
 
 fn apply(tree: &mut Tree<'_>, step: &Step) -> Result<(), SnapshotError> {

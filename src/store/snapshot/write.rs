@@ -160,6 +160,9 @@ fn write_files(
     })
 }
 
+/// Up to this size, in bytes, reading and writing is faster than asking the kernel to copy.
+const SMALL: u64 = 128 << 10;
+
 fn write_file(
     parent: BorrowedFd<'_>,
     entry: &Entry,
@@ -173,7 +176,9 @@ fn write_file(
     if *size > 0 || options.verify {
         let from = source.open(entry).at(&entry.path, "open its source")?;
         let (copied, hash) = match from {
-            Source::File(from) if !options.verify => (copy(&from, &file).at(&entry.path, "copy it")?, None),
+            Source::File(from) if !options.verify && *size > SMALL => {
+                (copy(&from, &file).at(&entry.path, "copy it")?, None)
+            }
             Source::File(mut from) => pump(&mut from, &mut file, options.verify, buffer).at(&entry.path, "copy it")?,
             Source::Reader(mut from) => {
                 pump(&mut from, &mut file, options.verify, buffer).at(&entry.path, "write it")?
