@@ -203,7 +203,7 @@ mod tests {
         check("2000000000", Some("2000000001"), (2_000_000_000, 2_000_000_001));
         check("nobody-knows", None, (0, 0));
         check("nobody-knows", Some("app"), (0, 710));
-        check("3", Some("staff"), (3, 0));
+        check("3", Some("staff"), (3, 3));
         assert_eq!(resolve_owner("root", Some("root"), None, None), (0, 0));
     }
 }
