@@ -5,8 +5,8 @@ use std::io::{self, Write};
 use std::path::Path;
 
 use crate::export::ExportError;
-use crate::oci::manifest::{ANNOTATION_IMAGE_NAME, ANNOTATION_REF_NAME};
 use crate::oci::Index;
+use crate::oci::manifest::{ANNOTATION_IMAGE_NAME, ANNOTATION_REF_NAME};
 use crate::store::ArchiveImage;
 use crate::store::layers::Layers;
 
@@ -40,7 +40,8 @@ pub fn write_layout(layers: &Layers, image: &ArchiveImage, folder: &Path) -> Res
     if entries.is_empty() {
         entries.push(image.descriptor.clone());
     }
-    let files = [("oci-layout", br#"{"imageLayoutVersion":"1.0.0"}"#.to_vec()), ("index.json", Index::new(entries).to_json())];
+    let files =
+        [("oci-layout", br#"{"imageLayoutVersion":"1.0.0"}"#.to_vec()), ("index.json", Index::new(entries).to_json())];
     for (name, bytes) in files {
         let path = folder.join(name);
         File::create(&path).and_then(|mut file| file.write_all(&bytes)).map_err(failed(&path))?;

@@ -163,9 +163,7 @@ fn check_tar(input: impl Read) -> Result<DiffId, ImportError> {
     let mut hashing = HashingReader::new(input);
     each_entry(&mut hashing, |count, entry| match entry {
         Ok(_) => Ok(()),
-        Err(error)
-            if count == 0 && matches!(error.kind(), io::ErrorKind::Other | io::ErrorKind::UnexpectedEof) =>
-        {
+        Err(error) if count == 0 && matches!(error.kind(), io::ErrorKind::Other | io::ErrorKind::UnexpectedEof) => {
             Err(ImportError::NotATar(error.to_string()))
         }
         Err(error) => Err(ImportError::Read(error)),

@@ -4,9 +4,9 @@ use std::fs::File;
 use std::io::{self, Read, Write};
 use std::path::PathBuf;
 
+use crate::compress;
 use crate::digest::ContentDigest;
 use crate::fstree::tar::{Dialect, Limits, RawKind, TarReader};
-use crate::compress;
 use crate::fstree::{Entry, Kind, Meta, TreePath};
 use crate::solve::error::StepError;
 

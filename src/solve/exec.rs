@@ -9,10 +9,10 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use crate::event::{Event, Reporter};
-use crate::fstree::{Entry, NodeKind, Toc, TreePath, View, passwd};
 use crate::fstree::select::{self, select};
+use crate::fstree::{Entry, NodeKind, Toc, TreePath, View, passwd};
 use crate::graph::{ExecOp, Mount, MountKind, Network, SecretMount, Times};
-use crate::sandbox::{self, stubs, Cancel, Executor, Exit, SandboxMount, Spec};
+use crate::sandbox::{self, Cancel, Executor, Exit, SandboxMount, Spec, stubs};
 use crate::solve::error::StepError;
 use crate::solve::file::{InputTree, StateTree, mountable};
 use crate::store::cache_mount::{self, CacheMount};
@@ -166,7 +166,8 @@ impl ExecStep<'_> {
     fn user(&self) -> Result<passwd::ResolvedUser, StepError> {
         let passwd = self.root.text("/etc/passwd", 16 << 20)?;
         let group = self.root.text("/etc/group", 16 << 20)?;
-        passwd::resolve_user(&self.op.user, passwd.as_deref(), group.as_deref()).map_err(|error| StepError::other(&error))
+        passwd::resolve_user(&self.op.user, passwd.as_deref(), group.as_deref())
+            .map_err(|error| StepError::other(&error))
     }
 
     fn mount(
@@ -261,7 +262,10 @@ impl ExecStep<'_> {
                 })
             }
             InputTree::Context(_) => {
-                let matches = select(tree.view(), select::Source { path: source, wildcard: false, parents: false, exclude: &[] })?;
+                let matches = select(
+                    tree.view(),
+                    select::Source { path: source, wildcard: false, parents: false, exclude: &[] },
+                )?;
                 let found = matches.first().ok_or_else(|| StepError::message("the source of the mount is empty"))?;
                 let files = select::regular_files(&matches);
                 let contents = tree.view().contents(&files).map_err(|error| StepError::other(&error))?;
@@ -290,7 +294,8 @@ impl ExecStep<'_> {
             return Ok(cache.create(mode, uid, gid)?);
         };
         let tree = self.inputs.get(input).ok_or_else(|| StepError::message("an input of the step is missing"))?;
-        let matches = select(tree.view(), select::Source { path: source, wildcard: false, parents: false, exclude: &[] })?;
+        let matches =
+            select(tree.view(), select::Source { path: source, wildcard: false, parents: false, exclude: &[] })?;
         let found = matches.first().ok_or_else(|| StepError::message("the source of the cache mount is empty"))?;
         let files = select::regular_files(&matches);
         let contents = tree.view().contents(&files).map_err(|error| StepError::other(&error))?;

@@ -14,7 +14,7 @@ use crate::fstree::copy::{self, Attributes};
 use crate::fstree::edit::{Bytes, Edited, Editor, New};
 use crate::fstree::passwd;
 use crate::fstree::select::{Match, SelectError, Source, select};
-use crate::fstree::{Entry, Kind, Meta, Merged, NodeKind, Toc, TreePath, View};
+use crate::fstree::{Entry, Kind, Merged, Meta, NodeKind, Toc, TreePath, View};
 use crate::graph::{Chmod, CopyAction, CopySource, FileAction, FileOp, Owner, Times, Unpack};
 use crate::solve::archive;
 use crate::solve::error::StepError;
@@ -303,7 +303,10 @@ impl FileStep<'_> {
         let uses = self.selections.get(&input).into_iter().flat_map(|selection| &selection.uses);
         uses.flat_map(|(matches, contents)| {
             let files = matches.iter().flat_map(|found| &found.files);
-            files.filter(|file| matches!(file.node.kind, NodeKind::File(_))).map(|file| &file.from).zip(contents.iter().copied())
+            files
+                .filter(|file| matches!(file.node.kind, NodeKind::File(_)))
+                .map(|file| &file.from)
+                .zip(contents.iter().copied())
         })
         .collect()
     }
@@ -328,7 +331,8 @@ impl FileStep<'_> {
         for (input, places) in wanted {
             let tree = self.inputs.get(&input).ok_or_else(|| StepError::message("an input of the step is missing"))?;
             let known = self.known_contents(input);
-            let (hashed, unhashed): (Vec<_>, Vec<_>) = places.into_iter().partition(|(_, path)| known.contains_key(path));
+            let (hashed, unhashed): (Vec<_>, Vec<_>) =
+                places.into_iter().partition(|(_, path)| known.contains_key(path));
             for (place, path) in &hashed {
                 set_content(&mut edited.entries[*place], known[path]);
             }

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use rayon::prelude::*;
 
 use crate::digest::{CacheKey, ContentDigest};
-use crate::fstree::select::{Match, SelectError, Source, regular_files, select, selection_key};
 use crate::fstree::View;
+use crate::fstree::select::{Match, SelectError, Source, regular_files, select, selection_key};
 use crate::graph::key::{InputKey, KeyHasher, Visitor, cache_key};
 use crate::graph::{CopySource, FileAction, Graph, MountKind, Op, Step, StepId};
 use crate::store::layers::LayerId;
@@ -133,8 +133,11 @@ impl DefinitionKeys {
             let selection = select_uses(*view, uses).map_err(|error| KeyError { step: *id, error })?;
             Ok((*id, *number, Arc::new(selection)))
         };
-        let selected: Vec<(StepId, usize, Arc<Selection>)> =
-            if uses.len() < 2 { uses.iter().map(one).collect::<Result<_, _>>()? } else { uses.par_iter().map(one).collect::<Result<_, _>>()? };
+        let selected: Vec<(StepId, usize, Arc<Selection>)> = if uses.len() < 2 {
+            uses.iter().map(one).collect::<Result<_, _>>()?
+        } else {
+            uses.par_iter().map(one).collect::<Result<_, _>>()?
+        };
         let mut selections = vec![Selections::new(); graph.len()];
         for (id, number, selection) in selected {
             selections[id.index()].insert(number, selection);
@@ -166,4 +169,3 @@ impl DefinitionKeys {
         &self.selections[id.index()]
     }
 }
-

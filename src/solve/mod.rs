@@ -142,10 +142,9 @@ fn open_contexts(
         let Some(key) = ContextKey::of(&graph[*id]) else { continue };
         let (name, ignore) = &key.op;
         let failed = |error: String| SolveError { step: Some(*id), error: StepError::Other(error) };
-        let path = environment
-            .contexts
-            .get(name)
-            .ok_or_else(|| failed(format!("there is no build context named {name:?}: add --build-context {name}=PATH")))?;
+        let path = environment.contexts.get(name).ok_or_else(|| {
+            failed(format!("there is no build context named {name:?}: add --build-context {name}=PATH"))
+        })?;
         let matcher = Matcher::new(ignore).map_err(|error| failed(error.to_string()))?;
         let cache = StatCache::open(&environment.layers.store().stat_cache(path));
         let context = LocalContext::open(path, matcher, key.times.epoch, cache)
@@ -189,7 +188,8 @@ impl Solver<'_> {
         let mut solved = Solved::default();
         let mut outcomes: HashMap<StepId, Outcome> = HashMap::new();
         for target in targets {
-            schedule.demand(*target, &mut |id| Ok::<_, SolveError>(self.known(keys, id, &mut solved, &mut outcomes)))?;
+            schedule
+                .demand(*target, &mut |id| Ok::<_, SolveError>(self.known(keys, id, &mut solved, &mut outcomes)))?;
         }
         let mut failure: Option<SolveError> = None;
         let (sender, receiver) = mpsc::channel::<Ended>();
@@ -263,13 +263,7 @@ impl Solver<'_> {
     }
 
     /// Tells what became of the steps that never had to run, and counts.
-    fn conclude(
-        &self,
-        needed: &[StepId],
-        failed: bool,
-        outcomes: &mut HashMap<StepId, Outcome>,
-        solved: &mut Solved,
-    ) {
+    fn conclude(&self, needed: &[StepId], failed: bool, outcomes: &mut HashMap<StepId, Outcome>, solved: &mut Solved) {
         for id in needed.iter().filter(|id| is_work(&self.graph[**id].op)) {
             let outcome = outcomes.entry(*id).or_insert_with(|| {
                 let outcome = if failed { Outcome::Canceled } else { Outcome::Cached };
@@ -389,7 +383,9 @@ impl Solver<'_> {
             }
             Op::Http(op) => return Err(StepError::Other(format!("{}: fetching URLs is not supported yet", op.url))),
             Op::Git(op) => return Err(StepError::Other(format!("{}: git sources are not supported yet", op.url))),
-            Op::Image(op) => return Err(StepError::Other(format!("the layers of {} are not in the store", op.reference))),
+            Op::Image(op) => {
+                return Err(StepError::Other(format!("the layers of {} are not in the store", op.reference)));
+            }
             Op::Diff => return self.diff(states),
             Op::Scratch | Op::Local(_) | Op::Merge => return Ok((State::new(), false)),
         };

@@ -41,10 +41,7 @@ mod tests {
 
     #[test]
     fn decodes_what_it_encodes() {
-        let state = vec![
-            LayerId::Image(ChainId::from_bytes([1; 32])),
-            LayerId::Made(TreeDigest::from_bytes([2; 32])),
-        ];
+        let state = vec![LayerId::Image(ChainId::from_bytes([1; 32])), LayerId::Made(TreeDigest::from_bytes([2; 32]))];
         assert_eq!(decode(&encode(&state)), Some(state.clone()));
         assert_eq!(decode(&encode(&State::new())), Some(State::new()));
         let bytes = encode(&state);

@@ -36,7 +36,8 @@ pub fn acquire(
     std::fs::create_dir_all(&home).map_err(io_error("create", &home))?;
     for number in 0.. {
         let path = home.join(format!("{number}.lock"));
-        let lock = File::options().create(true).truncate(false).write(true).open(&path).map_err(io_error("open", &path))?;
+        let lock =
+            File::options().create(true).truncate(false).write(true).open(&path).map_err(io_error("open", &path))?;
         let got = match sharing {
             Sharing::Shared => {
                 lock.lock_shared().map_err(io_error("lock", &path))?;

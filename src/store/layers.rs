@@ -14,7 +14,7 @@ use std::str::FromStr;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use crate::compress::{self, Compression};
-use crate::digest::{CacheKey, ChainId, Digest, DiffId, HashingWriter, TreeDigest};
+use crate::digest::{CacheKey, ChainId, DiffId, Digest, HashingWriter, TreeDigest};
 use crate::fstree::tar::{self, Contents, Verify};
 use crate::fstree::{Entry, Merged, Meta, Toc, TreePath};
 use crate::graph::key::{KeyHasher, Visitor};

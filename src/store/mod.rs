@@ -287,4 +287,3 @@ mod tests {
         check("one", "is damaged");
     }
 }
-

@@ -4,9 +4,9 @@ use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
 
 use super::{input, with_progress};
-use crate::cli::{Session, error};
 use crate::cli::args::build::ProgressArgs;
 use crate::cli::args::values;
+use crate::cli::{Session, error};
 use crate::event::Reporter;
 use crate::oci::Platform;
 use crate::ops::task::{Counted, Task};
@@ -35,9 +35,7 @@ pub fn run(args: &Args, session: &Session) -> Result<u8, Error> {
     if args.input.is_none() && std::io::stdin().is_terminal() {
         return Err(Error::Usage("an archive is not read from a terminal: use -i FILE, or redirect stdin".into()));
     }
-    let loaded = with_progress(args.progress, session, false, |progress| {
-        load(args, session, &*progress.reporter())
-    });
+    let loaded = with_progress(args.progress, session, false, |progress| load(args, session, &*progress.reporter()));
     match loaded {
         Ok(loaded) => session.print(render(&loaded)).map(|()| error::OK),
         Err(code) => Ok(code),

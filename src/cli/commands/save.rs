@@ -6,9 +6,9 @@ use std::path::PathBuf;
 use clap::ValueEnum;
 
 use super::with_progress;
-use crate::cli::{Session, error};
 use crate::cli::args::build::ProgressArgs;
 use crate::cli::args::values;
+use crate::cli::{Session, error};
 use crate::event::Reporter;
 use crate::oci::Platform;
 use crate::ops::task::{Counted, Task};

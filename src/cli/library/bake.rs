@@ -41,9 +41,7 @@ pub(super) fn describe(args: &BakeArgs, session: &Session) -> Result<serde_json:
     match args.list {
         Some(List::Targets) => serde_json::to_value(buildfile::list(&file.model)).map_err(failed),
         Some(List::Variables) => {
-            let one = |variable: &buildfile::Variable| {
-                serde_json::json!({"name": variable.name, "description": variable.description})
-            };
+            let one = |variable: &buildfile::Variable| serde_json::json!({"name": variable.name, "description": variable.description});
             Ok(file.model.variables().iter().map(one).collect())
         }
         None => serde_json::to_value(Printed::from(&file.resolve(args, session)?)).map_err(failed),
@@ -96,19 +94,18 @@ impl File {
     }
 
     /// A resolved target as the library wants it: paths against the build file's folder, flags on top.
-    fn target(
-        &self,
-        resolved: &buildfile::Target,
-        args: &BakeArgs,
-        session: &Session,
-    ) -> Result<Target, Error> {
+    fn target(&self, resolved: &buildfile::Target, args: &BakeArgs, session: &Session) -> Result<Target, Error> {
         let name = &resolved.name;
         let usage = |error: String| Error::Usage(format!("{}: target {name}: {error}", self.name));
         let context = match &resolved.context {
             ContextSource::Path(path) => {
                 let folder = self.folder.join(path);
                 if !folder.is_dir() {
-                    let message = format!("{}: the context of the target {name}, {}, is not a folder", self.name, folder.display());
+                    let message = format!(
+                        "{}: the context of the target {name}, {}, is not a folder",
+                        self.name,
+                        folder.display()
+                    );
                     return Err(Error::build(message));
                 }
                 Some(Folder { name: graph_name(path), path: folder })
@@ -209,7 +206,8 @@ impl File {
 
 /// What the graph calls a folder: its path as the build file has it, so that two targets with one folder share it.
 fn graph_name(path: &str) -> String {
-    let clean: PathBuf = Path::new(path).components().filter(|part| !matches!(part, std::path::Component::CurDir)).collect();
+    let clean: PathBuf =
+        Path::new(path).components().filter(|part| !matches!(part, std::path::Component::CurDir)).collect();
     match clean.as_os_str().is_empty() {
         true => "context".into(),
         false => format!("context:{}", clean.display()),

@@ -5,10 +5,10 @@ use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use crate::cli::args::BuildArgs;
 use crate::cli::args::build::{CacheArgs, Entitlement, ImageArgs, LockArgs, Network, OutputArgs, RunArgs, ValueArgs};
 use crate::cli::args::output::{self, OutputKind as Kind};
 use crate::cli::args::values::{AnnotationTarget, ContextSource, HostAddress, ImageAnnotation, Secret, Ssh};
-use crate::cli::args::BuildArgs;
 use crate::cli::env::ResolvedSecret;
 use crate::cli::library::running;
 use crate::cli::{Session, interrupt};
@@ -18,11 +18,16 @@ use crate::graph;
 use crate::oci::Reference;
 use crate::ops::Error;
 use crate::ops::build::{
-    self, Built, Destination, Dockerfile, Folder, LockMode, LockPlace, NamedContext, NoCache, Output, OutputKind, Target,
+    self, Built, Destination, Dockerfile, Folder, LockMode, LockPlace, NamedContext, NoCache, Output, OutputKind,
+    Target,
 };
 use crate::ops::error::Diagnostics;
 
-pub(super) fn build(args: &BuildArgs, session: &Session, reporter: Arc<dyn Reporter>) -> Result<Vec<Diagnostics>, Error> {
+pub(super) fn build(
+    args: &BuildArgs,
+    session: &Session,
+    reporter: Arc<dyn Reporter>,
+) -> Result<Vec<Diagnostics>, Error> {
     let run = running::Run::start(session, args.run.jobs)?;
     let (target, lock) = target(args, session, &run)?;
     let built = build::build(&run.session(reporter.as_ref())?, &[target], &lock, lock_mode(args.lock))
@@ -151,7 +156,9 @@ pub(super) fn named_context(name: &str, source: &ContextSource, base: &Path) -> 
             NamedContext::OciLayout { path: base.join(path), reference: digest.clone().or_else(|| tag.clone()) }
         }
         ContextSource::Target(target) => NamedContext::Target(target.clone()),
-        ContextSource::Stdin => return Err(Error::Usage(format!("the context {name} cannot come from standard input"))),
+        ContextSource::Stdin => {
+            return Err(Error::Usage(format!("the context {name} cannot come from standard input")));
+        }
         ContextSource::Remote(url) => {
             return Err(Error::build(format!("contexts from URLs are not supported by this version: {name}={url}"))
                 .help("clone or unpack it, and give the folder"));
@@ -289,7 +296,9 @@ fn one_output(output: &output::Output) -> Result<Output, Error> {
     };
     compression.check().map_err(|error| Error::Usage(format!("--output: {error}")))?;
     if output.force_compression {
-        return Err(Error::Usage("--output: force-compression is not supported: layers of base images stay as they are".into()));
+        return Err(Error::Usage(
+            "--output: force-compression is not supported: layers of base images stay as they are".into(),
+        ));
     }
     let file = || match &output.destination {
         None | Some(output::Destination::Stdout) => Destination::Stdout,
@@ -306,7 +315,8 @@ fn one_output(output: &output::Output) -> Result<Output, Error> {
         (Kind::CacheOnly, _) => OutputKind::CacheOnly,
         (Kind::Registry, _) => {
             return Err(Error::Usage(
-                "--output type=registry is not supported by this version: write type=oci,dest=FILE and push that".into(),
+                "--output type=registry is not supported by this version: write type=oci,dest=FILE and push that"
+                    .into(),
             ));
         }
     };

@@ -35,7 +35,12 @@ pub trait Library {
 pub struct Ops;
 
 impl Library for Ops {
-    fn build(&self, args: &BuildArgs, session: &Session, reporter: Arc<dyn Reporter>) -> Result<Vec<Diagnostics>, Error> {
+    fn build(
+        &self,
+        args: &BuildArgs,
+        session: &Session,
+        reporter: Arc<dyn Reporter>,
+    ) -> Result<Vec<Diagnostics>, Error> {
         build::build(args, session, reporter)
     }
 

@@ -57,7 +57,8 @@ impl Run {
 
     /// Reads a context from standard input: a tar file, compressed or not, or a Dockerfile alone.
     pub(super) fn context_from_stdin(&self) -> Result<Stdin, Error> {
-        let failed = |error: io::Error| Error::build("cannot read the build context from standard input").caused_by(error);
+        let failed =
+            |error: io::Error| Error::build("cannot read the build context from standard input").caused_by(error);
         let mut stdin = io::stdin();
         let mut start = Vec::new();
         stdin.by_ref().take(1024).read_to_end(&mut start).map_err(failed)?;

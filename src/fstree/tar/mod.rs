@@ -14,7 +14,7 @@ pub mod write;
 
 pub use header::looks_like_tar;
 pub use read::{Content, Dialect, Limits, RawEntry, RawKind, TarReader};
-pub use write::{holds_all_of, Contents, NoContents, PROFILE_VERSION, Verify, WriteError, write};
+pub use write::{Contents, NoContents, PROFILE_VERSION, Verify, WriteError, holds_all_of, write};
 
 use std::io;
 

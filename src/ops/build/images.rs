@@ -52,11 +52,7 @@ pub fn resolve(
             ),
         });
     };
-    let now = LockedImage {
-        index: image.index_digest,
-        manifest: image.manifest_digest(),
-        config: image.config_digest,
-    };
+    let now = LockedImage { index: image.index_digest, manifest: image.manifest_digest(), config: image.config_digest };
     lock.record_image(written, platform, locked.unwrap_or(now));
     Ok(image)
 }

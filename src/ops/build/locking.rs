@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use crate::digest::CacheKey;
 use crate::event::{Event, Reporter};
-use crate::lockfile::{Lockfile, LockedImage};
+use crate::lockfile::{LockedImage, Lockfile};
 use crate::oci::Platform;
 use crate::ops::Error;
 use crate::ops::build::target::LockMode;
@@ -107,7 +107,11 @@ impl Lock {
                 return Ok(());
             }
             let list: Vec<String> = changes.iter().map(|change| format!("  {change}")).collect();
-            let message = format!("the lockfile {} would change, and --locked forbids that:\n{}", path.display(), list.join("\n"));
+            let message = format!(
+                "the lockfile {} would change, and --locked forbids that:\n{}",
+                path.display(),
+                list.join("\n")
+            );
             return Err(Error::build(message).help("build once without --locked, and commit the lockfile"));
         }
         if let Err(error) = replace(path, &text) {

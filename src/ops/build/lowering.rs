@@ -12,10 +12,10 @@ use crate::graph::key::{KeyHasher, Visitor};
 use crate::graph::{Graph, StepId, Times};
 use crate::oci::{ImageConfig, Platform};
 use crate::ops::Error;
+use crate::ops::build::Session;
 use crate::ops::build::images::{self, Unresolved};
 use crate::ops::build::locking::Lock;
 use crate::ops::build::target::{Dockerfile, Entitlement, Folder, NamedContext, NoCache, Target};
-use crate::ops::build::Session;
 use crate::ops::error::Diagnostics;
 use crate::store::layers::LayerBlob;
 
@@ -63,12 +63,7 @@ pub fn lower_all(
 }
 
 /// Everything that there is to say of a target's definition.
-pub fn check(
-    session: &Session<'_>,
-    target: &Target,
-    lock: &mut Lock,
-    graph: &mut Graph,
-) -> Result<Diagnostics, Error> {
+pub fn check(session: &Session<'_>, target: &Target, lock: &mut Lock, graph: &mut Graph) -> Result<Diagnostics, Error> {
     let mut job = Job { session, target, lock, others: &[], done: &[] };
     let (name, text) = job.read()?;
     match job.lower_text(&name, &text, graph) {
@@ -106,7 +101,10 @@ impl Job<'_> {
                     _ => Error::build(format!("cannot read {name}")).caused_by(error),
                 })?;
                 let text = String::from_utf8(bytes).map_err(|error| {
-                    let line = 1 + error.as_bytes()[..error.utf8_error().valid_up_to()].iter().filter(|b| **b == b'\n').count();
+                    let line = 1 + error.as_bytes()[..error.utf8_error().valid_up_to()]
+                        .iter()
+                        .filter(|b| **b == b'\n')
+                        .count();
                     Error::build(format!("{name}:{line} is not UTF-8 text")).help("save the file as UTF-8")
                 })?;
                 Ok((name, text))
@@ -276,10 +274,10 @@ impl Job<'_> {
                             continue;
                         }
                     };
-                    let blobs = image.layers.iter().map(|(descriptor, diff_id)| LayerBlob {
-                        descriptor: descriptor.clone(),
-                        diff_id: *diff_id,
-                    });
+                    let blobs = image
+                        .layers
+                        .iter()
+                        .map(|(descriptor, diff_id)| LayerBlob { descriptor: descriptor.clone(), diff_id: *diff_id });
                     lowered.images.insert(image.diff_ids(), blobs.collect());
                     let shown = format!("{reference}@{}", image.manifest_digest());
                     let found = dockerfile::ResolvedImage { reference: shown, config: image.config };

@@ -63,12 +63,7 @@ pub struct Built {
 }
 
 /// Builds targets, in an order in which each comes after those it is linked to.
-pub fn build(
-    session: &Session<'_>,
-    targets: &[Target],
-    lock: &LockPlace,
-    mode: LockMode,
-) -> Result<Vec<Built>, Error> {
+pub fn build(session: &Session<'_>, targets: &[Target], lock: &LockPlace, mode: LockMode) -> Result<Vec<Built>, Error> {
     let started = Instant::now();
     let mut graph = Graph::new();
     let mut lock = Lock::open(lock, mode)?;
@@ -158,7 +153,8 @@ fn export(
         if session.cancel.is_canceled() {
             return Err(Error::Interrupted);
         }
-        if output::wants_image(&output.kind) && !made.iter().any(|(compression, _)| *compression == output.compression) {
+        if output::wants_image(&output.kind) && !made.iter().any(|(compression, _)| *compression == output.compression)
+        {
             session.reporter.report(Event::TaskStarted(number, "exporting the image".into()));
             let started = Instant::now();
             let mut manifests = Vec::new();

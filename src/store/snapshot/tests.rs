@@ -143,9 +143,8 @@ fn names(toc: &Toc) -> Vec<String> {
 }
 
 fn sample() -> (Toc, Texts) {
-    let xattrs = BTreeMap::from([
-        (b"security.capability".to_vec(), b"\x01\0\0\x02\0\x04\0\0\0\0\0\0\0\0\0\0\0\0\0\0".to_vec()),
-    ]);
+    let xattrs =
+        BTreeMap::from([(b"security.capability".to_vec(), b"\x01\0\0\x02\0\x04\0\0\0\0\0\0\0\0\0\0\0\0\0\0".to_vec())]);
     let mut special = entry("bin/ping", 0o6755, file("ping"));
     special.meta = Meta { uid: 12, gid: 34, mtime: -86_400, xattrs, ..special.meta };
     let second = Entry { path: path("bin/ping6"), kind: Kind::Hardlink(path("bin/ping")), ..special.clone() };

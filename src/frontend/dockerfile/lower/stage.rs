@@ -11,7 +11,7 @@ use crate::frontend::dockerfile::go;
 use crate::frontend::dockerfile::lint::{Linter, rule};
 use crate::frontend::dockerfile::suggest::nearest;
 use crate::fstree::TreePath;
-use crate::graph::{CopyAction, CopySource, Unpack, FileAction, FileOp, Label, Op, Owner, StepId};
+use crate::graph::{CopyAction, CopySource, FileAction, FileOp, Label, Op, Owner, StepId, Unpack};
 use crate::oci::{History, ImageConfig, Platform};
 
 /// The search path of images that have none.
