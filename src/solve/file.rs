@@ -13,6 +13,7 @@ use crate::fstree::chmod::ModeChange;
 use crate::fstree::copy::{self, Attributes};
 use crate::fstree::edit::{Bytes, Edited, Editor, New};
 use crate::fstree::passwd;
+use crate::fstree::whiteout;
 use crate::fstree::select::{Match, SelectError, Source, select};
 use crate::fstree::{Entry, Kind, Merged, Meta, NodeKind, Toc, TreePath, View};
 use crate::graph::{Chmod, CopyAction, CopySource, FileAction, FileOp, Owner, Times, Unpack};
@@ -348,7 +349,9 @@ impl FileStep<'_> {
             }
         }
         let origins = Origins { inputs: self.inputs.clone(), files, spool };
-        Ok(layers.promise(Toc::new(edited.entries), Arc::new(origins)))
+        // A name that tars take for a whiteout is one in the image, so it is one for later steps too.
+        let toc = whiteout::settle(Toc::new(edited.entries), &self.root.view);
+        Ok(layers.promise(toc, Arc::new(origins)))
     }
 }
 

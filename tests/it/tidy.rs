@@ -44,7 +44,10 @@ const ONLY_CLI: &[&str] = &["std::env", "std::io::stdin", "std::io::stdout", "st
 const HARMLESS: &[&str] = &["std::env::consts", "std::net::IpAddr", "std::net::Ipv4Addr", "std::net::Ipv6Addr"];
 
 /// Files that break a rule, and why that is right: (rule, file, reason). One that no longer does is an error, too.
-const EXCEPTIONS: &[(&str, &str, &str)] = &[];
+const EXCEPTIONS: &[(&str, &str, &str)] = &[
+    ("pure", "src/frontend/dockerfile/conformance.rs", "a test that reads the recorded cases"),
+    ("cli", "src/sandbox/init.rs", "the process that a sandbox starts with reads its own arguments"),
+];
 
 /// The most lines of a file, its tests not counted.
 const LONGEST: usize = 800;

@@ -8,8 +8,6 @@
 //! Where BuildKit's documentation and its behaviour differ, its behaviour is followed: images must not change because
 //! another program builds them.
 
-#[cfg(test)]
-mod adhoc;
 mod ast;
 #[cfg(test)]
 mod conformance;
