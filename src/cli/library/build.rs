@@ -22,6 +22,7 @@ use crate::ops::build::{
     Target,
 };
 use crate::ops::error::Diagnostics;
+use crate::solve::SecretValue;
 
 pub(super) fn build(
     args: &BuildArgs,
@@ -132,11 +133,11 @@ pub(super) fn apply_values(target: &mut Target, args: &ValueArgs, session: &Sess
     }
     for secret in &args.secret {
         let (id, value) = read_secret(secret, session, Path::new(""))?;
-        target.secrets.insert(id, value);
+        target.credentials.secrets.insert(id, SecretValue(value));
     }
     for agent in &args.ssh {
         let (id, path) = agent_socket(agent, session)?;
-        target.agents.insert(id, path);
+        target.credentials.agents.insert(id, path);
     }
     Ok(())
 }
