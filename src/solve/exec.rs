@@ -230,12 +230,12 @@ impl ExecStep<'_> {
                 }
             },
             MountKind::Ssh(agent) => match context.credentials.agents.get(&agent.id) {
-                Some(path) => {
+                Some(given) => {
                     if !env.iter().any(|(name, _)| name == "SSH_AUTH_SOCK") {
                         env.push(("SSH_AUTH_SOCK".into(), mount.target.clone()));
                     }
                     let SecretMount { mode, uid, gid, .. } = *agent;
-                    Some(sandbox::MountKind::Socket { path: path.clone(), mode, uid, gid })
+                    Some(sandbox::MountKind::Socket { path: given.socket().to_owned(), mode, uid, gid })
                 }
                 None if agent.required => {
                     return Err(StepError::message(format!(

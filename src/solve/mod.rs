@@ -31,6 +31,7 @@ use crate::fstree::pattern::Matcher;
 use crate::graph::key::{InputKey, cache_key};
 use crate::graph::{Graph, LocalOp, Op, Step, StepId, Times};
 use crate::sandbox::{Cancel, Executor};
+use crate::source::agent::Agent;
 use crate::source::{LocalContext, StatCache};
 use crate::store::layers::{LayerBlob, LayerId, Layers};
 use file::{FileStep, InputTree, StateTree};
@@ -67,8 +68,8 @@ pub struct Environment<'a> {
 pub struct Credentials {
     /// The values of secrets, by their ids.
     pub secrets: BTreeMap<String, SecretValue>,
-    /// The sockets of ssh agents, by their ids.
-    pub agents: BTreeMap<String, PathBuf>,
+    /// Ssh agents, by their ids.
+    pub agents: BTreeMap<String, Agent>,
 }
 
 /// The value of a secret, which `Debug` does not show.

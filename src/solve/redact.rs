@@ -90,7 +90,8 @@ const URL_SAFE: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwx
 /// The letters that a value always has in base64 if `offset` bytes come before it, modulo 3: without those at either
 /// end that depend on its neighbours as well.
 fn encoded_core(value: &[u8], offset: usize, alphabet: &[u8; 64]) -> Vec<u8> {
-    let bit = |at: usize| (at / 8).checked_sub(offset).and_then(|place| value.get(place)).map(|b| b >> (7 - at % 8) & 1);
+    let bit =
+        |at: usize| (at / 8).checked_sub(offset).and_then(|place| value.get(place)).map(|b| b >> (7 - at % 8) & 1);
     let letters = ((offset + value.len()) * 8).div_ceil(6);
     let letter = |number: usize| -> Option<u8> {
         let index = (0..6).try_fold(0, |sum, place| Some(sum << 1 | bit(number * 6 + place)?))?;

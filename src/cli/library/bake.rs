@@ -8,8 +8,8 @@ use crate::cli::args::BakeArgs;
 use crate::cli::args::build::List;
 use crate::cli::args::values::{Secret, Ssh};
 use crate::cli::library::build::{
-    agent_socket, apply_cache, apply_image, apply_run, apply_values, lock_mode, named_context, outputs, read_secret,
-    references, warnings, write_results,
+    apply_cache, apply_image, apply_run, apply_values, lock_mode, named_context, outputs, read_secret, references,
+    ssh_agent, warnings, write_results,
 };
 use crate::cli::library::running;
 use crate::cli::{Session, interrupt};
@@ -148,8 +148,8 @@ impl File {
         }
         for agent in &resolved.ssh {
             let agent: Ssh = agent.to_argument().parse().map_err(usage)?;
-            let (id, path) = agent_socket(&agent, session)?;
-            target.credentials.agents.insert(id, path);
+            let (id, agent) = ssh_agent(&agent, session, &self.folder)?;
+            target.credentials.agents.insert(id, agent);
         }
         if resolved.requested {
             target.tags = references(&resolved.tags)?;

@@ -199,6 +199,7 @@ impl Job<'_> {
         options.allow_insecure = target.allow.contains(&Entitlement::SecurityInsecure);
         options.extra_hosts = target.hosts.clone();
         options.shm_size = target.shm_size;
+        options.name_platforms = target.platforms.len() > 1;
         Ok(options)
     }
 
