@@ -8,6 +8,7 @@ use crate::fstree::TreePath;
 use crate::fstree::edit::EditError;
 use crate::fstree::select::SelectError;
 use crate::sandbox::{Exit, SandboxError};
+use crate::solve::emulation::NoEmulation;
 use crate::store::StoreError;
 use crate::store::layers::LayerError;
 use crate::store::snapshot::SnapshotError;
@@ -33,6 +34,9 @@ pub enum StepError {
     /// The process could not be started.
     #[error(transparent)]
     Sandbox(#[from] SandboxError),
+    /// The process is for a machine that this one neither is nor emulates.
+    #[error(transparent)]
+    Emulation(#[from] NoEmulation),
     /// The process failed.
     #[error("it failed with {exit}")]
     Failed {

@@ -4,17 +4,19 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::io;
 use std::os::fd::AsFd;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use crate::event::{Event, Reporter};
+use crate::event::{Event, Reporter, Stream};
 use crate::fstree::select::{self, select};
 use crate::fstree::{Entry, NodeKind, Toc, TreePath, View, passwd};
 use crate::graph::{ExecOp, Mount, MountKind, Network, SecretMount, Times};
+use crate::oci::Platform;
 use crate::sandbox::{self, Cancel, Executor, Exit, SandboxMount, Spec, stubs};
 use crate::solve::error::StepError;
 use crate::solve::file::{InputTree, StateTree, mountable};
+use crate::solve::redact::{Redactor, Secrets};
+use crate::solve::{Credentials, SecretValue, emulation};
 use crate::store::cache_mount::{self, CacheMount};
 use crate::store::layers::{LayerId, Layers};
 use crate::store::snapshot::{self, FileSource, SnapshotFiles, Source};
@@ -32,10 +34,8 @@ pub struct ExecContext<'a> {
     pub reporter: &'a dyn Reporter,
     /// Stops them.
     pub cancel: &'a Cancel,
-    /// The values of secrets, by their ids.
-    pub secrets: &'a BTreeMap<String, Vec<u8>>,
-    /// The sockets of ssh agents, by their ids.
-    pub agents: &'a BTreeMap<String, PathBuf>,
+    /// The secrets and agents that they may ask for.
+    pub credentials: &'a Credentials,
     /// What `/etc/resolv.conf` holds for steps that have a network.
     pub resolv_conf: &'a [u8],
 }
@@ -46,6 +46,8 @@ pub struct ExecStep<'a> {
     pub number: usize,
     /// What to run.
     pub op: &'a ExecOp,
+    /// For which machine its programs are.
+    pub platform: &'a Platform,
     /// The times of what it makes.
     pub times: Times,
     /// Its root file system.
@@ -107,15 +109,18 @@ impl ExecStep<'_> {
         };
         let started = SystemTime::now();
         self.make_mount_points(context, &mut spec, started)?;
-        let mut tail = Vec::new();
+        let secrets = self.secrets(context);
+        let mut log = Log { number: self.number, reporter: context.reporter, tail: Vec::new() };
+        let mut redactors = [Redactor::new(&secrets), Redactor::new(&secrets)];
         let mut output = |stream, bytes: &[u8]| {
-            tail.extend_from_slice(bytes);
-            if tail.len() > 2 * TAIL {
-                tail.drain(..tail.len() - TAIL);
-            }
-            context.reporter.report(Event::Output(self.number, stream, bytes.to_vec()));
+            let shown = redactors[stream as usize].push(bytes);
+            log.write(stream, shown);
         };
         let exit = context.executor.run(&spec, &mut output, context.cancel);
+        for stream in [Stream::Stdout, Stream::Stderr] {
+            let held_back = redactors[stream as usize].finish();
+            log.write(stream, held_back);
+        }
         drop(held);
         let result = match exit {
             Ok(Exit::Code(0)) => {
@@ -128,15 +133,21 @@ impl ExecStep<'_> {
                 Ok(context.layers.adopt(toc, &upper)?)
             }
             _ if context.cancel.is_canceled() => Err(StepError::Canceled),
-            Ok(exit) => {
-                tail.drain(..tail.len().saturating_sub(TAIL));
-                Err(StepError::Failed { exit, tail })
-            }
-            Err(error) => Err(error.into()),
+            Ok(exit) => Err(StepError::Failed { exit, tail: log.into_tail() }),
+            Err(error) => Err(emulation::explain(error, self.platform)),
         };
         // What cannot be removed now is swept with this process's folder.
         let _ = crate::store::remove_tree(&scratch);
         result
+    }
+
+    /// The secrets that the process is given.
+    fn secrets(&self, context: &ExecContext<'_>) -> Secrets {
+        let ids = self.op.mounts.iter().filter_map(|mount| match &mount.kind {
+            MountKind::Secret(secret) => Some(&secret.id),
+            _ => None,
+        });
+        Secrets::new(ids.filter_map(|id| Some(context.credentials.secrets.get(id)?.0.as_slice())))
     }
 
     /// Gives the process the folders and files that something will be mounted on and that its image lacks.
@@ -196,8 +207,8 @@ impl ExecStep<'_> {
             MountKind::File { data, mode } => {
                 Some(sandbox::MountKind::File { data: data.clone().into(), mode: *mode, uid: 0, gid: 0 })
             }
-            MountKind::Secret(secret) => match context.secrets.get(&secret.id) {
-                Some(value) => {
+            MountKind::Secret(secret) => match context.credentials.secrets.get(&secret.id) {
+                Some(SecretValue(value)) => {
                     if let Some(name) = &secret.env {
                         let text = String::from_utf8_lossy(value).into_owned();
                         env.retain(|(known, _)| known != name);
@@ -218,13 +229,13 @@ impl ExecStep<'_> {
                     None
                 }
             },
-            MountKind::Ssh(agent) => match context.agents.get(&agent.id) {
-                Some(path) => {
+            MountKind::Ssh(agent) => match context.credentials.agents.get(&agent.id) {
+                Some(given) => {
                     if !env.iter().any(|(name, _)| name == "SSH_AUTH_SOCK") {
                         env.push(("SSH_AUTH_SOCK".into(), mount.target.clone()));
                     }
                     let SecretMount { mode, uid, gid, .. } = *agent;
-                    Some(sandbox::MountKind::Socket { path: path.clone(), mode, uid, gid })
+                    Some(sandbox::MountKind::Socket { path: given.socket().to_owned(), mode, uid, gid })
                 }
                 None if agent.required => {
                     return Err(StepError::message(format!(
@@ -304,6 +315,31 @@ impl ExecStep<'_> {
         let from = context.layers.folder(layer)?;
         let files = SnapshotFiles::new(File::open(&from).map_err(|error| StepError::store(&from, error))?.into());
         Ok(cache.create_from(&toc, &files)?)
+    }
+}
+
+/// What a process writes: told as it comes, and the last of it kept.
+struct Log<'a> {
+    number: usize,
+    reporter: &'a dyn Reporter,
+    tail: Vec<u8>,
+}
+
+impl Log<'_> {
+    fn write(&mut self, stream: Stream, bytes: Vec<u8>) {
+        if bytes.is_empty() {
+            return;
+        }
+        self.tail.extend_from_slice(&bytes);
+        if self.tail.len() > 2 * TAIL {
+            self.tail.drain(..self.tail.len() - TAIL);
+        }
+        self.reporter.report(Event::Output(self.number, stream, bytes));
+    }
+
+    fn into_tail(mut self) -> Vec<u8> {
+        self.tail.drain(..self.tail.len().saturating_sub(TAIL));
+        self.tail
     }
 }
 

@@ -6,11 +6,13 @@
 //! rebuild.
 
 mod archive;
+mod emulation;
 pub mod error;
 mod exec;
 mod file;
 pub mod keys;
 mod record;
+pub mod redact;
 pub mod schedule;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -18,6 +20,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
+pub use emulation::NoEmulation;
 pub use error::StepError;
 pub use exec::ExecContext;
 
@@ -28,6 +31,7 @@ use crate::fstree::pattern::Matcher;
 use crate::graph::key::{InputKey, cache_key};
 use crate::graph::{Graph, LocalOp, Op, Step, StepId, Times};
 use crate::sandbox::{Cancel, Executor};
+use crate::source::agent::Agent;
 use crate::source::{LocalContext, StatCache};
 use crate::store::layers::{LayerBlob, LayerId, Layers};
 use file::{FileStep, InputTree, StateTree};
@@ -51,16 +55,33 @@ pub struct Environment<'a> {
     pub reporter: &'a dyn Reporter,
     /// Stops everything.
     pub cancel: &'a Cancel,
-    /// The values of secrets, by their ids.
-    pub secrets: &'a BTreeMap<String, Vec<u8>>,
-    /// The sockets of ssh agents, by their ids.
-    pub agents: &'a BTreeMap<String, PathBuf>,
+    /// What a step may be given that only its target has.
+    pub credentials: &'a (dyn Fn(StepId) -> &'a Credentials + Sync),
     /// What `/etc/resolv.conf` holds for steps that have a network.
     pub resolv_conf: Vec<u8>,
     /// How many steps may run at the same time.
     pub jobs: usize,
     /// Targets of which nobody will read a byte: that their result is known is enough.
     pub unread: &'a BTreeSet<StepId>,
+}
+
+/// What steps may be given and what is not recorded anywhere: not in a key, not in a layer, not in the log.
+#[derive(Debug, Clone, Default)]
+pub struct Credentials {
+    /// The values of secrets, by their ids.
+    pub secrets: BTreeMap<String, SecretValue>,
+    /// Ssh agents, by their ids.
+    pub agents: BTreeMap<String, Agent>,
+}
+
+/// The value of a secret, which `Debug` does not show.
+#[derive(Clone, PartialEq, Eq)]
+pub struct SecretValue(pub Vec<u8>);
+
+impl std::fmt::Debug for SecretValue {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "({} bytes)", self.0.len())
+    }
 }
 
 /// What became of a graph.
@@ -171,9 +192,9 @@ fn announce(graph: &Graph, needed: &[StepId], reporter: &dyn Reporter) {
     reporter.report(Event::Planned(infos.collect()));
 }
 
-struct Solver<'a> {
+struct Solver<'a, 'e> {
     graph: &'a Graph,
-    environment: &'a Environment<'a>,
+    environment: &'a Environment<'e>,
     contexts: HashMap<ContextKey, Arc<LocalContext>>,
 }
 
@@ -184,7 +205,7 @@ struct Ended {
     elapsed: Duration,
 }
 
-impl Solver<'_> {
+impl Solver<'_, '_> {
     fn run(&self, keys: &DefinitionKeys, needed: &[StepId], targets: &[StepId]) -> Result<Solved, SolveError> {
         let mut schedule = Schedule::new(self.graph);
         let mut solved = Solved::default();
@@ -372,14 +393,20 @@ impl Solver<'_> {
                 step.run(layers)?
             }
             Op::Exec(op) => {
-                let step = exec::ExecStep { number: id.index(), op, times: step.times, root: &root, inputs: &inputs };
+                let step = exec::ExecStep {
+                    number: id.index(),
+                    op,
+                    platform: &step.platform,
+                    times: step.times,
+                    root: &root,
+                    inputs: &inputs,
+                };
                 step.run(&ExecContext {
                     layers,
                     executor: self.environment.executor,
                     reporter: self.environment.reporter,
                     cancel: self.environment.cancel,
-                    secrets: self.environment.secrets,
-                    agents: self.environment.agents,
+                    credentials: (self.environment.credentials)(id),
                     resolv_conf: &self.environment.resolv_conf,
                 })?
             }

@@ -1,5 +1,6 @@
 //! Where files come from that no step made: folders of this machine, and (their resolution being pinned) images.
 
+pub mod agent;
 pub mod local;
 mod statcache;
 

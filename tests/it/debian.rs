@@ -109,7 +109,7 @@ fn base_image() -> PathBuf {
 }
 
 /// Where this machine gets the same Debian from; nothing for mmdebstrap's own default. The root file system gets them too.
-fn sources_of_this_machine() -> Vec<PathBuf> {
+pub fn sources_of_this_machine() -> Vec<PathBuf> {
     let folder = fs::read_dir("/etc/apt/sources.list.d").into_iter().flatten().flatten().map(|entry| entry.path());
     let mut files: Vec<PathBuf> = folder.chain(["/etc/apt/sources.list".into()]).collect();
     files.retain(|file| {

@@ -2,6 +2,9 @@
 
 mod debian;
 mod images;
+mod platform;
 mod sandbox;
+mod secrets;
+mod ssh;
 mod support;
 mod tidy;

@@ -41,6 +41,21 @@ pub fn sh(words: &[&str]) -> String {
     text(&run(Command::new(words[0]).args(&words[1..])).stdout)
 }
 
+/// Runs a command that may fail: its exit code, standard output and standard error.
+pub fn outcome(command: &mut Command) -> (i32, String, String) {
+    let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    let code = output.status.code().unwrap_or_else(|| panic!("{command:?}: {}", output.status));
+    (code, text(&output.stdout), text(&output.stderr))
+}
+
+/// Makes a file in a folder, and the folders above it.
+pub fn put(folder: &Path, name: &str, content: impl AsRef<[u8]>) -> PathBuf {
+    let path = folder.join(name);
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    fs::write(&path, content).unwrap();
+    path
+}
+
 /// Bytes as text, for people.
 pub fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()

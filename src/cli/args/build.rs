@@ -274,6 +274,9 @@ pub struct RunArgs {
     /// Add an address to /etc/hosts of RUN steps
     #[arg(long, value_name = "NAME=ADDRESS", value_parser = values::host)]
     pub add_host: Vec<(String, HostAddress)>,
+    /// The size of /dev/shm of RUN steps [default: 64m]
+    #[arg(long, value_name = "SIZE", value_parser = values::size)]
+    pub shm_size: Option<u64>,
     /// Allow steps what the Dockerfile asks for
     #[arg(long, value_enum, value_name = "RIGHT", value_delimiter = ',')]
     pub allow: Vec<Entitlement>,

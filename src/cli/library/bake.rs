@@ -8,8 +8,8 @@ use crate::cli::args::BakeArgs;
 use crate::cli::args::build::List;
 use crate::cli::args::values::{Secret, Ssh};
 use crate::cli::library::build::{
-    agent_socket, apply_cache, apply_image, apply_run, apply_values, lock_mode, named_context, outputs, read_secret,
-    references, warnings, write_results,
+    apply_cache, apply_image, apply_run, apply_values, lock_mode, named_context, outputs, read_secret, references,
+    ssh_agent, warnings, write_results,
 };
 use crate::cli::library::running;
 use crate::cli::{Session, interrupt};
@@ -18,6 +18,7 @@ use crate::frontend::buildfile::{self, BuildFile, ContextSource, Plan, Printed};
 use crate::ops::Error;
 use crate::ops::build::{self, Dockerfile, Folder, LockPlace, NamedContext, NoCache, Target};
 use crate::ops::error::Diagnostics;
+use crate::solve::SecretValue;
 
 pub(super) fn bake(args: &BakeArgs, session: &Session, reporter: Arc<dyn Reporter>) -> Result<Vec<Diagnostics>, Error> {
     let file = File::read(args)?;
@@ -143,12 +144,12 @@ impl File {
         for secret in &resolved.secrets {
             let secret: Secret = secret.to_argument().parse().map_err(usage)?;
             let (id, value) = read_secret(&secret, session, &self.folder)?;
-            target.secrets.insert(id, value);
+            target.credentials.secrets.insert(id, SecretValue(value));
         }
         for agent in &resolved.ssh {
             let agent: Ssh = agent.to_argument().parse().map_err(usage)?;
-            let (id, path) = agent_socket(&agent, session)?;
-            target.agents.insert(id, path);
+            let (id, agent) = ssh_agent(&agent, session, &self.folder)?;
+            target.credentials.agents.insert(id, agent);
         }
         if resolved.requested {
             target.tags = references(&resolved.tags)?;

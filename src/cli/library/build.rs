@@ -22,6 +22,8 @@ use crate::ops::build::{
     Target,
 };
 use crate::ops::error::Diagnostics;
+use crate::solve::SecretValue;
+use crate::source::agent::{Agent, AgentError};
 
 pub(super) fn build(
     args: &BuildArgs,
@@ -132,11 +134,11 @@ pub(super) fn apply_values(target: &mut Target, args: &ValueArgs, session: &Sess
     }
     for secret in &args.secret {
         let (id, value) = read_secret(secret, session, Path::new(""))?;
-        target.secrets.insert(id, value);
+        target.credentials.secrets.insert(id, SecretValue(value));
     }
     for agent in &args.ssh {
-        let (id, path) = agent_socket(agent, session)?;
-        target.agents.insert(id, path);
+        let (id, agent) = ssh_agent(agent, session, Path::new(""))?;
+        target.credentials.agents.insert(id, agent);
     }
     Ok(())
 }
@@ -180,27 +182,25 @@ pub(super) fn read_secret(secret: &Secret, session: &Session, base: &Path) -> Re
     Ok((secret.id.clone(), value))
 }
 
-/// An agent's id and socket.
-pub(super) fn agent_socket(agent: &Ssh, session: &Session) -> Result<(String, PathBuf), Error> {
-    use std::os::unix::fs::FileTypeExt as _;
-    let id = &agent.id;
-    let path = match &agent.paths[..] {
+/// An agent and its id; paths are relative to `base`.
+pub(super) fn ssh_agent(ssh: &Ssh, session: &Session, base: &Path) -> Result<(String, Agent), Error> {
+    let id = &ssh.id;
+    let paths: Vec<PathBuf> = match &ssh.paths[..] {
         [] => match session.env.variable("SSH_AUTH_SOCK").filter(|value| !value.is_empty()) {
-            Some(path) => PathBuf::from(path),
+            Some(path) => vec![path.into()],
             None => {
-                return Err(Error::Usage(format!("--ssh {id}: no agent is running, SSH_AUTH_SOCK is not set")));
+                return Err(Error::Usage(format!(
+                    "--ssh {id}: no agent is running, SSH_AUTH_SOCK is not set: start one, or give keys by --ssh {id}=KEY"
+                )));
             }
         },
-        [path] => path.clone(),
-        _ => return Err(Error::Usage(format!("--ssh {id}: keys are not supported, only the socket of an agent"))),
+        paths => paths.iter().map(|path| base.join(path)).collect(),
     };
-    match std::fs::metadata(&path) {
-        Ok(metadata) if metadata.file_type().is_socket() => Ok((id.clone(), path)),
-        Ok(_) => Err(Error::Usage(format!(
-            "--ssh {id}: {} is not a socket; start ssh-agent, ssh-add the key, and give its socket",
-            path.display()
-        ))),
-        Err(error) => Err(Error::build(format!("--ssh {id}: cannot use {}", path.display())).caused_by(error)),
+    match Agent::open(&paths) {
+        Ok(agent) => Ok((id.clone(), agent)),
+        Err(error @ AgentError::NotInstalled(_)) => Err(Error::environment(format!("--ssh {id}: {error}"))
+            .help("install OpenSSH's client: on Debian and Ubuntu `apt-get install openssh-client`")),
+        Err(error) => Err(Error::build(format!("--ssh {id}: {error}"))),
     }
 }
 
@@ -271,6 +271,7 @@ pub(super) fn apply_run(target: &mut Target, args: &RunArgs) -> Result<(), Error
             graph::Network::Host
         }
     };
+    target.shm_size = args.shm_size.or(target.shm_size);
     for (name, address) in &args.add_host {
         let address = match address {
             HostAddress::Ip(address) => address.to_string(),

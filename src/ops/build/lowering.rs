@@ -30,6 +30,8 @@ pub struct Lowered {
     pub folders: BTreeMap<String, PathBuf>,
     /// The layers of its base images.
     pub images: HashMap<Vec<DiffId>, Vec<LayerBlob>>,
+    /// The number of steps before its own: those that no target before it has.
+    pub first_step: usize,
     /// Its definition, and what the checks found in it.
     pub warnings: Diagnostics,
 }
@@ -56,7 +58,8 @@ pub fn lower_all(
     let mut done: Vec<Lowered> = Vec::new();
     for target in targets {
         let mut job = Job { session, target, lock, others: &targets[..done.len()], done: &done };
-        let lowered = job.lower(graph)?;
+        let first_step = graph.len();
+        let lowered = Lowered { first_step, ..job.lower(graph)? };
         done.push(lowered);
     }
     Ok(done)
@@ -195,6 +198,8 @@ impl Job<'_> {
         options.allow_host_network = target.allow.contains(&Entitlement::NetworkHost);
         options.allow_insecure = target.allow.contains(&Entitlement::SecurityInsecure);
         options.extra_hosts = target.hosts.clone();
+        options.shm_size = target.shm_size;
+        options.name_platforms = target.platforms.len() > 1;
         Ok(options)
     }
 

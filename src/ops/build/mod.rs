@@ -4,6 +4,7 @@
 //! The order is always the same: read the definitions, look up what they name (in the lockfile first), lower, settle
 //! the lockfile, run, export. Nothing is run before every definition was understood.
 
+mod credentials;
 mod images;
 mod locking;
 mod lowering;
@@ -113,15 +114,11 @@ fn run(
     }
     let mut contexts = BTreeMap::new();
     let mut images = std::collections::HashMap::new();
-    let (mut secrets, mut agents) = (BTreeMap::new(), BTreeMap::new());
     for target in lowered {
         contexts.extend(target.folders.clone());
         images.extend(target.images.clone());
     }
-    for target in targets {
-        secrets.extend(target.secrets.clone());
-        agents.extend(target.agents.clone());
-    }
+    credentials::warn_of_conflicts(graph, lowered, targets, session.reporter);
     let environment = solve::Environment {
         layers: layers.clone(),
         contexts: &contexts,
@@ -129,8 +126,7 @@ fn run(
         executor: session.executor,
         reporter: session.reporter,
         cancel: session.cancel,
-        secrets: &secrets,
-        agents: &agents,
+        credentials: &|step| credentials::of_step(step, lowered, targets),
         resolv_conf: session.resolv_conf.clone(),
         jobs: session.jobs,
         unread: &unread,
@@ -213,6 +209,10 @@ fn export(
 /// A failed step as people need to hear of it.
 fn step_failure(graph: &Graph, lowered: &[Lowered], error: SolveError) -> Error {
     let SolveError { step, error } = error;
+    let foreign = match &error {
+        StepError::Emulation(missing) => Some((missing.to_string(), missing.advice())),
+        _ => None,
+    };
     let (exit, log) = match error {
         StepError::Canceled => return Error::Interrupted,
         StepError::Failed { exit: Exit::Code(code), tail } => (StepExit::Code(code), tail),
@@ -230,6 +230,9 @@ fn step_failure(graph: &Graph, lowered: &[Lowered], error: SolveError) -> Error 
         return Error::build(exit.to_string());
     };
     let label = &graph[step].label;
+    if let Some((message, advice)) = foreign {
+        return Error::environment(format!("{}: {message}", label.text)).help(advice);
+    }
     let origin = label.origin.as_ref().and_then(|origin| {
         let text = lowered.iter().map(|target| &target.warnings).find(|source| source.name == origin.file)?;
         Some(Origin { file: origin.file.clone(), text: text.text.clone(), span: origin.span.clone() })

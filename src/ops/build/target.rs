@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use crate::compress::Compression;
 use crate::graph::Network;
 use crate::oci::{Platform, Reference};
+use crate::solve::Credentials;
 
 /// One thing to build: an image, or files.
 #[derive(Debug, Clone)]
@@ -40,10 +41,10 @@ pub struct Target {
     pub allow: BTreeSet<Entitlement>,
     /// Lines for `/etc/hosts`: (name, address).
     pub hosts: Vec<(String, String)>,
-    /// The values of secrets, by their ids.
-    pub secrets: BTreeMap<String, Vec<u8>>,
-    /// The sockets of ssh agents, by their ids.
-    pub agents: BTreeMap<String, PathBuf>,
+    /// Secrets and ssh agents. A step that several targets share is given those of the first of them.
+    pub credentials: Credentials,
+    /// The size of `/dev/shm` of steps in bytes; the sandbox's default if none.
+    pub shm_size: Option<u64>,
     /// Whether the user asked for it, and not only another target that is linked to it.
     pub requested: bool,
     /// Where the result goes; to the store if empty.
@@ -69,8 +70,8 @@ impl Target {
             network: Network::Default,
             allow: BTreeSet::new(),
             hosts: Vec::new(),
-            secrets: BTreeMap::new(),
-            agents: BTreeMap::new(),
+            credentials: Credentials::default(),
+            shm_size: None,
             requested: true,
             outputs: Vec::new(),
         }

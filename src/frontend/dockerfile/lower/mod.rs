@@ -64,6 +64,8 @@ pub struct Options {
     pub extra_hosts: Vec<(String, String)>,
     /// The size of `/dev/shm` in bytes; the sandbox's default if none.
     pub shm_size: Option<u64>,
+    /// Whether steps are called by their platform too: because there are several.
+    pub name_platforms: bool,
     /// Whether all stages are lowered and checked, not just those that the target needs.
     pub all_stages: bool,
     /// What is to be checked, whatever the file says.
@@ -88,6 +90,7 @@ impl Options {
             allow_insecure: false,
             extra_hosts: Vec::new(),
             shm_size: None,
+            name_platforms: false,
             all_stages: false,
             check: None,
         }

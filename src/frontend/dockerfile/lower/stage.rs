@@ -262,10 +262,15 @@ impl<'a> Lowering<'a> {
             Some(name) => format!("{name} "),
             None => format!("stage-{} ", current.index),
         };
+        let platform = match self.options.name_platforms {
+            false => String::new(),
+            true if current.platform == self.target => format!("{} ", current.platform),
+            true => format!("{}->{} ", current.platform, self.target.architecture),
+        };
         let fired = if current.trigger.is_some() { "ONBUILD " } else { "" };
         Label {
             text: format!("{fired}{text}"),
-            stage: format!("{name}{}/{}", current.number, current.total),
+            stage: format!("{platform}{name}{}/{}", current.number, current.total),
             origin: Some(self.origin(&current.at(span))),
         }
     }
