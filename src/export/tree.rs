@@ -25,9 +25,10 @@ impl Contents for StateContents<'_> {
     fn open(&self, entry: &Entry) -> io::Result<Box<dyn Read + '_>> {
         let layer = self.flattened.layer(&entry.path).and_then(|layer| self.state.get(layer));
         let layer = *layer.ok_or(io::ErrorKind::NotFound)?;
+        let stop = self.layers.stop();
         Ok(match self.layers.open_entry(layer, entry).map_err(io::Error::other)? {
-            Source::File(file) => Box::new(file),
-            Source::Reader(reader) => reader,
+            Source::File(file) => Box::new(stop.watch(file)),
+            Source::Reader(reader) => Box::new(stop.watch(reader)),
         })
     }
 }

@@ -7,6 +7,7 @@ use std::error::Error as StdError;
 use std::fmt;
 use std::io;
 use std::ops::Range;
+use std::path::Path;
 
 use crate::frontend::diagnostic::{Diagnostic, Severity};
 use crate::oci::ParseReferenceError;
@@ -78,6 +79,14 @@ impl Error {
         self
     }
 
+    /// The same with the file that it is about. Errors that show their own context stay as they are.
+    pub fn about(mut self, file: &Path) -> Self {
+        if let Self::Build { message, .. } = &mut self {
+            *message = format!("{}: {message}", file.display());
+        }
+        self
+    }
+
     /// The same with what was underneath. Errors that show their own context stay as they are.
     pub fn caused_by(mut self, cause: impl StdError + Send + Sync + 'static) -> Self {
         match &mut self {
@@ -111,18 +120,15 @@ impl From<StoreError> for Error {
             | StoreError::Mismatch { .. }
             | StoreError::Missing(_)
             | StoreError::TooLarge { .. }
-            | StoreError::Input(_)
             | StoreError::Manifest { .. } => Self::build(error.to_string()),
+            StoreError::Input(_) => by_cause(error),
         }
     }
 }
 
 impl From<SnapshotError> for Error {
     fn from(error: SnapshotError) -> Self {
-        match &error {
-            SnapshotError::Io { error: cause, .. } if is_machine(cause) => Self::environment(error.to_string()),
-            _ => Self::build(error.to_string()),
-        }
+        by_cause(error)
     }
 }
 
@@ -131,9 +137,43 @@ impl From<LayerError> for Error {
         match error {
             LayerError::Store(error) => error.into(),
             LayerError::Snapshot(error) => error.into(),
-            error => Self::build(error.to_string()),
+            error => by_cause(error),
         }
     }
+}
+
+/// An error that is the machine's business if what is underneath is, and else the build's.
+fn by_cause(error: impl StdError + 'static) -> Error {
+    let message = error.to_string();
+    let Some(cause) = system_error(&error).filter(|cause| is_machine(cause)) else {
+        return Error::build(message);
+    };
+    let error = Error::environment(message);
+    match cause.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => error.help("make room, or choose another place"),
+        io::ErrorKind::PermissionDenied => {
+            error.help("files of any owner and overlays need root: run imgbuild as root")
+        }
+        _ => error,
+    }
+}
+
+/// The system's answer that an error came from, if it did.
+pub(super) fn system_error<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a io::Error> {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        next = error.source();
+        if let Some(found) = error.downcast_ref::<io::Error>() {
+            if found.raw_os_error().is_some() {
+                return Some(found);
+            }
+            // What such an error wraps is not its source, but that has one.
+            if let Some(inner) = found.get_ref() {
+                next = Some(inner);
+            }
+        }
+    }
+    None
 }
 
 /// Whether an error of the system is the machine's business and not the build's.

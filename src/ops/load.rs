@@ -181,7 +181,8 @@ impl<'a> Archive<'a> {
         let mut archive = Self { store, files: HashMap::new(), links: HashMap::new(), folder: None };
         each_entry(compress::reader(input).map_err(LoadError::Read)?.1, |count, entry| {
             let entry = entry.map_err(|error| match (count, error.kind()) {
-                (0, io::ErrorKind::Other) => LoadError::NotAnArchive(format!("it is no tar: {error}")),
+                // What the reader says of it quotes the bytes.
+                (0, io::ErrorKind::Other) => LoadError::NotAnArchive("it is no tar, compressed or not".into()),
                 _ => LoadError::Read(error),
             })?;
             if count >= MAX_ENTRIES {

@@ -51,7 +51,7 @@ pub fn save(store: &Store, names: &[String], options: &SaveOptions, out: impl Wr
     }
     images.sort_by(|a, b| (&a.references, a.descriptor.digest).cmp(&(&b.references, b.descriptor.digest)));
     let platform = options.platform.clone().unwrap_or_else(Platform::host);
-    let mut out = Remembering { out, failed: None };
+    let mut out = Remembering::new(out);
     let written = store.write_archive(&images, options.format, &platform, &mut out);
     match out.failed {
         Some(error) => Err(SaveError::Write(error)),
@@ -60,12 +60,17 @@ pub fn save(store: &Store, names: &[String], options: &SaveOptions, out: impl Wr
 }
 
 /// A writer that remembers why it failed: that is not the store's fault.
-struct Remembering<W> {
+pub(super) struct Remembering<W> {
     out: W,
-    failed: Option<io::Error>,
+    /// The last failure.
+    pub(super) failed: Option<io::Error>,
 }
 
 impl<W> Remembering<W> {
+    pub(super) fn new(out: W) -> Self {
+        Self { out, failed: None }
+    }
+
     fn told<T>(&mut self, result: io::Result<T>) -> io::Result<T> {
         result.map_err(|error| {
             let kind = error.kind();

@@ -88,6 +88,8 @@ pub(super) enum Failure {
     Setup { action: String, path: String, errno: i32 },
     /// The execution of the command itself.
     Command { command: String, problem: Problem, errno: i32 },
+    /// No failure of ours: the command was ended by a signal, which an exit code could not say.
+    Killed { signal: i32 },
 }
 
 /// [`CommandProblem`] as it crosses the pipe.
@@ -124,6 +126,7 @@ impl From<Failure> for SandboxError {
                 };
                 Self::Command { command, problem }
             }
+            Failure::Killed { signal } => Self::Lost(format!("signal {signal}")),
         }
     }
 }

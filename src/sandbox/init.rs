@@ -1,7 +1,12 @@
-//! Process 1 of the sandbox: builds the root file system from the spec, gives up privileges, becomes the command.
+//! Inside the sandbox: builds the root file system from the spec, gives up privileges, becomes the command.
 //!
 //! It runs in a fresh execution of the builder's program with one thread, before anything else in `main`. Descriptor 3
-//! holds the [`Job`], 4 takes a [`Failure`] and closes when the command is executed. 0, 1 and 2 are the command's own.
+//! holds the [`Job`], 4 takes a [`Failure`]. 0, 1 and 2 are the command's own.
+//!
+//! There are two processes, each the first one of its pid namespace. The outer one is the guard: the kernel kills it when
+//! the builder dies, and with it all that is in its namespace and those below. The command itself cannot be that process,
+//! since the kernel forgets about the builder's death when a process changes its user, as `su` and all set-user-id
+//! programs do. So the command is the first process of a namespace of its own.
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
@@ -61,15 +66,56 @@ pub fn init_if_asked() {
 
 /// Executes the command; returns only if it cannot.
 fn run(job: OwnedFd, status: BorrowedFd<'_>) -> Failure {
-    match prepare(job, status) {
+    let step = |action: &'static str| move |errno| Failure::new(action, "", errno);
+    let prepared = detach_from_parent(status)
+        .map_err(step("detach from the builder"))
+        .and_then(|()| leave_guard(status).map_err(step("create namespaces")))
+        .and_then(|()| prepare(job));
+    match prepared {
         Ok(spec) => exec::exec(&spec),
         Err(failure) => failure,
     }
 }
 
-fn prepare(job: OwnedFd, status: BorrowedFd<'_>) -> Result<Spec, Failure> {
+/// Goes on in a child, in a pid namespace of its own; this process guards it.
+fn leave_guard(status: BorrowedFd<'_>) -> Result<(), Errno> {
+    let errno = |error: nix::Error| Errno::from_raw_os_error(error as i32);
+    nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWPID).map_err(errno)?;
+    // SAFETY: this process has one thread, so the child may do whatever it could.
+    match unsafe { nix::unistd::fork() }.map_err(errno)? {
+        nix::unistd::ForkResult::Child => rustix::process::setsid().map(drop),
+        nix::unistd::ForkResult::Parent { child } => guard(rustix::process::Pid::from_raw(child.as_raw()), status),
+    }
+}
+
+/// Ends as the child ends.
+fn guard(child: Option<rustix::process::Pid>, status: BorrowedFd<'_>) -> ! {
+    use rustix::process::{WaitOptions, waitpid};
+    // Whoever reads the command's output sees when nobody can write any more.
+    // SAFETY: nothing here uses these descriptors any more.
+    unsafe { libc::close_range(0, JOB_FD as u32, 0) };
+    let code = loop {
+        let ended = match waitpid(child, WaitOptions::empty()) {
+            Ok(Some((_, ended))) => ended,
+            Ok(None) | Err(Errno::INTR) => continue,
+            Err(_) => break 127,
+        };
+        if let Some(code) = ended.exit_status() {
+            break code;
+        }
+        if let Some(signal) = ended.terminating_signal() {
+            if let Ok(text) = serde_json::to_vec(&Failure::Killed { signal }) {
+                let _ = rustix::io::write(status, &text);
+            }
+            break 127;
+        }
+    };
+    // SAFETY: ends the process, and with it all others here.
+    unsafe { libc::_exit(code) }
+}
+
+fn prepare(job: OwnedFd) -> Result<Spec, Failure> {
     let step = |action: &'static str| move |errno| Failure::new(action, "", errno);
-    detach_from_parent(status).map_err(step("detach from the builder"))?;
     let Job { spec, nodev, sockets } = read(job)?;
     let sockets = sockets
         .iter()
@@ -106,8 +152,6 @@ fn prepare(job: OwnedFd, status: BorrowedFd<'_>) -> Result<Spec, Failure> {
     rustix::process::fchdir(&folder)
         .map_err(|errno| Failure::new("enter the working folder", spec.cwd.as_str(), errno))?;
     drop_privileges(&spec)?;
-    // Anew, since a change of user clears it.
-    end_with_parent(status).map_err(step("watch the builder"))?;
     Ok(spec)
 }
 

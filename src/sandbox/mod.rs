@@ -5,9 +5,9 @@
 //!
 //! 1. `run` (parent side) makes pipes and starts a child in new namespaces with `clone3`, as `vfork` does, since the
 //!    builder has many threads and must not be copied. The child executes the builder's own program once more.
-//! 2. `init` (child side, process 1, one thread) reads the spec from a descriptor, builds the root file system, gives
-//!    up privileges and executes the command in its own place. If a step of that fails, it says which one through a
-//!    pipe that a successful `exec` closes.
+//! 2. `init` (child side, one thread) leaves a process behind that dies with the builder and takes all others along,
+//!    reads the spec from a descriptor, builds the root file system, gives up privileges and executes the command in
+//!    its own place, as process 1. If a step of that fails, it says which one through a pipe.
 //!
 //! What keeps a step in: mount, pid, ipc, uts and perhaps network namespaces, a root that was pivoted into, Docker's
 //! default capabilities ([`caps`]) and system calls ([`seccomp`]), and a control group that opens only harmless

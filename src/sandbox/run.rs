@@ -223,7 +223,10 @@ impl Running {
         if !report.is_empty() {
             let failure: Failure =
                 serde_json::from_slice(&report).map_err(|error| SandboxError::Lost(error.to_string()))?;
-            return Err(failure.into());
+            return match failure {
+                Failure::Killed { signal } => Ok(Exit::Signal(signal)),
+                failure => Err(failure.into()),
+            };
         }
         Ok(match end {
             Ended::Code(code) => Exit::Code(code),

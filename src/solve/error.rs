@@ -19,6 +19,16 @@ pub enum StepError {
     /// What it copies is not there, or not to be had.
     #[error(transparent)]
     Select(#[from] SelectError),
+    /// What it copies is not in a build context.
+    #[error("{path:?} is not in the build context{}", if pattern.is_some() { ": an ignore file excludes it" } else { "" })]
+    NotInContext {
+        /// The path, below the context's root.
+        path: String,
+        /// The name of the context.
+        context: String,
+        /// If it is excluded though it exists: the pattern's index among those of the context's operation.
+        pattern: Option<usize>,
+    },
     /// A change to files is not possible.
     #[error(transparent)]
     Edit(#[from] EditError),

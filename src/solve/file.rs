@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::io::{self, Read};
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use crate::digest::ContentDigest;
 use crate::fstree::chmod::ModeChange;
@@ -21,7 +21,7 @@ use crate::solve::archive;
 use crate::solve::error::StepError;
 use crate::solve::keys::Selections;
 use crate::source::LocalContext;
-use crate::store::layers::{LayerId, Layers};
+use crate::store::layers::{LayerError, LayerId, Layers};
 use crate::store::snapshot::{FileSource, Source as Opened};
 
 /// One input of a step, ready to be read.
@@ -39,14 +39,20 @@ pub struct StateTree {
     pub layers: Vec<LayerId>,
     /// What they hold together.
     pub view: Merged,
-    /// Where their files are.
-    pub store: Arc<Layers>,
+    // Layers hold origins, which hold trees like this one: they must not keep each other alive.
+    store: Weak<Layers>,
 }
 
 impl StateTree {
     /// The tree of a state.
     pub fn new(store: &Arc<Layers>, state: &[LayerId]) -> Result<Self, StepError> {
-        Ok(Self { layers: state.to_vec(), view: store.merged(state)?, store: store.clone() })
+        Ok(Self { layers: state.to_vec(), view: store.merged(state)?, store: Arc::downgrade(store) })
+    }
+
+    /// Opens a regular file.
+    fn open(&self, path: &TreePath) -> Result<Opened, LayerError> {
+        let gone = || LayerError::Read { path: path.clone(), error: io::Error::other("the build is over") };
+        self.store.upgrade().ok_or_else(gone)?.open(&self.layers, &self.view, path)
     }
 
     /// The text of a file, symbolic links followed; none if it is not there.
@@ -57,7 +63,7 @@ impl StateTree {
             Some(NodeKind::File(_)) => {
                 let mut bytes = Vec::new();
                 let mut read = |reader: &mut dyn Read| reader.take(limit).read_to_end(&mut bytes);
-                match self.store.open(&self.layers, &self.view, &path)? {
+                match self.open(&path)? {
                     Opened::File(mut file) => read(&mut file),
                     Opened::Reader(mut reader) => read(&mut reader),
                 }
@@ -81,7 +87,7 @@ impl InputTree {
     fn open(&self, path: &TreePath) -> io::Result<Opened> {
         match self {
             Self::Context(context) => Ok(Opened::File(context.open_file(path)?)),
-            Self::State(state) => state.store.open(&state.layers, &state.view, path).map_err(io::Error::other),
+            Self::State(state) => state.open(path).map_err(io::Error::other),
         }
     }
 }

@@ -104,6 +104,8 @@ pub struct DefinitionKeys {
 pub struct KeyError {
     /// Which step.
     pub step: StepId,
+    /// Which of its inputs.
+    pub input: usize,
     /// Why.
     pub error: SelectError,
 }
@@ -130,7 +132,7 @@ impl DefinitionKeys {
             .collect();
         // Walking a context is waiting for the kernel most of the time, so all of it goes side by side.
         let one = |(id, number, view, uses): &(StepId, usize, &dyn View, Vec<Source<'_>>)| {
-            let selection = select_uses(*view, uses).map_err(|error| KeyError { step: *id, error })?;
+            let selection = select_uses(*view, uses).map_err(|error| KeyError { step: *id, input: *number, error })?;
             Ok((*id, *number, Arc::new(selection)))
         };
         let selected: Vec<(StepId, usize, Arc<Selection>)> = if uses.len() < 2 {

@@ -16,6 +16,7 @@ pub mod redact;
 pub mod schedule;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
@@ -26,8 +27,9 @@ pub use exec::ExecContext;
 
 use crate::digest::CacheKey;
 use crate::event::{Event, Outcome, Reporter, StepInfo};
-use crate::fstree::View;
 use crate::fstree::pattern::Matcher;
+use crate::fstree::select::SelectError;
+use crate::fstree::{TreePath, View};
 use crate::graph::key::{InputKey, cache_key};
 use crate::graph::{Graph, LocalOp, Op, Step, StepId, Times};
 use crate::sandbox::{Cancel, Executor};
@@ -35,7 +37,7 @@ use crate::source::agent::Agent;
 use crate::source::{LocalContext, StatCache};
 use crate::store::layers::{LayerBlob, LayerId, Layers};
 use file::{FileStep, InputTree, StateTree};
-use keys::{DefinitionKeys, Selections, partial_uses, select_uses, state_key};
+use keys::{DefinitionKeys, KeyError, Selections, partial_uses, select_uses, state_key};
 use schedule::Schedule;
 
 /// What a step came to: layers, bottom first.
@@ -119,15 +121,25 @@ impl From<StepError> for SolveError {
 /// Runs what `targets` need.
 pub fn solve(graph: &Graph, targets: &[StepId], environment: &Environment<'_>) -> Result<Solved, SolveError> {
     let needed = graph.needed(targets);
+    // All of them: what is known of a step can have layers of an image that no step asks for any more.
+    let images: BTreeMap<_, _> = environment.images.iter().collect();
+    for layers in images.into_values() {
+        environment.layers.add_image(layers);
+    }
     let contexts = open_contexts(graph, &needed, environment)?;
     announce(graph, &needed, environment.reporter);
     let keys = DefinitionKeys::compute(graph, &needed, |step| {
         let context = contexts.get(&ContextKey::of(step)?)?;
         Some(context.as_ref() as &dyn View)
-    })
-    .map_err(|error| SolveError { step: Some(error.step), error: error.error.into() });
+    });
     let solver = Solver { graph, environment, contexts };
-    let result = keys.and_then(|keys| solver.run(&keys, &needed, targets));
+    let result = match keys {
+        Ok(keys) => solver.run(&keys, &needed, targets),
+        Err(_) if environment.cancel.is_canceled() => Err(StepError::Canceled.into()),
+        Err(KeyError { step, input, error }) => {
+            Err(SolveError { step: Some(step), error: solver.explain(step, input, error) })
+        }
+    };
     for context in solver.contexts.values() {
         // A cache that cannot be written only costs time.
         let _ = context.save_cache();
@@ -170,7 +182,8 @@ fn open_contexts(
         })?;
         let matcher = Matcher::new(ignore).map_err(|error| failed(error.to_string()))?;
         let cache = StatCache::open(&environment.layers.store().stat_cache(path));
-        let context = LocalContext::open(path, matcher, key.times.epoch, cache)
+        let stop = environment.layers.stop().clone();
+        let context = LocalContext::open(path, matcher, key.times.epoch, cache, stop)
             .map_err(|error| failed(format!("the build context {} cannot be read: {error}", path.display())))?;
         contexts.insert(key, Arc::new(context));
     }
@@ -237,7 +250,11 @@ impl Solver<'_, '_> {
                     let sender = sender.clone();
                     let work = move || {
                         let started = Instant::now();
-                        let result = self.step(keys, id, &inputs);
+                        // Without an answer the loop would wait for ever.
+                        let result =
+                            catch_unwind(AssertUnwindSafe(|| self.step(keys, id, &inputs))).unwrap_or_else(|_| {
+                                Err(StepError::message("a thread panicked; this is a bug in imgbuild"))
+                            });
                         let _ = sender.send(Ended { step: id, result, elapsed: started.elapsed() });
                     };
                     if let Err(error) = std::thread::Builder::new().spawn_scoped(scope, work) {
@@ -263,7 +280,9 @@ impl Solver<'_, '_> {
                     }
                     Err(error) => {
                         schedule.fail(id);
-                        let canceled = matches!(error, StepError::Canceled);
+                        // Whatever is stopped in the middle fails in some way.
+                        let canceled = self.environment.cancel.is_canceled();
+                        let error = if canceled { StepError::Canceled } else { error };
                         let outcome = if canceled { Outcome::Canceled } else { Outcome::Failed(error.to_string()) };
                         if failure.is_none() {
                             failure = Some(SolveError { step: Some(id), error });
@@ -355,7 +374,8 @@ impl Solver<'_, '_> {
             let key = match (selections.get(number), partial_uses(&step.op, *number)) {
                 (Some(selection), _) => InputKey::Files(selection.key()),
                 (None, Some(uses)) => {
-                    let selection = select_uses(tree.view(), &uses)?;
+                    let selection =
+                        select_uses(tree.view(), &uses).map_err(|error| self.explain(id, *number, error))?;
                     let key = InputKey::Files(selection.key());
                     selections.insert(*number, Arc::new(selection));
                     key
@@ -423,6 +443,20 @@ impl Solver<'_, '_> {
         self.record(resolved, &state)?;
         self.record(keys.key(id), &state)?;
         Ok((state, true))
+    }
+
+    /// An error at choosing files of an input, with what there is to say about that input.
+    fn explain(&self, step: StepId, input: usize, error: SelectError) -> StepError {
+        let input = self.graph.inputs(step).get(input).map(|input| &self.graph[*input]);
+        let context = input.and_then(|input| Some((ContextKey::of(input)?, &input.op)));
+        match (error, context) {
+            (SelectError::Missing(path), Some((key, Op::Local(op)))) => StepError::NotInContext {
+                pattern: self.contexts.get(&key).and_then(|context| context.excluded_by(&TreePath::clean(&path))),
+                path,
+                context: op.name.clone(),
+            },
+            (error, _) => error.into(),
+        }
     }
 
     /// The layers of the second input that the first does not have.

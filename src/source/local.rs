@@ -19,6 +19,7 @@ use crate::digest::ContentDigest;
 use crate::fstree::pattern::Matcher;
 use crate::fstree::{Meta, Node, NodeKind, TreePath, View, ViewError};
 use crate::source::statcache::{Known, Stamp, StatCache};
+use crate::store::Stop;
 
 /// A build context.
 pub struct LocalContext {
@@ -29,16 +30,18 @@ pub struct LocalContext {
     cache: StatCache,
     /// Folders that were looked at ahead of a walk.
     ahead: Mutex<HashMap<TreePath, Children>>,
+    stop: Stop,
 }
 
 /// The names in a folder with what they are, sorted.
 type Children = Vec<(Vec<u8>, Node)>;
 
 impl LocalContext {
-    /// Opens the folder `path`. `epoch` is the time that its files get, in seconds since 1970.
-    pub fn open(path: &Path, ignore: Matcher, epoch: i64, cache: StatCache) -> io::Result<Self> {
+    /// Opens the folder `path`. `epoch` is the time that its files get, in seconds since 1970. Hashing files ends early
+    /// once `stop` says so.
+    pub fn open(path: &Path, ignore: Matcher, epoch: i64, cache: StatCache, stop: Stop) -> io::Result<Self> {
         let root = rustix::fs::open(path, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
-        Ok(Self { path: path.to_owned(), root, ignore, epoch, cache, ahead: Mutex::default() })
+        Ok(Self { path: path.to_owned(), root, ignore, epoch, cache, ahead: Mutex::default(), stop })
     }
 
     /// The folder as it was given.
@@ -49,6 +52,14 @@ impl LocalContext {
     /// What decides which files are there.
     pub fn ignore(&self) -> &Matcher {
         &self.ignore
+    }
+
+    /// The pattern that excludes what is at `path`, by its index; none if it is not excluded, or not there anyway.
+    pub fn excluded_by(&self, path: &TreePath) -> Option<usize> {
+        let verdict = self.ignore.decide(path);
+        let parent = self.open_beneath(&path.parent()?, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC).ok()?;
+        rustix::fs::statat(&parent, OsStr::from_bytes(path.name()), AtFlags::SYMLINK_NOFOLLOW).ok()?;
+        verdict.decided_by.filter(|_| verdict.excluded)
     }
 
     /// Writes down what was found out about the files, for the next build.
@@ -170,7 +181,7 @@ impl LocalContext {
         if let Some(content) = known.as_ref().and_then(|known| known.content) {
             return Ok(content);
         }
-        let content = hash(&mut file, before.size)?;
+        let content = hash(self.stop.watch(&mut file), before.size)?;
         let after = stamp(&rustix::fs::statx(&file, c"", AtFlags::EMPTY_PATH, StatxFlags::BASIC_STATS)?);
         if before != after {
             return Err(io::Error::other("it changed while it was read; build again once nothing writes to it"));
@@ -281,7 +292,7 @@ fn stamp(stat: &rustix::fs::Statx) -> Stamp {
 }
 
 /// The hash of a file's bytes. A large one is spread over all processors.
-fn hash(file: &mut File, size: u64) -> io::Result<ContentDigest> {
+fn hash(mut file: impl Read, size: u64) -> io::Result<ContentDigest> {
     const LARGE: u64 = 8 << 20;
     let mut hasher = blake3::Hasher::new();
     let mut buffer = vec![0; size.clamp(1, if size > LARGE { 4 << 20 } else { 128 << 10 }) as usize];
@@ -342,7 +353,7 @@ mod tests {
 
     fn context(folder: &Path, ignore: &[&str]) -> LocalContext {
         let patterns: Vec<String> = ignore.iter().map(ToString::to_string).collect();
-        LocalContext::open(folder, Matcher::new(&patterns).unwrap(), 7, StatCache::forgetful()).unwrap()
+        LocalContext::open(folder, Matcher::new(&patterns).unwrap(), 7, StatCache::forgetful(), Stop::NEVER).unwrap()
     }
 
     #[test]
@@ -362,6 +373,20 @@ mod tests {
             context.lookup(&TreePath::clean("l")).unwrap().unwrap().kind,
             NodeKind::Symlink(b"/etc/passwd".to_vec())
         );
+    }
+
+    #[test]
+    fn says_what_excludes_a_file() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir(folder.path().join("d")).unwrap();
+        std::fs::write(folder.path().join("d/f"), b"abc").unwrap();
+        let context = context(folder.path(), &["*.md", "d", "!d/f", "d/f*"]);
+        let check = |path: &str, expected| assert_eq!(context.excluded_by(&TreePath::clean(path)), expected, "{path}");
+        check("d/f", Some(3));
+        check("d/none", None);
+        check("d", Some(1));
+        check("x.md", None);
+        check("", None);
     }
 
     #[test]

@@ -104,6 +104,9 @@ fn explain(error: &io::Error) -> String {
         io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::PermissionDenied => {
             format!("{error}; choose another store with --root or IMGBUILD_ROOT")
         }
+        io::ErrorKind::NotADirectory => {
+            format!("{error}; a store is a folder, choose another place with --root or IMGBUILD_ROOT")
+        }
         io::ErrorKind::Unsupported => format!("{error}; the store must lie on a file system with locks"),
         _ => error.to_string(),
     }

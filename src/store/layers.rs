@@ -20,7 +20,7 @@ use crate::fstree::{Entry, Merged, Meta, Toc, TreePath};
 use crate::graph::key::{KeyHasher, Visitor};
 use crate::oci::{Descriptor, media};
 use crate::store::snapshot::{self, FileSource, LowerFiles, Overlay, SnapshotFiles, Source, Unpack, WriteOptions};
-use crate::store::{Blob, Store, StoreError, io_error};
+use crate::store::{Blob, Stop, Store, StoreError, io_error};
 
 /// The identity of a layer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -58,12 +58,12 @@ pub enum LayerError {
     #[error("the layer {0} is not in the store any more; build again with --no-cache")]
     Missing(LayerId),
     /// Its archive cannot be unpacked or read.
-    #[error("the layer {id} cannot be unpacked: {reason}")]
+    #[error("the layer {id} cannot be unpacked: {source}")]
     Unpack {
         /// Which layer.
         id: LayerId,
         /// Why not.
-        reason: String,
+        source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// A file's bytes are not what was said of them, or cannot be written.
     #[error(transparent)]
@@ -80,6 +80,7 @@ pub enum LayerError {
         /// The file, in the image.
         path: TreePath,
         /// Why.
+        #[source]
         error: io::Error,
     },
 }
@@ -117,6 +118,21 @@ impl Contents for Readers<'_> {
     }
 }
 
+/// Reads an origin until everything is to stop.
+struct Stoppable<'a> {
+    origin: &'a dyn FileSource,
+    stop: &'a Stop,
+}
+
+impl FileSource for Stoppable<'_> {
+    fn open(&self, entry: &Entry) -> io::Result<Source> {
+        Ok(Source::Reader(match self.origin.open(entry)? {
+            Source::File(file) => Box::new(self.stop.watch(file)),
+            Source::Reader(reader) => Box::new(self.stop.watch(reader)),
+        }))
+    }
+}
+
 struct Known {
     toc: OnceLock<Arc<Toc>>,
     origin: Option<Origin>,
@@ -133,6 +149,7 @@ struct ImageLayer {
 
 /// All layers of a store.
 pub struct Layers {
+    stop: Stop,
     store: Arc<Store>,
     known: Mutex<HashMap<LayerId, Arc<Known>>>,
 }
@@ -140,7 +157,17 @@ pub struct Layers {
 impl Layers {
     /// The layers of `store`.
     pub fn new(store: Arc<Store>) -> Self {
-        Self { store, known: Mutex::default() }
+        Self::stoppable(store, Stop::NEVER)
+    }
+
+    /// The same; reading, writing and compressing ends early once `stop` says so.
+    pub fn stoppable(store: Arc<Store>, stop: Stop) -> Self {
+        Self { stop, store, known: Mutex::default() }
+    }
+
+    /// What ends long work early.
+    pub fn stop(&self) -> &Stop {
+        &self.stop
     }
 
     /// The store they are in.
@@ -154,10 +181,12 @@ impl Layers {
         let ids: Vec<LayerId> = ChainId::stack(&diff_ids).into_iter().map(LayerId::Image).collect();
         let mut known = self.lock();
         for (place, (id, blob)) in ids.iter().zip(layers).enumerate() {
-            known.entry(*id).or_insert_with(|| {
-                let image = ImageLayer { blob: blob.clone(), below: ids[..place].to_vec() };
-                Arc::new(Known { toc: OnceLock::new(), origin: None, image: Some(image), making: Mutex::new(()) })
-            });
+            // Whoever asked for it before could not know which blob it is.
+            if known.get(id).is_none_or(|known| known.image.is_none()) {
+                let image = Some(ImageLayer { blob: blob.clone(), below: ids[..place].to_vec() });
+                let fresh = Known { toc: OnceLock::new(), origin: None, image, making: Mutex::new(()) };
+                known.insert(*id, Arc::new(fresh));
+            }
         }
         ids
     }
@@ -165,9 +194,10 @@ impl Layers {
     /// Makes a layer known by what it holds; its bytes are read from `origin` if they are ever needed.
     pub fn promise(&self, toc: Toc, origin: Origin) -> LayerId {
         let id = LayerId::Made(toc.digest());
+        // What the store has needs no origin, which might even be this very layer in an input of the step.
+        let stored = self.stored(id);
         let mut known = self.lock();
-        // Whoever asked for it before could not know where its bytes are.
-        if known.get(&id).is_none_or(|known| known.origin.is_none()) {
+        if !stored && known.get(&id).is_none_or(|known| known.origin.is_none()) {
             let fresh = Known { toc: OnceLock::new(), origin: Some(origin), image: None, making: Mutex::new(()) };
             fresh.toc.get_or_init(|| Arc::new(toc));
             known.insert(id, Arc::new(fresh));
@@ -194,6 +224,11 @@ impl Layers {
         if let Some(image) = &known.image {
             return self.store.has(&image.blob.descriptor.digest);
         }
+        self.stored(id)
+    }
+
+    /// Whether the store has a made layer in any form that has all of it.
+    fn stored(&self, id: LayerId) -> bool {
         self.home(id).join("fs").exists() || self.any_blob(id).is_some()
     }
 
@@ -243,13 +278,14 @@ impl Layers {
         let root = File::open(&fresh).map_err(io_error("open", &fresh))?;
         if let (Some(origin), Some(toc)) = (&known.origin, known.toc.get()) {
             let options = WriteOptions { overlay: Overlay::Trusted, root: implied_root(), verify: true };
-            snapshot::write(toc, origin.as_ref(), root.as_fd(), &options)?;
+            let origin = Stoppable { origin: origin.as_ref(), stop: &self.stop };
+            snapshot::write(toc, &origin, root.as_fd(), &options)?;
             return self.settle_folder(id, toc, &fresh);
         }
         let (descriptor, below) = self.blob_of(id, known)?;
         let view = self.merged(&below)?;
         let files = self.files(&below)?;
-        let failed = |error: &dyn fmt::Display| LayerError::Unpack { id, reason: error.to_string() };
+        let failed = |source: Box<dyn std::error::Error + Send + Sync>| LayerError::Unpack { id, source };
         let reader = self.read_blob(id, &descriptor)?;
         let mut reader = tar::TarReader::new(reader, tar::Dialect::Layer, tar::Limits::default());
         let options = Unpack {
@@ -260,11 +296,11 @@ impl Layers {
             overlay: Overlay::Trusted,
             adjust: &|_| {},
         };
-        let toc = snapshot::unpack(&mut reader, root.as_fd(), &options).map_err(|error| failed(&error))?;
+        let toc = snapshot::unpack(&mut reader, root.as_fd(), &options).map_err(|error| failed(error.into()))?;
         // The digest is checked at the end of the blob, which a tar need not reach.
-        reader.drain().map_err(|error| failed(&error))?;
+        reader.drain().map_err(|error| failed(error.into()))?;
         if matches!(id, LayerId::Made(digest) if digest != toc.digest()) {
-            return Err(failed(&"its blob holds something else"));
+            return Err(failed("its blob holds something else".into()));
         }
         self.settle_folder(id, &toc, &fresh)?;
         known.toc.get_or_init(|| Arc::new(toc));
@@ -343,7 +379,7 @@ impl Layers {
             return Ok(blob);
         }
         let compressed = compress::writer(self.store.writer()?, compression).map_err(tar::WriteError::Out)?;
-        let hashed = HashingWriter::new(compressed);
+        let hashed = HashingWriter::new(self.stop.watch(compressed));
         let hashed = match (&folder, &known.origin) {
             (Some(folder), _) => {
                 let root = File::open(folder).map_err(io_error("open", folder))?;
@@ -353,7 +389,7 @@ impl Layers {
             (None, None) => return Err(LayerError::Missing(id)),
         };
         let (compressed, diff, _) = hashed.finish();
-        let writer = compressed.finish().map_err(tar::WriteError::Out)?;
+        let writer = compressed.into_inner().finish().map_err(tar::WriteError::Out)?;
         let Blob { digest, size, .. } = writer.commit(None)?;
         let diff_id = DiffId::from_bytes(*diff.as_bytes());
         let mut record = Vec::new();
@@ -395,7 +431,7 @@ impl Layers {
     fn read_blob(&self, id: LayerId, descriptor: &Descriptor) -> Result<Box<dyn Read + Send>, LayerError> {
         let blob = self.store.reader(&descriptor.digest)?;
         let (_, reader) =
-            compress::reader(blob).map_err(|error| LayerError::Unpack { id, reason: error.to_string() })?;
+            compress::reader(self.stop.watch(blob)).map_err(|error| LayerError::Unpack { id, source: error.into() })?;
         Ok(reader)
     }
 

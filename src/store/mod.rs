@@ -35,6 +35,7 @@ pub(crate) mod images;
 pub(crate) mod index;
 mod locks;
 mod remove;
+mod stop;
 mod tmp;
 
 pub mod cache_mount;
@@ -58,6 +59,7 @@ pub use images::ResolvedImage;
 pub use index::{ImageEntry, ImageIndex};
 pub use locks::{Exclusive, KeyLock};
 pub use remove::remove_tree;
+pub use stop::{Stop, Watched};
 
 /// The format of a store. A change that an older program would misread is a new number.
 pub const VERSION: u32 = 1;

@@ -52,9 +52,13 @@ fn load(args: &Args, session: &Session, reporter: &dyn Reporter) -> Result<Vec<L
     let total = input.as_ref().and_then(|(_, size)| *size);
     let mut task = Task::start(reporter, 0, "reading the archive", total);
     let loaded = match (input, &args.input) {
-        (Some((inner, _)), _) => ops::load(&store, Counted { inner, task: &mut task }, &options)?,
-        (None, folder) => ops::load_path(&store, folder.as_deref().unwrap_or(Path::new(".")), &options)?,
+        (Some((inner, _)), _) => ops::load(&store, Counted { inner, task: &mut task }, &options),
+        (None, folder) => ops::load_path(&store, folder.as_deref().unwrap_or(Path::new(".")), &options),
     };
+    let loaded = loaded.map_err(|error| match &args.input {
+        Some(path) => Error::from(error).about(path),
+        None => error.into(),
+    })?;
     task.finish();
     Ok(loaded)
 }

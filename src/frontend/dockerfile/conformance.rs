@@ -94,7 +94,9 @@ fn strings(value: &Value) -> BTreeMap<String, String> {
 
 /// The patterns of a folder's ignore file; an error if one cannot be used.
 fn ignore(file: Option<String>) -> Result<Vec<String>, String> {
-    let patterns = file.map(|text| parse_ignore_file(&text)).unwrap_or_default();
+    let patterns = file
+        .map(|text| parse_ignore_file(&text).into_iter().map(|(_, pattern)| pattern).collect::<Vec<_>>())
+        .unwrap_or_default();
     Matcher::new(&patterns).map_err(|error| error.to_string())?;
     Ok(patterns)
 }

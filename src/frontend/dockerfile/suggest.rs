@@ -14,20 +14,23 @@ pub(super) fn nearest<'a>(word: &str, options: impl IntoIterator<Item = &'a str>
         .map(|(_, option)| option)
 }
 
-/// How many characters must be inserted, removed or changed to get from one word to the other.
+/// How many characters must be inserted, removed, changed or swapped with their neighbour to get from one word to the
+/// other.
 fn distance(from: &str, to: &str) -> usize {
-    let to: Vec<char> = to.chars().collect();
-    let mut row: Vec<usize> = (0..=to.len()).collect();
-    for (i, a) in from.chars().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
+    let (from, to): (Vec<char>, Vec<char>) = (from.chars().collect(), to.chars().collect());
+    let mut rows = vec![(0..=to.len()).collect::<Vec<usize>>()];
+    for (i, a) in from.iter().enumerate() {
+        let mut row = vec![i + 1];
         for (j, b) in to.iter().enumerate() {
-            let changed = diagonal + usize::from(a != *b);
-            diagonal = row[j + 1];
-            row[j + 1] = changed.min(diagonal + 1).min(row[j] + 1);
+            let mut least = (rows[i][j] + usize::from(a != b)).min(rows[i][j + 1] + 1).min(row[j] + 1);
+            if i > 0 && j > 0 && from[i - 1] == *b && *a == to[j - 1] {
+                least = least.min(rows[i - 1][j - 1] + 1);
+            }
+            row.push(least);
         }
+        rows.push(row);
     }
-    row[to.len()]
+    rows[from.len()][to.len()]
 }
 
 #[cfg(test)]
@@ -37,9 +40,10 @@ mod tests {
     #[test]
     fn finds_typing_errors() {
         let check = |word: &str, expected: Option<&str>| {
-            assert_eq!(nearest(word, ["RUN", "COPY", "WORKDIR", "CMD"]), expected, "{word}");
+            assert_eq!(nearest(word, ["ENV", "RUN", "COPY", "WORKDIR", "CMD"]), expected, "{word}");
         };
         check("RUNN", Some("RUN"));
+        check("RNU", Some("RUN"));
         check("copi", Some("COPY"));
         check("WORKDR", Some("WORKDIR"));
         check("INSTALL", None);

@@ -11,11 +11,13 @@ use super::glob::{Class, Glob, SLASH, next_char, read_class};
 use crate::fstree::TreePath;
 
 /// The patterns in the text of an ignore file: comments and blanks dropped, paths cleaned.
-pub fn parse_ignore_file(text: &str) -> Vec<String> {
+///
+/// Each comes with the number of its line, from 1.
+pub fn parse_ignore_file(text: &str) -> Vec<(usize, String)> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let lines = text.split('\n').map(|line| line.strip_suffix('\r').unwrap_or(line));
     let mut patterns = Vec::new();
-    for line in lines.filter(|line| !line.starts_with('#')) {
+    for (number, line) in (1..).zip(lines).filter(|(_, line)| !line.starts_with('#')) {
         let line = line.trim();
         if line.is_empty() {
             continue;
@@ -23,7 +25,7 @@ pub fn parse_ignore_file(text: &str) -> Vec<String> {
         let (mark, path) = line.strip_prefix('!').map_or(("", line), |rest| ("!", rest.trim()));
         let path = if path.is_empty() { String::new() } else { clean(path) };
         let path = if path.len() > 1 { path.strip_prefix('/').unwrap_or(&path) } else { &path };
-        patterns.push(format!("{mark}{path}"));
+        patterns.push((number, format!("{mark}{path}")));
     }
     patterns
 }
@@ -366,7 +368,9 @@ mod tests {
     #[test]
     fn reads_ignore_files() {
         let text = "\u{feff}# no\n\n  a b  \r\n #kept\n/rooted/\n! x/./y\n!\n../up\n/\n./q/../r";
-        assert_eq!(parse_ignore_file(text), ["a b", "#kept", "rooted", "!x/y", "!", "../up", "/", "r"]);
+        let (lines, patterns): (Vec<_>, Vec<_>) = parse_ignore_file(text).into_iter().unzip();
+        assert_eq!(patterns, ["a b", "#kept", "rooted", "!x/y", "!", "../up", "/", "r"]);
+        assert_eq!(lines, [3, 4, 5, 6, 7, 8, 9, 10]);
     }
 
     #[test]

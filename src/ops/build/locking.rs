@@ -101,9 +101,13 @@ impl Lock {
             return Ok(());
         }
         if self.mode.locked {
+            if self.text.is_none() {
+                let message = format!("there is no lockfile {}, and --locked forbids to make one", path.display());
+                return Err(Error::build(message).help("build once without --locked, and commit the lockfile"));
+            }
             let changes = Lockfile::diff(&self.old, &self.new);
             // A file that was only formatted differently says the same.
-            if changes.is_empty() && self.text.is_some() {
+            if changes.is_empty() {
                 return Ok(());
             }
             let list: Vec<String> = changes.iter().map(|change| format!("  {change}")).collect();

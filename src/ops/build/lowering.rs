@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use crate::digest::{CacheKey, DiffId};
 use crate::frontend::diagnostic::Diagnostic;
 use crate::frontend::dockerfile::{self, ContextSource, ImageBuild, Need};
-use crate::fstree::pattern::parse_ignore_file;
+use crate::fstree::pattern::{Matcher, parse_ignore_file};
 use crate::graph::key::{KeyHasher, Visitor};
 use crate::graph::{Graph, StepId, Times};
 use crate::oci::{ImageConfig, Platform};
@@ -28,12 +28,54 @@ pub struct Lowered {
     pub multi_platform: bool,
     /// The folders of its contexts, by the names that the graph uses.
     pub folders: BTreeMap<String, PathBuf>,
+    /// The ignore files of its contexts, by the same names.
+    pub ignores: BTreeMap<String, IgnoreFile>,
     /// The layers of its base images.
     pub images: HashMap<Vec<DiffId>, Vec<LayerBlob>>,
     /// The number of steps before its own: those that no target before it has.
     pub first_step: usize,
     /// Its definition, and what the checks found in it.
     pub warnings: Diagnostics,
+}
+
+/// The ignore file of a context.
+#[derive(Debug, Default)]
+pub struct IgnoreFile {
+    path: PathBuf,
+    /// The numbers of the lines that the patterns stand on.
+    lines: Vec<(usize, String)>,
+}
+
+impl IgnoreFile {
+    /// Where the pattern with this index stands, and the pattern.
+    pub fn place(&self, index: usize) -> Option<String> {
+        let (line, pattern) = self.lines.get(index)?;
+        Some(format!("{}:{line}: {pattern}", self.path.display()))
+    }
+
+    /// The file that counts for a context: the first of these that exists.
+    fn read(candidates: Vec<PathBuf>) -> Result<Self, Error> {
+        for path in candidates {
+            match std::fs::read(&path) {
+                Ok(bytes) => {
+                    let lines = parse_ignore_file(&String::from_utf8_lossy(&bytes));
+                    let file = Self { path, lines };
+                    return file.check().map(|()| file);
+                }
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+                Err(error) => return Err(Error::build(format!("cannot read {}", path.display())).caused_by(error)),
+            }
+        }
+        Ok(Self::default())
+    }
+
+    fn check(&self) -> Result<(), Error> {
+        for (line, pattern) in &self.lines {
+            Matcher::new(&[pattern])
+                .map_err(|error| Error::build(format!("{}:{line}: {error}", self.path.display())))?;
+        }
+        Ok(())
+    }
 }
 
 /// One platform of a target.
@@ -216,20 +258,12 @@ impl Job<'_> {
             candidates.push(path.with_file_name(name));
         }
         candidates.push(folder.path.join(".dockerignore"));
-        let mut ignore = Vec::new();
-        for path in candidates {
-            match std::fs::read(&path) {
-                Ok(bytes) => {
-                    ignore = parse_ignore_file(&String::from_utf8_lossy(&bytes));
-                    break;
-                }
-                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-                Err(error) => return Err(Error::build(format!("cannot read {}", path.display())).caused_by(error)),
-            }
-        }
+        let file = IgnoreFile::read(candidates)?;
+        let mut ignore: Vec<String> = file.lines.iter().map(|(_, pattern)| pattern.clone()).collect();
         // A lockfile is written by builds, so it must not be an input of them.
         ignore.extend(self.lock.path().and_then(|lock| pattern_below(&folder.path, lock)));
         lowered.folders.insert(folder.name.clone(), folder.path.clone());
+        lowered.ignores.insert(folder.name.clone(), file);
         Ok(ContextSource::Local { name: folder.name.clone(), ignore })
     }
 

@@ -29,8 +29,8 @@ use crate::ops::Error;
 use crate::ops::error::{Diagnostics, Origin, StepExit, StepFailure, is_machine};
 use crate::sandbox::{Cancel, Executor, Exit, SandboxError};
 use crate::solve::{self, SolveError, StepError};
-use crate::store::Store;
 use crate::store::layers::Layers;
+use crate::store::{Stop, Store};
 use locking::Lock;
 use lowering::{Lowered, lower_all};
 
@@ -70,12 +70,15 @@ pub fn build(session: &Session<'_>, targets: &[Target], lock: &LockPlace, mode: 
     let mut lock = Lock::open(lock, mode)?;
     let lowered = lower_all(session, targets, &mut lock, &mut graph)?;
     lock.settle(session.reporter)?;
-    let layers = Arc::new(Layers::new(session.store.clone()));
+    let cancel = session.cancel.clone();
+    let layers = Layers::stoppable(session.store.clone(), Stop::when(move || cancel.is_canceled()));
+    let layers = Arc::new(layers);
     let solved = run(session, &graph, &lowered, targets, &layers)?;
     let mut built = Vec::new();
     let mut summary = Summary { executed: solved.executed, cached: solved.cached, ..Summary::default() };
     for (target, lowered) in targets.iter().zip(&lowered) {
-        let (done, image) = export(session, target, lowered, &solved, &layers)?;
+        let (done, image) = export(session, target, lowered, &solved, &layers)
+            .map_err(|error| if session.cancel.is_canceled() { Error::Interrupted } else { error })?;
         summary.images.push(image);
         built.push(done);
     }
@@ -224,6 +227,9 @@ fn step_failure(graph: &Graph, lowered: &[Lowered], error: SolveError) -> Error 
         StepError::Sandbox(SandboxError::Setup { ref source, .. }) if is_machine(source) => {
             return Error::environment("this machine cannot run the step").caused_by(error);
         }
+        StepError::NotInContext { path, context, pattern } => {
+            (StepExit::Message(not_in_context(lowered, &path, &context, pattern)), Vec::new())
+        }
         error => (StepExit::Message(error.to_string()), Vec::new()),
     };
     let Some(step) = step else {
@@ -239,4 +245,19 @@ fn step_failure(graph: &Graph, lowered: &[Lowered], error: SolveError) -> Error 
     });
     let name = if label.text.is_empty() { "the build context".to_owned() } else { label.text.clone() };
     StepFailure { name, origin, exit, log }.into()
+}
+
+/// Says that a path is not in a build context, and why if it is in its folder.
+fn not_in_context(lowered: &[Lowered], path: &str, context: &str, pattern: Option<usize>) -> String {
+    let Some(target) = lowered.iter().find(|target| target.folders.contains_key(context)) else {
+        return format!("{path:?} is not in the build context");
+    };
+    let folder = target.folders.get(context).map(|folder| folder.display().to_string()).unwrap_or_default();
+    match pattern {
+        None => format!("{path:?} is not in the build context {folder}"),
+        Some(index) => match target.ignores.get(context).and_then(|file| file.place(index)) {
+            Some(place) => format!("{path:?} is excluded from the build context by {place}"),
+            None => format!("{path:?} is the lockfile, which is never part of the build context"),
+        },
+    }
 }

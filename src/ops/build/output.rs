@@ -6,6 +6,8 @@ use std::path::Path;
 use crate::export::{self, ExportError};
 use crate::oci::{Descriptor, Platform, Reference};
 use crate::ops::build::target::{Destination, OutputKind};
+use crate::ops::error::{is_machine, system_error};
+use crate::ops::save::Remembering;
 use crate::ops::{Error, write_file};
 use crate::store::layers::{LayerId, Layers};
 use crate::store::{ArchiveFormat, ArchiveImage};
@@ -54,7 +56,7 @@ pub fn write(layers: &Layers, kind: &OutputKind, finished: &Finished<'_>) -> Res
             }
             Ok(Some(folder.display().to_string()))
         }
-        OutputKind::Tar(to) => to_destination(to, |out| {
+        OutputKind::Tar(to) => to_destination(layers, to, |out| {
             let state = only(finished)?;
             export::write_tar(layers, state, out).map(drop).map_err(Error::from)
         }),
@@ -91,28 +93,43 @@ fn archive(
     let Some(image) = finished.image else { return Ok(None) };
     let images = [ArchiveImage { descriptor: image.clone(), references: finished.tags.to_vec() }];
     let platform = finished.states.first().map_or_else(Platform::host, |(platform, _)| platform.clone());
-    to_destination(to, |out| Ok(layers.store().write_archive(&images, format, &platform, out)?))
+    to_destination(layers, to, |out| {
+        let mut out = Remembering::new(out);
+        let written = layers.store().write_archive(&images, format, &platform, &mut out);
+        match out.failed {
+            Some(error) => Err(failure("cannot write the archive", error)),
+            None => Ok(written?),
+        }
+    })
 }
 
 /// Opens a destination, has it filled, and puts a file in place only when it is whole.
 fn to_destination(
+    layers: &Layers,
     to: &Destination,
     fill: impl FnOnce(&mut dyn Write) -> Result<(), Error>,
 ) -> Result<Option<String>, Error> {
     match to {
         Destination::Stdout => {
             let mut out = BufWriter::with_capacity(256 << 10, io::stdout().lock());
-            fill(&mut out)?;
+            fill(&mut layers.stop().watch(&mut out))?;
             out.flush().map_err(|error| Error::build("cannot write to standard output").caused_by(error))?;
             Ok(Some("-".into()))
         }
-        Destination::File(path) => write_file(path, fill).map(|()| Some(path.display().to_string())),
+        Destination::File(path) => {
+            write_file(path, |out| fill(&mut layers.stop().watch(out))).map(|()| Some(path.display().to_string()))
+        }
     }
 }
 
 fn failed<E: std::error::Error + Send + Sync + 'static>(path: &Path) -> impl FnOnce(E) -> Error {
     let message = format!("cannot write {}", path.display());
-    move |error| Error::build(message).caused_by(error)
+    move |error| failure(&message, error)
+}
+
+fn failure(message: &str, error: impl std::error::Error + Send + Sync + 'static) -> Error {
+    let machine = system_error(&error).is_some_and(is_machine);
+    if machine { Error::environment(message) } else { Error::build(message) }.caused_by(error)
 }
 
 impl From<ExportError> for Error {
@@ -120,7 +137,7 @@ impl From<ExportError> for Error {
         match error {
             ExportError::Store(error) => error.into(),
             ExportError::Layer(error) => error.into(),
-            error => Self::build("the result cannot be written").caused_by(error),
+            error => failure("the result cannot be written", error),
         }
     }
 }
