@@ -1,5 +1,6 @@
 //! Gzip in independent members, compressed in parallel, written in order.
 
+use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::io::{self, Write};
 use std::sync::mpsc::{Receiver, sync_channel};
@@ -87,11 +88,24 @@ impl<W: Write> Write for Writer<W> {
     }
 }
 
+thread_local! {
+    /// The compressor that a thread used last, with its level: making one costs as much as compressing a small file.
+    static COMPRESSOR: RefCell<Option<(u8, Compressor)>> = const { RefCell::new(None) };
+}
+
 fn compress(block: &[u8], level: u8) -> io::Result<Vec<u8>> {
-    let level = CompressionLvl::new(i32::from(level)).map_err(|_| io::Error::other("no such gzip level"))?;
-    let mut compressor = Compressor::new(level);
-    let mut member = vec![0; compressor.gzip_compress_bound(block.len())];
-    let length = compressor.gzip_compress(block, &mut member).map_err(io::Error::other)?;
-    member.truncate(length);
-    Ok(member)
+    COMPRESSOR.with_borrow_mut(|slot| {
+        let compressor = match slot {
+            Some((known, compressor)) if *known == level => compressor,
+            _ => {
+                let wanted =
+                    CompressionLvl::new(i32::from(level)).map_err(|_| io::Error::other("no such gzip level"))?;
+                &mut slot.insert((level, Compressor::new(wanted))).1
+            }
+        };
+        let mut member = vec![0; compressor.gzip_compress_bound(block.len())];
+        let length = compressor.gzip_compress(block, &mut member).map_err(io::Error::other)?;
+        member.truncate(length);
+        Ok(member)
+    })
 }

@@ -1,14 +1,14 @@
 //! Layers and a configuration become an image: blobs, manifest, and an index for several platforms.
 
-use std::collections::BTreeMap;
-
-use rayon::prelude::*;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Mutex, PoisonError};
+use std::thread;
 
 use crate::compress::Compression;
 use crate::export::ExportError;
 use crate::graph::Times;
 use crate::oci::{Descriptor, History, ImageConfig, Index, Manifest, Platform, media};
-use crate::store::layers::{LayerBlob, LayerId, Layers};
+use crate::store::layers::{LayerBlob, LayerError, LayerId, Layers};
 
 /// What an image is made of.
 #[derive(Debug, Clone)]
@@ -49,8 +49,7 @@ impl ExportedImage {
 
 /// Makes the blobs of an image. Those that are there already are not made again.
 pub fn assemble(layers: &Layers, spec: &ImageSpec<'_>) -> Result<ExportedImage, ExportError> {
-    let blobs: Vec<LayerBlob> =
-        spec.state.par_iter().map(|id| layers.blob(*id, spec.compression)).collect::<Result<_, _>>()?;
+    let blobs = make_blobs(layers, spec.state, spec.compression)?;
     let epoch = rfc3339(spec.times.epoch);
     let mut config = spec.config.clone();
     config.os = spec.platform.os.clone();
@@ -79,6 +78,39 @@ pub fn assemble(layers: &Layers, spec: &ImageSpec<'_>) -> Result<ExportedImage, 
     store.put(&json)?;
     let manifest = Descriptor::of(media::MANIFEST, &json).for_platform(spec.platform);
     Ok(ExportedImage { manifest, config, layers: blobs })
+}
+
+/// The blobs of layers, in their order. Missing ones are made side by side, by threads of their own: compressing spreads
+/// over the pool by itself, and a thread of the pool must not wait for it.
+fn make_blobs(layers: &Layers, state: &[LayerId], compression: Compression) -> Result<Vec<LayerBlob>, LayerError> {
+    let mut known: BTreeMap<LayerId, LayerBlob> = BTreeMap::new();
+    let mut missing: BTreeSet<LayerId> = BTreeSet::new();
+    for id in state {
+        match layers.known_blob(*id, compression) {
+            Some(blob) => drop(known.insert(*id, blob)),
+            None => drop(missing.insert(*id)),
+        }
+    }
+    let queue = Mutex::new(missing.into_iter());
+    let next = || queue.lock().unwrap_or_else(PoisonError::into_inner).next();
+    let work = || -> Result<Vec<(LayerId, LayerBlob)>, LayerError> {
+        let mut made = Vec::new();
+        while let Some(id) = next() {
+            made.push((id, layers.blob(id, compression)?));
+        }
+        Ok(made)
+    };
+    let left = queue.lock().unwrap_or_else(PoisonError::into_inner).len();
+    let helpers = left.min(thread::available_parallelism().map_or(1, usize::from)).saturating_sub(1);
+    thread::scope(|scope| {
+        let others: Vec<_> = (0..helpers).map(|_| scope.spawn(work)).collect();
+        known.extend(work()?);
+        for other in others {
+            known.extend(other.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?);
+        }
+        Ok::<_, LayerError>(())
+    })?;
+    Ok(state.iter().filter_map(|id| known.get(id).cloned()).collect())
 }
 
 /// Puts the manifests of several platforms behind one index.

@@ -74,6 +74,7 @@ pub fn select(view: &dyn View, source: Source<'_>) -> Result<Vec<Match>, SelectE
         let is_dir = node.kind == NodeKind::Dir;
         walk.files.push(Selected { to: TreePath::root(), from: real.clone(), node });
         if is_dir {
+            view.look_ahead(&real);
             walk.descend(&TreePath::root(), &Verdicts::default())?;
         }
         matches.push(Match { name: path.name().to_vec(), files: walk.files });

@@ -53,6 +53,11 @@ pub trait View: Send + Sync {
     /// The names in the folder `path` with what they are, sorted by name; empty if it is no folder.
     fn children(&self, path: &TreePath) -> Result<Vec<(Vec<u8>, Node)>, ViewError>;
 
+    /// Says that all of the folder `path` is about to be walked, so that a view can look ahead.
+    fn look_ahead(&self, path: &TreePath) {
+        let _ = path;
+    }
+
     /// The content digests of regular files, in order. A view may read them in parallel.
     fn contents(&self, paths: &[TreePath]) -> Result<Vec<ContentDigest>, ViewError>;
 }

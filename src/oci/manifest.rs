@@ -431,4 +431,28 @@ mod tests {
         config.rootfs.diff_ids = vec![DiffId::from_bytes([7; 32])];
         assert_eq!(manifest.layers_with(&config).unwrap()[0].1, DiffId::from_bytes([7; 32]));
     }
+
+    /// A second opinion: the specification's own types read what we write, and see the same.
+    #[test]
+    fn the_specifications_types_read_it() {
+        use oci_spec::image::{ImageConfiguration, ImageIndex, ImageManifest};
+        let mut config = ImageConfig { architecture: "arm64".into(), os: "linux".into(), ..ImageConfig::default() };
+        config.created = Some("1980-01-01T00:00:00Z".into());
+        config.config.env = vec!["PATH=/bin".into()];
+        config.config.cmd = Some(vec!["sh".into()]);
+        config.rootfs.diff_ids = vec![DiffId::from_bytes([1; 32])];
+        let json = config.to_json();
+        let read = ImageConfiguration::from_reader(&json[..]).unwrap();
+        assert_eq!(read.rootfs().diff_ids(), &[config.rootfs.diff_ids[0].to_string()]);
+        assert_eq!(read.config().as_ref().unwrap().cmd(), &Some(vec!["sh".to_owned()]));
+        let layer = Descriptor::new(media::LAYER_GZIP, Digest::of(b"layer"), 5);
+        let manifest = Manifest::new(Descriptor::of(media::CONFIG, &json), vec![layer]).to_json();
+        let read = ImageManifest::from_reader(&manifest[..]).unwrap();
+        assert_eq!(read.layers()[0].digest().to_string(), Digest::of(b"layer").to_string());
+        let platform = "linux/arm/v7".parse().unwrap();
+        let entry = Descriptor::of(media::MANIFEST, &manifest).for_platform(&platform);
+        let read = ImageIndex::from_reader(&Index::new(vec![entry]).to_json()[..]).unwrap();
+        let found = read.manifests()[0].platform().clone().unwrap();
+        assert_eq!((found.architecture().to_string().as_str(), found.variant().as_deref()), ("arm", Some("v7")));
+    }
 }

@@ -13,7 +13,7 @@ pub mod keys;
 mod record;
 pub mod schedule;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::PathBuf;
 use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
@@ -59,6 +59,8 @@ pub struct Environment<'a> {
     pub resolv_conf: Vec<u8>,
     /// How many steps may run at the same time.
     pub jobs: usize,
+    /// Targets of which nobody will read a byte: that their result is known is enough.
+    pub unread: &'a BTreeSet<StepId>,
 }
 
 /// What became of a graph.
@@ -295,7 +297,7 @@ impl Solver<'_> {
             },
             Op::Merge => return false,
             _ if step.no_cache => return false,
-            _ => match self.look_up(keys.key(id)) {
+            _ => match self.look_up(keys.key(id), self.environment.unread.contains(&id)) {
                 Some(state) => {
                     self.environment.reporter.report(Event::Finished(id.index(), Outcome::Cached, Duration::ZERO));
                     outcomes.insert(id, Outcome::Cached);
@@ -308,10 +310,10 @@ impl Solver<'_> {
         true
     }
 
-    /// The recorded result of a key, if all of it is still there.
-    fn look_up(&self, key: CacheKey) -> Option<State> {
+    /// The recorded result of a key, if all of it is still there, or if nobody will look.
+    fn look_up(&self, key: CacheKey, unread: bool) -> Option<State> {
         let state = record::decode(&self.environment.layers.store().get_action(&key)?)?;
-        state.iter().all(|layer| self.environment.layers.available(*layer)).then_some(state)
+        (unread || state.iter().all(|layer| self.environment.layers.available(*layer))).then_some(state)
     }
 
     /// Runs a step whose inputs are done, or finds that it need not run. Says whether it ran.
@@ -343,7 +345,7 @@ impl Solver<'_> {
         }
         let resolved = cache_key(step, &input_keys);
         if !step.no_cache
-            && let Some(state) = self.look_up(resolved)
+            && let Some(state) = self.look_up(resolved, false)
         {
             self.record(keys.key(id), &state)?;
             return Ok((state, false));

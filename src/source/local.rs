@@ -3,13 +3,14 @@
 //! Owners and times of a checkout are accidents, so every file is root's and as old as the epoch. Nothing is read that
 //! no step asks for, and no name in the folder can lead out of it: everything is opened relative to its root.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::ffi::{CString, OsStr};
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 use rayon::prelude::*;
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, ResolveFlags, StatxFlags};
@@ -26,13 +27,18 @@ pub struct LocalContext {
     ignore: Matcher,
     epoch: i64,
     cache: StatCache,
+    /// Folders that were looked at ahead of a walk.
+    ahead: Mutex<HashMap<TreePath, Children>>,
 }
+
+/// The names in a folder with what they are, sorted.
+type Children = Vec<(Vec<u8>, Node)>;
 
 impl LocalContext {
     /// Opens the folder `path`. `epoch` is the time that its files get, in seconds since 1970.
     pub fn open(path: &Path, ignore: Matcher, epoch: i64, cache: StatCache) -> io::Result<Self> {
         let root = rustix::fs::open(path, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
-        Ok(Self { path: path.to_owned(), root, ignore, epoch, cache })
+        Ok(Self { path: path.to_owned(), root, ignore, epoch, cache, ahead: Mutex::default() })
     }
 
     /// The folder as it was given.
@@ -195,7 +201,51 @@ impl View for LocalContext {
         }
     }
 
-    fn children(&self, path: &TreePath) -> Result<Vec<(Vec<u8>, Node)>, ViewError> {
+    fn children(&self, path: &TreePath) -> Result<Children, ViewError> {
+        let ahead = self.ahead.lock().unwrap_or_else(PoisonError::into_inner).remove(path);
+        ahead.map_or_else(|| self.read_folder(path), Ok)
+    }
+
+    fn look_ahead(&self, path: &TreePath) {
+        // Threads are not worth waking for a folder without folders.
+        match self.read_folder(path) {
+            Ok(children) if children.iter().any(|(_, node)| node.kind == NodeKind::Dir) => {
+                rayon::scope(|scope| self.spread(path.clone(), children, scope));
+            }
+            Ok(children) => self.keep(path.clone(), children),
+            Err(_) => {}
+        }
+    }
+
+    fn contents(&self, paths: &[TreePath]) -> Result<Vec<ContentDigest>, ViewError> {
+        let one = |path: &TreePath| self.content(path).map_err(|error| self.error(path, error));
+        // A few files are not worth waking threads for.
+        if paths.len() < 4 { paths.iter().map(one).collect() } else { paths.par_iter().map(one).collect() }
+    }
+}
+
+impl LocalContext {
+    /// Keeps a folder's children and reads those of its folders, on other threads. What cannot be read is left to the
+    /// walk, which tells of it.
+    fn spread<'s>(&'s self, path: TreePath, children: Children, scope: &rayon::Scope<'s>) {
+        for (name, node) in &children {
+            if node.kind == NodeKind::Dir {
+                let below = path.join(name);
+                scope.spawn(move |scope| {
+                    if let Ok(children) = self.read_folder(&below) {
+                        self.spread(below, children, scope);
+                    }
+                });
+            }
+        }
+        self.keep(path, children);
+    }
+
+    fn keep(&self, path: TreePath, children: Children) {
+        self.ahead.lock().unwrap_or_else(PoisonError::into_inner).insert(path, children);
+    }
+
+    fn read_folder(&self, path: &TreePath) -> Result<Children, ViewError> {
         let Some((folder, names)) = self.list(path).map_err(|error| self.error(path, error))? else {
             return Ok(Vec::new());
         };
@@ -215,12 +265,6 @@ impl View for LocalContext {
             }
         }
         Ok(children)
-    }
-
-    fn contents(&self, paths: &[TreePath]) -> Result<Vec<ContentDigest>, ViewError> {
-        let one = |path: &TreePath| self.content(path).map_err(|error| self.error(path, error));
-        // A few files are not worth waking threads for.
-        if paths.len() < 4 { paths.iter().map(one).collect() } else { paths.par_iter().map(one).collect() }
     }
 }
 

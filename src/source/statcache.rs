@@ -23,6 +23,9 @@ const RACY: Duration = Duration::from_millis(50);
 /// Extended attributes by name.
 pub type Xattrs = std::collections::BTreeMap<Vec<u8>, Vec<u8>>;
 
+/// By path. Paths come from a folder of the user, and a slow map is all that a bad one could get.
+type Entries = HashMap<TreePath, (Stamp, Known), foldhash::fast::RandomState>;
+
 /// What tells one state of a file from another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Stamp {
@@ -56,7 +59,7 @@ pub struct StatCache {
 
 #[derive(Default)]
 struct State {
-    entries: HashMap<TreePath, (Stamp, Known)>,
+    entries: Entries,
     changed: bool,
 }
 
@@ -105,7 +108,7 @@ impl StatCache {
     }
 }
 
-fn encode(entries: &HashMap<TreePath, (Stamp, Known)>, trusted_before: i128) -> Vec<u8> {
+fn encode(entries: &Entries, trusted_before: i128) -> Vec<u8> {
     let mut out = Vec::with_capacity(16 + entries.len() * 160);
     out.extend_from_slice(MAGIC);
     let bytes = |out: &mut Vec<u8>, bytes: &[u8]| {
@@ -135,13 +138,13 @@ fn encode(entries: &HashMap<TreePath, (Stamp, Known)>, trusted_before: i128) -> 
     out
 }
 
-fn decode(bytes: &[u8]) -> Option<HashMap<TreePath, (Stamp, Known)>> {
+fn decode(bytes: &[u8]) -> Option<Entries> {
     let (body, check) = bytes.split_at_checked(bytes.len().checked_sub(16)?)?;
     if &blake3::hash(body).as_bytes()[..16] != check {
         return None;
     }
     let mut rest = body.strip_prefix(MAGIC)?;
-    let mut entries = HashMap::with_capacity(rest.len() / 160);
+    let mut entries = Entries::with_capacity_and_hasher(rest.len() / 160, foldhash::fast::RandomState::default());
     while !rest.is_empty() {
         let path = TreePath::clean(take_bytes(&mut rest)?);
         let stamp = Stamp {

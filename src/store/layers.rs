@@ -311,7 +311,17 @@ impl Layers {
         SnapshotFiles::new(root.into()).file(&entry.path).map(Source::File).map_err(failed)
     }
 
+    /// The layer as a blob with this compression, if there is one already.
+    pub fn known_blob(&self, id: LayerId, compression: Compression) -> Option<LayerBlob> {
+        match &self.known(id).image {
+            Some(image) => Some(image.blob.clone()),
+            None => self.memo(memo_key(id, Some(compression))),
+        }
+    }
+
     /// The layer as a blob with this compression; an image's layer is what it is.
+    ///
+    /// Not to be called from a thread of the pool: it waits for others of them.
     pub fn blob(&self, id: LayerId, compression: Compression) -> Result<LayerBlob, LayerError> {
         let known = self.known(id);
         if let Some(image) = &known.image {

@@ -10,7 +10,7 @@ mod lowering;
 mod output;
 mod target;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -99,6 +99,18 @@ fn run(
     layers: &Arc<Layers>,
 ) -> Result<solve::Solved, Error> {
     let steps: Vec<_> = lowered.iter().flat_map(|target| &target.platforms).map(|build| build.step).collect();
+    let mut unread: BTreeSet<_> = steps.iter().copied().collect();
+    for (target, lowered) in targets.iter().zip(lowered) {
+        let only_cache = target.outputs.iter().all(|output| output.kind == OutputKind::CacheOnly);
+        if target.outputs.is_empty() || !only_cache {
+            lowered.platforms.iter().for_each(|build| drop(unread.remove(&build.step)));
+        }
+    }
+    for step in graph.needed(&steps) {
+        for input in graph.inputs(step) {
+            unread.remove(&input);
+        }
+    }
     let mut contexts = BTreeMap::new();
     let mut images = std::collections::HashMap::new();
     let (mut secrets, mut agents) = (BTreeMap::new(), BTreeMap::new());
@@ -121,6 +133,7 @@ fn run(
         agents: &agents,
         resolv_conf: session.resolv_conf.clone(),
         jobs: session.jobs,
+        unread: &unread,
     };
     let mut wanted = steps;
     wanted.sort_unstable();

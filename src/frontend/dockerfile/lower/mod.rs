@@ -406,7 +406,7 @@ impl<'a> Lowering<'a> {
             return None;
         }
         let wanted = reference::familiar(name).ok()?;
-        let known = |key: &str| reference::familiar(key).map_or_else(|_| key.to_owned(), |familiar| familiar);
+        let known = |key: &str| reference::familiar(key).unwrap_or_else(|_| key.to_owned());
         self.options.contexts.iter().find(|(key, _)| known(key) == wanted).map(|(_, source)| source)
     }
 

@@ -321,7 +321,7 @@ impl<'a> Lowering<'a> {
                     // Mounts were checked when they were read; a later `from` replaces an earlier one.
                     let fields = fields(&mount.value).unwrap_or_default();
                     let pairs = fields.iter().filter_map(|field| field.split_once('='));
-                    let from = pairs.filter(|(key, _)| key.eq_ignore_ascii_case("from")).last();
+                    let from = pairs.filter(|(key, _)| key.eq_ignore_ascii_case("from")).next_back();
                     let from = from.map_or("scratch", |(_, value)| value);
                     sources.push((self.find_source(plan, from, &mount.span)?, mount.span.clone()));
                 }

@@ -88,7 +88,7 @@ impl<'a> Lowering<'a> {
     fn proxy(&self) -> Vec<(String, String)> {
         let mut proxy = Vec::new();
         for name in PROXIES {
-            let given = self.options.build_args.iter().filter(|(key, _)| key.eq_ignore_ascii_case(name)).last();
+            let given = self.options.build_args.iter().rfind(|(key, _)| key.eq_ignore_ascii_case(name));
             if let Some((_, value)) = given.filter(|(_, value)| !value.is_empty()) {
                 proxy.push((name.to_owned(), value.clone()));
                 proxy.push((name.to_lowercase(), value.clone()));

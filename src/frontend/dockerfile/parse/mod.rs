@@ -78,7 +78,7 @@ pub fn parse(text: &str) -> Parsed {
     }
     let failed = !errors.is_empty();
     errors.sort_by_key(|error| error.annotations.first().map_or(0, |place| place.span.start));
-    let dockerfile = (!failed).then(|| Dockerfile {
+    let dockerfile = (!failed).then_some(Dockerfile {
         escape: directives.escape,
         check: directives.check,
         globals,
