@@ -127,6 +127,7 @@ pub fn solve(graph: &Graph, targets: &[StepId], environment: &Environment<'_>) -
         environment.layers.add_image(layers);
     }
     let contexts = open_contexts(graph, &needed, environment)?;
+    know_images(graph, &needed, environment);
     announce(graph, &needed, environment.reporter);
     let keys = DefinitionKeys::compute(graph, &needed, |step| {
         let context = contexts.get(&ContextKey::of(step)?)?;
@@ -188,6 +189,18 @@ fn open_contexts(
         contexts.insert(key, Arc::new(context));
     }
     Ok(contexts)
+}
+
+/// Makes the layers of base images known even where nothing has to be run on them: a result that is taken from the cache
+/// names them, and they leave the store as the blobs that their images have, never as tars of our own making.
+fn know_images(graph: &Graph, needed: &[StepId], environment: &Environment<'_>) {
+    for id in needed {
+        if let Op::Image(image) = &graph[*id].op
+            && let Some(blobs) = environment.images.get(&image.layers)
+        {
+            environment.layers.add_image(blobs);
+        }
+    }
 }
 
 fn announce(graph: &Graph, needed: &[StepId], reporter: &dyn Reporter) {

@@ -351,6 +351,7 @@ impl Layers {
     pub fn known_blob(&self, id: LayerId, compression: Compression) -> Option<LayerBlob> {
         match &self.known(id).image {
             Some(image) => Some(image.blob.clone()),
+            None if matches!(id, LayerId::Image(_)) => None,
             None => self.memo(memo_key(id, Some(compression))),
         }
     }
@@ -362,6 +363,10 @@ impl Layers {
         let known = self.known(id);
         if let Some(image) = &known.image {
             return Ok(image.blob.clone());
+        }
+        if matches!(id, LayerId::Image(_)) {
+            // A tar of our own making would be another layer.
+            return Err(LayerError::Missing(id));
         }
         let memo = memo_key(id, Some(compression));
         if let Some(blob) = self.memo(memo) {
