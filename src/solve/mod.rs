@@ -11,6 +11,7 @@ mod exec;
 mod file;
 pub mod keys;
 mod record;
+mod remote;
 pub mod schedule;
 
 use std::collections::{BTreeMap, HashMap};
@@ -28,10 +29,11 @@ use crate::fstree::pattern::Matcher;
 use crate::graph::key::{InputKey, cache_key};
 use crate::graph::{Graph, LocalOp, Op, Step, StepId, Times};
 use crate::sandbox::{Cancel, Executor};
-use crate::source::{LocalContext, StatCache};
+use crate::source::{LocalContext, Sources, StatCache};
 use crate::store::layers::{LayerBlob, LayerId, Layers};
 use file::{FileStep, InputTree, StateTree};
 use keys::{DefinitionKeys, Selections, partial_uses, select_uses, state_key};
+use remote::RemoteStep;
 use schedule::Schedule;
 
 /// What a step came to: layers, bottom first.
@@ -59,6 +61,8 @@ pub struct Environment<'a> {
     pub resolv_conf: Vec<u8>,
     /// How many steps may run at the same time.
     pub jobs: usize,
+    /// What brings files from the network; none if it must not be used.
+    pub sources: Option<&'a Sources>,
 }
 
 /// What became of a graph.
@@ -381,7 +385,7 @@ impl Solver<'_> {
                     resolv_conf: &self.environment.resolv_conf,
                 })?
             }
-            Op::Http(op) => return Err(StepError::Other(format!("{}: fetching URLs is not supported yet", op.url))),
+            Op::Http(op) => self.remote(id).http(op, step.times)?,
             Op::Git(op) => return Err(StepError::Other(format!("{}: git sources are not supported yet", op.url))),
             Op::Image(op) => {
                 return Err(StepError::Other(format!("the layers of {} are not in the store", op.reference)));
@@ -394,6 +398,11 @@ impl Solver<'_> {
         self.record(resolved, &state)?;
         self.record(keys.key(id), &state)?;
         Ok((state, true))
+    }
+
+    fn remote(&self, id: StepId) -> RemoteStep<'_> {
+        let Environment { layers, sources, reporter, cancel, .. } = self.environment;
+        RemoteStep { number: id.index(), layers, sources: *sources, reporter: *reporter, cancel }
     }
 
     /// The layers of the second input that the first does not have.

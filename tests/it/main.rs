@@ -2,6 +2,8 @@
 
 mod debian;
 mod images;
+mod remote;
 mod sandbox;
 mod support;
 mod tidy;
+mod web;

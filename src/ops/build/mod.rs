@@ -8,6 +8,7 @@ mod images;
 mod locking;
 mod lowering;
 mod output;
+mod remote;
 mod target;
 
 use std::collections::BTreeMap;
@@ -28,6 +29,7 @@ use crate::ops::Error;
 use crate::ops::error::{Diagnostics, Origin, StepExit, StepFailure, is_machine};
 use crate::sandbox::{Cancel, Executor, Exit, SandboxError};
 use crate::solve::{self, SolveError, StepError};
+use crate::source::Sources;
 use crate::store::Store;
 use crate::store::layers::Layers;
 use locking::Lock;
@@ -47,6 +49,8 @@ pub struct Session<'a> {
     pub jobs: usize,
     /// What `/etc/resolv.conf` holds for steps that have a network.
     pub resolv_conf: Vec<u8>,
+    /// What brings files from the network.
+    pub sources: &'a Sources,
 }
 
 /// An image, or whatever else a target came to.
@@ -70,7 +74,8 @@ pub fn build(session: &Session<'_>, targets: &[Target], lock: &LockPlace, mode: 
     let lowered = lower_all(session, targets, &mut lock, &mut graph)?;
     lock.settle(session.reporter)?;
     let layers = Arc::new(Layers::new(session.store.clone()));
-    let solved = run(session, &graph, &lowered, targets, &layers)?;
+    let sources = (!mode.offline).then_some(session.sources);
+    let solved = run(session, sources, &graph, &lowered, targets, &layers)?;
     let mut built = Vec::new();
     let mut summary = Summary { executed: solved.executed, cached: solved.cached, ..Summary::default() };
     for (target, lowered) in targets.iter().zip(&lowered) {
@@ -93,6 +98,7 @@ pub fn check(session: &Session<'_>, target: &Target, lock: &LockPlace) -> Result
 
 fn run(
     session: &Session<'_>,
+    sources: Option<&Sources>,
     graph: &Graph,
     lowered: &[Lowered],
     targets: &[Target],
@@ -121,6 +127,7 @@ fn run(
         agents: &agents,
         resolv_conf: session.resolv_conf.clone(),
         jobs: session.jobs,
+        sources,
     };
     let mut wanted = steps;
     wanted.sort_unstable();
