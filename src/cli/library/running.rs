@@ -5,10 +5,12 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use crate::cli::library::network;
 use crate::cli::{Session, interrupt};
 use crate::event::Reporter;
 use crate::ops::{self, Error, build};
 use crate::sandbox::{Cancel, Namespaces};
+use crate::source::Sources;
 use crate::store::Store;
 
 /// A build that is about to start.
@@ -17,6 +19,7 @@ pub(super) struct Run {
     cancel: Cancel,
     executor: Namespaces,
     jobs: usize,
+    sources: Sources,
 }
 
 /// What came on standard input.
@@ -39,7 +42,8 @@ impl Run {
         // Most steps wait for a network or a disk, so there can be more of them than processors.
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
         let jobs = jobs.map_or((4 * processors).max(16), usize::from);
-        Ok(Self { store, cancel, executor, jobs })
+        let sources = Sources::new(network::http(session)?);
+        Ok(Self { store, cancel, executor, jobs, sources })
     }
 
     /// What the library wants to know.
@@ -52,6 +56,7 @@ impl Run {
             jobs: self.jobs,
             // A machine without the file has no name servers, and neither have its steps.
             resolv_conf: std::fs::read("/etc/resolv.conf").unwrap_or_default(),
+            sources: &self.sources,
         })
     }
 

@@ -13,8 +13,9 @@ use crate::graph::{Graph, StepId, Times};
 use crate::oci::{ImageConfig, Platform};
 use crate::ops::Error;
 use crate::ops::build::Session;
-use crate::ops::build::images::{self, Unresolved};
+use crate::ops::build::images;
 use crate::ops::build::locking::Lock;
+use crate::ops::build::remote::Remote;
 use crate::ops::build::target::{Dockerfile, Entitlement, Folder, NamedContext, NoCache, Target};
 use crate::ops::error::Diagnostics;
 use crate::store::layers::LayerBlob;
@@ -306,10 +307,8 @@ impl Job<'_> {
                     let store = &self.session.store;
                     let image = match images::resolve(store, self.lock, reference, platform, self.target.pull) {
                         Ok(image) => image,
-                        Err(Unresolved::Fatal(error)) => return Err(error),
-                        Err(Unresolved::Here(message, help)) => {
-                            let error = Diagnostic::error(span.clone(), message);
-                            missing.push(help.into_iter().fold(error, Diagnostic::help));
+                        Err(error) => {
+                            missing.push(error.told(span)?);
                             continue;
                         }
                     };
@@ -322,7 +321,13 @@ impl Job<'_> {
                     let found = dockerfile::ResolvedImage { reference: shown, config: image.config };
                     resolved.images.insert((reference.clone(), platform.clone()), found);
                 }
-                Need::Http { url, span } => missing.push(unsupported(span, url, "fetching URLs")),
+                Need::Http { url, span } => {
+                    let remote = Remote { session: self.session, lock: self.lock, fresh: self.target.pull };
+                    match remote.http(url) {
+                        Ok(found) => drop(resolved.http.insert(url.clone(), found)),
+                        Err(error) => missing.push(error.told(span)?),
+                    }
+                }
                 Need::Git { url, span, .. } => missing.push(unsupported(span, url, "git sources")),
             }
         }
