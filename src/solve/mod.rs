@@ -96,6 +96,11 @@ impl From<StepError> for SolveError {
 /// Runs what `targets` need.
 pub fn solve(graph: &Graph, targets: &[StepId], environment: &Environment<'_>) -> Result<Solved, SolveError> {
     let needed = graph.needed(targets);
+    // A result may be known although its base image is never reached. It consists of these layers all the same, with
+    // the bytes that they have in the image.
+    for blobs in environment.images.values() {
+        environment.layers.add_image(blobs);
+    }
     let contexts = open_contexts(graph, &needed, environment)?;
     announce(graph, &needed, environment.reporter);
     let keys = DefinitionKeys::compute(graph, &needed, |step| {
