@@ -121,6 +121,11 @@ impl File {
             buildfile::Dockerfile::Inline(text) => {
                 Dockerfile::Text { name: format!("{}: dockerfile-inline of {name}", self.name), text: text.clone() }
             }
+            buildfile::Dockerfile::Steps(definition) => Dockerfile::Steps {
+                name: self.name.clone(),
+                text: self.text.as_str().into(),
+                definition: definition.clone(),
+            },
         };
         let mut target = Target::new(dockerfile);
         target.name.clone_from(name);
