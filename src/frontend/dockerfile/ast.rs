@@ -126,8 +126,19 @@ pub struct Stage {
     pub as_keyword: Option<Word>,
     /// The stage's name as it is spelled; it is known in lower case.
     pub name: Option<Word>,
+    /// The stages and images it is put together from, instead of `base`. No Dockerfile can say this.
+    pub join: Option<Join>,
     /// The instructions.
     pub instructions: Vec<Instruction>,
+}
+
+/// A base that is put together from others.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Join {
+    /// All of these on top of each other, the first at the bottom.
+    Merge(Vec<Word>),
+    /// What the second has on top of the first.
+    Diff(Box<[Word; 2]>),
 }
 
 impl Stage {

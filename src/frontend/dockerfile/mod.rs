@@ -16,6 +16,7 @@ mod go;
 mod lint;
 mod lower;
 mod parse;
+mod steps;
 mod suggest;
 
 pub use ast::*;
@@ -26,3 +27,4 @@ pub use lower::{
     ResolvedImage, check, lower,
 };
 pub use parse::{Parsed, parse};
+pub use steps::from_steps;

@@ -139,6 +139,7 @@ impl Job<'_> {
     fn read(&self) -> Result<(String, String), Error> {
         match &self.target.dockerfile {
             Dockerfile::Text { name, text } => Ok((name.clone(), text.clone())),
+            Dockerfile::Steps { name, text, .. } => Ok((name.clone(), text.to_string())),
             Dockerfile::File(path) => {
                 let name = path.display().to_string();
                 let bytes = std::fs::read(path).map_err(|error| match error.kind() {
@@ -162,9 +163,13 @@ impl Job<'_> {
         let told = |list: Vec<Diagnostic>| -> Error {
             Diagnostics { name: name.to_owned(), text: text.to_owned(), list }.into()
         };
-        let parsed = dockerfile::parse(text);
-        let Some(file) = parsed.dockerfile.filter(|_| parsed.diagnostics.is_empty()) else {
-            return Err(told(parsed.diagnostics));
+        let file = match &self.target.dockerfile {
+            Dockerfile::Steps { definition, .. } => dockerfile::from_steps(definition, text).map_err(told)?,
+            Dockerfile::File(_) | Dockerfile::Text { .. } => {
+                let parsed = dockerfile::parse(text);
+                let clean = parsed.dockerfile.filter(|_| parsed.diagnostics.is_empty());
+                clean.ok_or_else(|| told(parsed.diagnostics))?
+            }
         };
         let mut lowered = Lowered::default();
         let mut warnings = Vec::new();

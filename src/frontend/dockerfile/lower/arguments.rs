@@ -73,7 +73,7 @@ impl<'a> Lowering<'a> {
             Base::Scratch => ShapeBase::Scratch,
             Base::Stage(index) => ShapeBase::Stage(*index),
             Base::Image(reference) => ShapeBase::Image(reference.clone()),
-            Base::Context(..) | Base::Replaced(..) => ShapeBase::Elsewhere,
+            Base::Context(..) | Base::Joined(_) | Base::Replaced(..) => ShapeBase::Elsewhere,
         });
         let user = self.finished.get(&plan.target).map(|finished| finished.config.config.user.clone());
         Shape { bases: bases.collect(), target: plan.target, user: user.unwrap_or_default() }

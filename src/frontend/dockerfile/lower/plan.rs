@@ -10,7 +10,7 @@ use super::environment::Environment;
 use super::variable::{cannot_expand, place_of_variable};
 use super::{ContextSource, Lowering, reference};
 use crate::frontend::diagnostic::Diagnostic;
-use crate::frontend::dockerfile::ast::{Instruction, Kind, Span, Stage, Word};
+use crate::frontend::dockerfile::ast::{Instruction, Join, Kind, Span, Stage, Word};
 use crate::frontend::dockerfile::expand::{Expanded, Lookup, Nothing};
 use crate::frontend::dockerfile::lint::{Linter, rule};
 use crate::frontend::dockerfile::parse::{fields, parse_trigger};
@@ -27,6 +27,8 @@ pub(super) enum Base<'a> {
     Image(String),
     /// A named context that stands for the image.
     Context(String, &'a ContextSource),
+    /// Several of them, put together.
+    Joined(&'a Join),
     /// A named context that stands for the stage itself: its instructions are not run.
     Replaced(String, &'a ContextSource),
 }
@@ -216,6 +218,9 @@ impl<'a> Lowering<'a> {
         {
             return Ok((Base::Replaced(name.to_owned(), context), platform));
         }
+        if let Some(join) = &stage.join {
+            return Ok((Base::Joined(join), platform));
+        }
         if let Some(&index) = names.get(&base) {
             return Ok((Base::Stage(index), platform));
         }
@@ -291,8 +296,10 @@ impl<'a> Lowering<'a> {
         let mut edges: Vec<Vec<(usize, Span)>> = Vec::new();
         for node in &plan.nodes {
             let mut to = Vec::new();
-            for instruction in &node.stage.instructions {
-                match self.instruction_sources(plan, instruction) {
+            let joined = self.joined_sources(plan, node.stage);
+            let read = node.stage.instructions.iter().map(|instruction| self.instruction_sources(plan, instruction));
+            for sources in std::iter::once(joined).chain(read).collect::<Vec<_>>() {
+                match sources {
                     Ok(sources) => to.extend(sources.into_iter().filter_map(|(source, span)| match source {
                         Source::Stage(index) => Some((index, span)),
                         _ => None,
@@ -305,6 +312,16 @@ impl<'a> Lowering<'a> {
         if let Some(cycle) = find_cycle(&edges) {
             self.errors.push(cycle_error(plan, &cycle));
         }
+    }
+
+    /// What a base is put together from.
+    pub(super) fn joined_sources(&self, plan: &Plan<'a>, stage: &Stage) -> Result<Vec<(Source<'a>, Span)>, Diagnostic> {
+        let words = match &stage.join {
+            None => &[][..],
+            Some(Join::Merge(words)) => words,
+            Some(Join::Diff(words)) => &words[..],
+        };
+        words.iter().map(|word| Ok((self.find_source(plan, &word.value, &word.span)?, word.span.clone()))).collect()
     }
 
     /// What an instruction reads from: the source of a `COPY`, or those of all mounts of a `RUN`, in their order.
@@ -405,7 +422,7 @@ impl<'a> Lowering<'a> {
                     let found = self.image(image, &platform, &stage.base.span);
                     found.map(|image| image.config.config.on_build.clone()).unwrap_or_default()
                 }
-                Base::Context(..) | Base::Scratch => Vec::new(),
+                Base::Context(..) | Base::Scratch | Base::Joined(_) => Vec::new(),
             };
             for text in triggers {
                 match parse_trigger(&text) {
@@ -424,6 +441,7 @@ impl<'a> Lowering<'a> {
                     }
                 }
             }
+            found.extend(self.joined_sources(plan, stage).unwrap_or_default());
             for instruction in &stage.instructions {
                 found.extend(self.instruction_sources(plan, instruction).unwrap_or_default());
             }

@@ -6,7 +6,7 @@ use super::plan::{Base, Plan, Source, in_trigger};
 use super::variable::{cannot_expand, place_of_variable};
 use super::{ContextSource, Lowering, NoCache, signal};
 use crate::frontend::diagnostic::Diagnostic;
-use crate::frontend::dockerfile::ast::{Head, Instruction, Kind, Span, Stage, Word};
+use crate::frontend::dockerfile::ast::{Head, Instruction, Join, Kind, Span, Stage, Word};
 use crate::frontend::dockerfile::expand::{Expanded, Expander};
 use crate::frontend::dockerfile::go;
 use crate::frontend::dockerfile::lint::{Linter, rule};
@@ -200,6 +200,28 @@ impl<'a> Lowering<'a> {
                 current.guessed = base.guessed;
                 current.base_history = base.base_history;
             }
+            Base::Joined(join) => {
+                current.platform = self.target.clone();
+                let sources = self.joined_sources(plan, node.stage)?;
+                current.config = match (join, sources.first()) {
+                    (Join::Merge(_), Some((source, span))) => match self.source_config(source, span)? {
+                        Some(config) => ImageConfig { created: None, ..config },
+                        None => return Ok(false),
+                    },
+                    _ => empty_image(&current.platform),
+                };
+                current.config.config.on_build.clear();
+                let mut inputs = Vec::new();
+                for (source, span) in &sources {
+                    match self.source(plan, source, current.index, span)? {
+                        Some(step) => inputs.push(step),
+                        None => return Ok(false),
+                    }
+                }
+                let op = if matches!(join, Join::Merge(_)) { Op::Merge } else { Op::Diff };
+                let label = self.label("FROM several", Some(&node.stage.head.span));
+                current.step = Some(self.graph.add(op, &inputs, current.platform.clone(), label, false));
+            }
             Base::Image(reference) => {
                 let platform = current.platform.clone();
                 let Some(image) = self.image(reference, &platform, &span) else {
@@ -241,6 +263,20 @@ impl<'a> Lowering<'a> {
         current.config = empty_image(&current.platform);
         current.guessed = true;
         true
+    }
+
+    /// The configuration of what is named; none if it is not known yet.
+    fn source_config(&mut self, source: &Source<'a>, span: &Span) -> Result<Option<ImageConfig>, Diagnostic> {
+        let platform = self.target.clone();
+        Ok(match source {
+            Source::Scratch => Some(empty_image(&platform)),
+            Source::Stage(index) => self.finished.get(index).map(|finished| finished.config.clone()),
+            Source::Image(reference) => self.image(reference, &platform, span).map(|image| image.config.clone()),
+            Source::Context(name, context) => {
+                let (step, config) = self.context(name, context, &platform, span)?;
+                step.map(|_| config.unwrap_or_else(|| empty_image(&platform)))
+            }
+        })
     }
 
     /// All of a folder as a layer.
