@@ -1,7 +1,7 @@
 //! The one integration binary: each further one would cost a link. Its modules drive the real program, or look after the sources.
 
-mod bases;
 mod bake;
+mod bases;
 mod debian;
 mod images;
 mod platform;
