@@ -113,7 +113,9 @@ fn run(
     for (target, lowered) in targets.iter().zip(lowered) {
         let only_cache = target.outputs.iter().all(|output| output.kind == OutputKind::CacheOnly);
         if target.outputs.is_empty() || !only_cache {
-            lowered.platforms.iter().for_each(|build| drop(unread.remove(&build.step)));
+            for build in &lowered.platforms {
+                unread.remove(&build.step);
+            }
         }
     }
     for step in graph.needed(&steps) {
