@@ -1,6 +1,7 @@
 //! The one integration binary: each further one would cost a link. Its modules drive the real program, or look after the sources.
 
 mod debian;
+mod failures;
 mod images;
 mod sandbox;
 mod support;
