@@ -1,27 +1,17 @@
 //! Ctrl-C and its like, at every stage of a build.
 
 use std::fs::{self, File};
-use std::io::{BufRead, BufReader, Read};
-use std::process::Child;
+use std::io::{Read, Write};
+use std::process::{Child, Stdio};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use super::{World, is_root, names};
+use super::{World, is_root, names, pause, wait_for_ready};
 use crate::support::text;
 
 fn send(child: &Child, signal: Signal) {
     kill(Pid::from_raw(child.id().cast_signed()), signal).unwrap();
-}
-
-/// Reads what a build says until some line has all these words in it, in any order of lines.
-fn wait_for(child: &mut Child, words: &[&str]) -> BufReader<std::process::ChildStderr> {
-    let mut lines = BufReader::new(child.stderr.take().unwrap());
-    let mut said = String::new();
-    while !words.iter().all(|word| said.contains(word)) {
-        assert_ne!(lines.read_line(&mut said).unwrap(), 0, "it ended early: {said}");
-    }
-    lines
 }
 
 /// What else it says, and its exit code.
@@ -34,7 +24,7 @@ fn end(mut child: Child, mut lines: impl Read) -> (i32, String) {
 /// A step with children, grandchildren and a process that wants to go on in the background.
 fn endless(world: &World) -> String {
     format!(
-        "FROM busybox\nENV WORLD={}\nRUN sleep 1000 & (setsid sleep 1000 &) ; trap '' INT TERM; echo ready; sleep 1000\n",
+        "FROM busybox\nENV WORLD={}\nRUN sleep 1000 & (setsid sleep 1000 &) ; trap '' INT TERM; echo ready ; sleep 1000\n",
         world.mark()
     )
 }
@@ -48,7 +38,7 @@ fn during_a_command() {
     for signal in [Signal::SIGINT, Signal::SIGTERM] {
         world.dockerfile(&endless(&world));
         let mut child = world.start(&[]);
-        let lines = wait_for(&mut child, &["ready"]);
+        let lines = wait_for_ready(&mut child);
         assert!(world.processes().len() >= 5, "{:?}", world.processes());
         send(&child, signal);
         let (code, said) = end(child, lines);
@@ -70,7 +60,7 @@ fn while_files_are_hashed() {
     let child = world.start(&[]);
     let open = format!("/proc/{}/fd", child.id());
     while !names(open.as_ref()).iter().any(|fd| fs::read_link(format!("{open}/{fd}")).is_ok_and(|file| file == big)) {
-        std::thread::yield_now();
+        pause();
     }
     send(&child, Signal::SIGINT);
     let output = child.wait_with_output().unwrap();
@@ -86,12 +76,12 @@ fn while_the_layer_of_a_command_is_read() {
         return;
     }
     let world = World::new();
-    world.dockerfile("FROM busybox\nRUN truncate -s 1000G /big && echo ready\n");
+    world.dockerfile("FROM busybox\nRUN truncate -s 1000G /big && echo ready ; true\n");
     let mut child = world.start(&[]);
-    let lines = wait_for(&mut child, &["ready"]);
+    let lines = wait_for_ready(&mut child);
     // Its command ends by itself; then only the program is left.
     while world.processes().len() > 1 {
-        std::thread::yield_now();
+        pause();
     }
     send(&child, Signal::SIGINT);
     let (code, said) = end(child, lines);
@@ -124,6 +114,29 @@ fn during_an_export() {
 }
 
 #[test]
+fn while_standard_input_is_awaited() {
+    let world = World::new();
+    world.file("f", "x");
+    for arguments in [&["build", "-"][..], &["build", "-f", "-", "context"]] {
+        let mut command = world.command(arguments);
+        let mut child = command.stdin(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        // It takes what there is, and waits for more.
+        let mut stdin = child.stdin.take().unwrap();
+        stdin.write_all(b"FROM busybox\n").unwrap();
+        let mut waiting = 1;
+        while waiting > 0 {
+            pause();
+            waiting = rustix::io::ioctl_fionread(&stdin).unwrap();
+        }
+        send(&child, Signal::SIGINT);
+        let output = child.wait_with_output().unwrap();
+        assert_eq!(output.status.code(), Some(130), "{}", text(&output.stderr));
+        drop(stdin);
+        world.is_clean();
+    }
+}
+
+#[test]
 fn the_second_time_at_once() {
     if !is_root() {
         return;
@@ -131,7 +144,7 @@ fn the_second_time_at_once() {
     let world = World::new();
     world.dockerfile(&endless(&world));
     let mut child = world.start(&[]);
-    let lines = wait_for(&mut child, &["ready"]);
+    let lines = wait_for_ready(&mut child);
     send(&child, Signal::SIGINT);
     send(&child, Signal::SIGTERM);
     assert_eq!(end(child, lines).0, 130);

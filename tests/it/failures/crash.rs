@@ -1,9 +1,8 @@
 //! The program is killed, without any chance to tidy up.
 
-use std::io::{BufRead, BufReader};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use super::{World, is_root};
+use super::{World, ended, is_root, pause, wait_for_ready};
 
 /// In how many places a build is cut off.
 const MOMENTS: u32 = 30;
@@ -24,24 +23,28 @@ fn at_any_moment() {
     let started = Instant::now();
     let digest = world.succeeds(&["-t", "a"]);
     let whole = started.elapsed();
+    let mut store = World::new();
     for moment in 0..MOMENTS {
-        // Where exactly it is cut off does not matter, only that it is somewhere else each time.
-        let fresh = World::new();
-        for path in ["noise", "d/f", "Dockerfile"] {
-            fresh.file(path, std::fs::read(world.context().join(path)).unwrap());
+        // Where exactly it is cut off does not matter, only that it is somewhere else each time. A new store has nothing
+        // yet, the others have what was made before.
+        if moment % 4 == 0 {
+            store = World::new();
+            for path in ["noise", "d/f", "Dockerfile"] {
+                store.file(path, std::fs::read(world.context().join(path)).unwrap());
+            }
         }
-        let mut child = fresh.start(&["-t", "a", "--no-cache"]);
+        let mut child = store.start(&["-t", "a", "--no-cache"]);
         let until = Instant::now() + whole * moment / MOMENTS;
         while Instant::now() < until && child.try_wait().unwrap().is_none() {
-            std::thread::sleep(Duration::from_millis(1));
+            pause();
         }
         child.kill().unwrap();
         child.wait().unwrap();
-        fresh.is_quiet();
-        let listed = super::ended(&mut fresh.command(&["images"]));
+        store.is_quiet();
+        let listed = ended(&mut store.command(&["images"]));
         assert_eq!(listed.code, 0, "{}", listed.err);
-        assert_eq!(fresh.succeeds(&["-t", "a"]), digest, "cut off after {moment}/{MOMENTS} of {whole:?}");
-        fresh.is_clean();
+        assert_eq!(store.succeeds(&["-t", "a"]), digest, "cut off after {moment}/{MOMENTS} of {whole:?}");
+        store.is_clean();
     }
 }
 
@@ -56,21 +59,17 @@ fn while_a_set_user_id_program_runs() {
     for run in [
         // Executed by another user, it becomes root.
         format!(
-            "FROM busybox\nRUN cp /bin/busybox /sleep && chmod 4755 /sleep\nUSER 1000\nENV WORLD={mark}\n\
-                 RUN [\"/sleep\", \"sh\", \"-c\", \"echo ready; exec sleep 1000\"]\n"
+            "FROM busybox\nRUN cp /bin/busybox /busybox && chmod 4755 /busybox\nUSER 1000\nENV WORLD={mark}\n\
+                 RUN [\"/busybox\", \"sh\", \"-c\", \"echo ready ; exec sleep 1000\"]\n"
         ),
         // It gives root up by itself, as `su` does.
         format!(
-            "FROM busybox\nENV WORLD={mark}\nRUN [\"setuidgid\", \"1:1\", \"sh\", \"-c\", \"echo ready; exec sleep 1000\"]\n"
+            "FROM busybox\nENV WORLD={mark}\nRUN [\"su\", \"-s\", \"/bin/sh\", \"nobody\", \"-c\", \"echo ready ; exec sleep 1000\"]\n"
         ),
     ] {
         world.dockerfile(&run);
         let mut child = world.start(&[]);
-        let mut lines = BufReader::new(child.stderr.take().unwrap());
-        let mut said = String::new();
-        while !said.lines().any(|line| line.ends_with(" ready")) {
-            assert_ne!(lines.read_line(&mut said).unwrap(), 0, "it ended early: {said}");
-        }
+        drop(wait_for_ready(&mut child));
         child.kill().unwrap();
         child.wait().unwrap();
         world.is_quiet();

@@ -219,9 +219,9 @@ fn at_the_same_time() {
     for round in 0..4 {
         let builds: Vec<_> = (0..3)
             .map(|number| {
-                let mut command = world.build_command(&["--no-cache", "--iidfile"]);
                 let id = format!("id-{round}-{number}");
-                command.arg(&id).stdout(Stdio::null()).stderr(Stdio::piped());
+                let mut command = world.build_command(&["--no-cache", "--iidfile", &id]);
+                command.stdout(Stdio::null()).stderr(Stdio::piped());
                 (id, command.spawn().unwrap())
             })
             .collect();

@@ -10,9 +10,11 @@ mod machine;
 
 use std::ffi::OsStr;
 use std::fs;
+use std::io::{BufRead, BufReader};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStderr, Command, Stdio};
+use std::time::Duration;
 
 use tempfile::TempDir;
 
@@ -130,7 +132,7 @@ impl World {
     #[track_caller]
     pub fn is_quiet(&self) {
         while !self.processes().is_empty() {
-            std::thread::yield_now();
+            pause();
         }
         let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap();
         let own = self.folder.path().display().to_string();
@@ -174,6 +176,21 @@ impl Ended {
         }
         assert!(!self.err.contains("panicked"), "{}", self.err);
     }
+}
+
+/// Reads what a build says until one of its commands says `ready`, on a line of its own.
+pub fn wait_for_ready(child: &mut Child) -> BufReader<ChildStderr> {
+    let mut lines = BufReader::new(child.stderr.take().unwrap());
+    let mut said = String::new();
+    while !said.lines().any(|line| line.ends_with(" ready")) {
+        assert_ne!(lines.read_line(&mut said).unwrap(), 0, "it ended early: {said}");
+    }
+    lines
+}
+
+/// Between two looks at whether something happened.
+pub fn pause() {
+    std::thread::sleep(Duration::from_millis(2));
 }
 
 /// Runs a command to its end.
