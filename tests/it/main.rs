@@ -3,6 +3,7 @@
 mod bake;
 mod bases;
 mod debian;
+mod failures;
 mod images;
 mod platform;
 mod remote;
