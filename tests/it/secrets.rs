@@ -126,6 +126,24 @@ fn values_are_nowhere_but_in_the_steps() {
 }
 
 #[test]
+fn a_value_that_an_earlier_step_kept_is_masked_too() {
+    let work = scratch();
+    let secret = put(work.path(), "secret", FILE);
+    let context = work.path().join("context");
+    put(
+        &context,
+        "Dockerfile",
+        "FROM busybox\nRUN --mount=type=secret,id=file cp /run/secrets/file /kept\nRUN echo \"<$(tail -n 1 /kept)>\"\n",
+    );
+    let store = store();
+    let mut command = store.command();
+    command.args(["build", "--progress", "plain", "-o", "type=cacheonly", "--secret"]);
+    let log = text(&run(command.arg(format!("id=file,src={}", secret.display())).arg(&context)).stderr);
+    assert!(log.contains("<***>"), "{log}");
+    assert_clean(&log, "the log");
+}
+
+#[test]
 fn a_required_secret_that_is_missing_is_an_error() {
     let context = scratch();
     put(context.path(), "Dockerfile", "FROM busybox\nRUN --mount=type=secret,id=token,required true\n");
