@@ -12,7 +12,7 @@ pub struct StepInfo {
     pub step: StepNumber,
     /// The instruction as people know it, such as `RUN make test`.
     pub name: String,
-    /// The stage and the place in it, such as `build 3/7`; may be empty.
+    /// The stage and the place in it, such as `build 3/7`, after the platform if there are several; may be empty.
     pub stage: String,
     /// The numbers of its inputs.
     pub inputs: Vec<StepNumber>,

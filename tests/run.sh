@@ -16,7 +16,8 @@ fi
 
 # What must be there, and the Debian package that has it.
 missing=
-for need in cc:gcc git:git python3:python3 mmdebstrap:mmdebstrap skopeo:skopeo umoci:umoci podman:podman runc:runc; do
+for need in cc:gcc git:git python3:python3 mmdebstrap:mmdebstrap skopeo:skopeo umoci:umoci podman:podman runc:runc \
+    ssh:openssh-client sshd:openssh-server qemu-aarch64-static:qemu-user-static; do
     command -v "${need%%:*}" >/dev/null || missing="$missing ${need#*:}"
 done
 if [ -n "$missing" ]; then
@@ -27,8 +28,9 @@ if [ -n "$missing" ]; then
     fi
     echo "installing$missing" >&2
     apt-get update
+    # Nothing that comes with them is to be started, such as the ssh server.
     # shellcheck disable=SC2086 # several words are meant
-    DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends $missing
+    RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends $missing
 fi
 
 scratch=$(mktemp -d)

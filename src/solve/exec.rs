@@ -109,7 +109,8 @@ impl ExecStep<'_> {
         };
         let started = SystemTime::now();
         self.make_mount_points(context, &mut spec, started)?;
-        let secrets = self.secrets(context);
+        // All of them, not only its own: one that an earlier step has left in a file may be printed by any.
+        let secrets = Secrets::new(context.credentials.secrets.values().map(|value| value.0.as_slice()));
         let mut log = Log { number: self.number, reporter: context.reporter, tail: Vec::new() };
         let mut redactors = [Redactor::new(&secrets), Redactor::new(&secrets)];
         let mut output = |stream, bytes: &[u8]| {
@@ -143,15 +144,6 @@ impl ExecStep<'_> {
         // What cannot be removed now is swept with this process's folder.
         let _ = crate::store::remove_tree(&scratch);
         result
-    }
-
-    /// The secrets that the process is given.
-    fn secrets(&self, context: &ExecContext<'_>) -> Secrets {
-        let ids = self.op.mounts.iter().filter_map(|mount| match &mount.kind {
-            MountKind::Secret(secret) => Some(&secret.id),
-            _ => None,
-        });
-        Secrets::new(ids.filter_map(|id| Some(context.credentials.secrets.get(id)?.0.as_slice())))
     }
 
     /// Gives the process the folders and files that something will be mounted on and that its image lacks.

@@ -12,7 +12,7 @@ use imgbuild::oci::{Platform, Reference};
 use imgbuild::ops::{self, LoadOptions, LoadedImage, SaveOptions};
 use imgbuild::store::{ArchiveFormat, Store};
 
-use crate::support::{self, text};
+use crate::support::{self, outcome, text};
 
 const BUSYBOX: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/conformance/busybox.oci.tar");
 const MANIFEST: &str = "sha256:9333b3fb05c27a15aec4ab3bf86aac119515966f3f0b9bd2a03d610c46eea3d7";
@@ -146,13 +146,6 @@ fn a_killed_process_leaves_a_store_that_works() {
     assert_eq!((removed.deleted.len(), removed.deferred), (3, false));
 }
 
-/// Runs the program; its exit code, standard output and standard error.
-fn outcome(command: &mut Command) -> (i32, String, String) {
-    let output = command.output().unwrap();
-    let code = output.status.code().unwrap_or_else(|| panic!("{command:?}: {}", output.status));
-    (code, text(&output.stdout), text(&output.stderr))
-}
-
 /// Runs the program, which is to fail with this code and these words on standard error, and nothing on standard output.
 #[track_caller]
 fn fails(command: &mut Command, code: i32, words: &[&str]) {
@@ -211,6 +204,18 @@ fn the_program_says_what_is_missing() {
     assert!(err.contains("\"nosuch\"") && err.contains("\"neither\""), "{err}");
     let (code, out, _) = outcome(store.command().args(["rmi", "nosuch", "busybox"]));
     assert_eq!((code, out.starts_with("Untagged: busybox:latest\n")), (1, true));
+}
+
+#[test]
+fn a_build_from_the_cache_keeps_the_layers_of_its_base() {
+    let store = support::Store::new();
+    store.run(&["load", "-q", "-i", BUSYBOX]);
+    let context = support::scratch();
+    fs::write(context.path().join("Dockerfile"), "FROM busybox\nRUN echo hi > /x\n").unwrap();
+    let first = store.build(context.path(), &[] as &[&str]);
+    // Nobody asks for the base any more; its layer is not compressed anew all the same.
+    let again = store.build(context.path(), &[] as &[&str]);
+    assert_eq!((again.executed, again.digest), (0, first.digest));
 }
 
 #[test]

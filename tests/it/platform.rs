@@ -6,6 +6,7 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use imgbuild::digest::Digest;
 use serde_json::{Value, json};
 
 use crate::debian::sources_of_this_machine;
@@ -146,10 +147,19 @@ fn platforms_are_normalised() {
     assert!(code == 2 && err.contains("os/architecture[/variant]"), "{err}");
 }
 
-/// An OCI layout whose one image is an index of the images of other layouts.
+/// An OCI layout whose one image, `base`, is an index of the images of other layouts. As many base images have it, the one
+/// for arm64 says that it is for variant v8.
 fn merge(layouts: &[PathBuf], into: &Path) {
     let read = |path: PathBuf| -> Value { serde_json::from_slice(&fs::read(path).unwrap()).unwrap() };
     let blobs = into.join("blobs/sha256");
+    let path = |descriptor: &Value| blobs.join(descriptor["digest"].as_str().unwrap().trim_start_matches("sha256:"));
+    let write = |document: &Value, media_type: &str| -> Value {
+        let text = document.to_string();
+        let descriptor =
+            json!({ "mediaType": media_type, "digest": Digest::of(text.as_bytes()).to_string(), "size": text.len() });
+        fs::write(path(&descriptor), text).unwrap();
+        descriptor
+    };
     fs::create_dir_all(&blobs).unwrap();
     let mut manifests = Vec::new();
     for layout in layouts {
@@ -157,23 +167,22 @@ fn merge(layouts: &[PathBuf], into: &Path) {
             let blob = blob.unwrap();
             fs::copy(blob.path(), blobs.join(blob.file_name())).unwrap();
         }
-        let mut entry = read(layout.join("index.json"))["manifests"][0].clone();
-        let blob =
-            |descriptor: &Value| blobs.join(descriptor["digest"].as_str().unwrap().trim_start_matches("sha256:"));
-        let config = read(blob(&read(blob(&entry))["config"]));
-        entry["platform"] = json!({ "os": config["os"], "architecture": config["architecture"] });
-        entry.as_object_mut().unwrap().remove("annotations");
+        let mut manifest = read(path(&read(layout.join("index.json"))["manifests"][0]));
+        let mut config = read(path(&manifest["config"]));
+        let mut platform = json!({ "os": config["os"], "architecture": config["architecture"] });
+        if config["architecture"] == "arm64" {
+            config["variant"] = "v8".into();
+            platform["variant"] = "v8".into();
+        }
+        manifest["config"] = write(&config, "application/vnd.oci.image.config.v1+json");
+        let mut entry = write(&manifest, "application/vnd.oci.image.manifest.v1+json");
+        entry["platform"] = platform;
         manifests.push(entry);
     }
     let media_type = "application/vnd.oci.image.index.v1+json";
-    let index = json!({ "schemaVersion": 2, "mediaType": media_type, "manifests": manifests }).to_string();
-    let file = put(into, "index", &index);
-    let digest = sh(&["sha256sum", file.to_str().unwrap()])[..64].to_owned();
-    fs::rename(&file, blobs.join(&digest)).unwrap();
-    let name = json!({ "io.containerd.image.name": "docker.io/library/base:latest" });
-    let entry = json!({
-        "mediaType": media_type, "digest": format!("sha256:{digest}"), "size": index.len(), "annotations": name,
-    });
+    let index = json!({ "schemaVersion": 2, "mediaType": media_type, "manifests": manifests });
+    let mut entry = write(&index, media_type);
+    entry["annotations"] = json!({ "io.containerd.image.name": "docker.io/library/base:latest" });
     put(into, "index.json", json!({ "schemaVersion": 2, "manifests": [entry] }).to_string());
     put(into, "oci-layout", r#"{"imageLayoutVersion":"1.0.0"}"#);
 }
@@ -229,6 +238,7 @@ COPY --from=build /out/ /
         assert!(lock.contains(&format!("platform = \"{platform}\"")), "{lock}");
     }
     assert_eq!(store.build(context.path(), &[&arguments[..], &["--locked"]].concat()).executed, 0);
+    assert!(!lock.contains("v8"), "{lock}");
     // One of the platforms alone is the same image.
     let alone = store.build(context.path(), &["--platform", "arm64", "-t", "alone", "--no-lock"]);
     assert_eq!(alone.executed, 0);

@@ -403,11 +403,8 @@ impl<'a> Lowering<'a> {
                 config.variant.clone_from(&platform.variant);
             }
         }
-        let platform = Platform {
-            os: config.os.clone(),
-            architecture: config.architecture.clone(),
-            variant: config.variant.clone(),
-        };
+        // Normalised: base images for arm64 say that they are for its variant v8, which is the only one that there is.
+        let platform = Platform::new(&config.os, &config.architecture, config.variant.as_deref());
         let is =
             |name: &str| self.options.build_args.get(name).is_some_and(|value| matches!(value.as_str(), "1" | "true"));
         Some(ImageBuild {
