@@ -386,7 +386,7 @@ impl Solver<'_> {
                 })?
             }
             Op::Http(op) => self.remote(id).http(op, step.times)?,
-            Op::Git(op) => return Err(StepError::Other(format!("{}: git sources are not supported yet", op.url))),
+            Op::Git(op) => self.remote(id).git(op, step.times)?,
             Op::Image(op) => {
                 return Err(StepError::Other(format!("the layers of {} are not in the store", op.reference)));
             }
@@ -401,8 +401,9 @@ impl Solver<'_> {
     }
 
     fn remote(&self, id: StepId) -> RemoteStep<'_> {
-        let Environment { layers, sources, reporter, cancel, .. } = self.environment;
-        RemoteStep { number: id.index(), layers, sources: *sources, reporter: *reporter, cancel }
+        let Environment { layers, sources, agents, reporter, cancel, .. } = self.environment;
+        let agent = agents.get("default").map(PathBuf::as_path);
+        RemoteStep { number: id.index(), layers, sources: *sources, agent, reporter: *reporter, cancel }
     }
 
     /// The layers of the second input that the first does not have.

@@ -1,6 +1,7 @@
 //! Where files come from that no step made: folders of this machine, URLs, git repositories, and (their resolution being
 //! pinned) images.
 
+pub mod git;
 pub mod http;
 pub mod local;
 mod statcache;
@@ -13,12 +14,14 @@ pub use statcache::StatCache;
 pub struct Sources {
     /// Files behind URLs.
     pub http: http::Client,
+    /// How git repositories are reached.
+    pub git: git::Settings,
 }
 
 impl Sources {
     /// With these settings.
-    pub fn new(http: http::Settings) -> Self {
-        Self { http: http::Client::new(http) }
+    pub fn new(http: http::Settings, git: git::Settings) -> Self {
+        Self { http: http::Client::new(http), git }
     }
 }
 

@@ -42,7 +42,7 @@ impl Run {
         // Most steps wait for a network or a disk, so there can be more of them than processors.
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
         let jobs = jobs.map_or((4 * processors).max(16), usize::from);
-        let sources = Sources::new(network::http(session)?);
+        let sources = network::sources(session)?;
         Ok(Self { store, cancel, executor, jobs, sources })
     }
 

@@ -254,6 +254,11 @@ impl Job<'_> {
         Ok(ContextSource::State { step: found.step, config: Box::new(found.config.clone()) })
     }
 
+    fn remote(&mut self) -> Remote<'_> {
+        let agent = self.target.agents.get("default").map(PathBuf::as_path);
+        Remote { session: self.session, lock: self.lock, agent, fresh: self.target.pull }
+    }
+
     /// Looks up what lowering needs. What cannot be found is returned, as messages at the places that ask for it.
     fn resolve(
         &mut self,
@@ -283,22 +288,19 @@ impl Job<'_> {
                     resolved.images.insert((reference.clone(), platform.clone()), found);
                 }
                 Need::Http { url, span } => {
-                    let remote = Remote { session: self.session, lock: self.lock, fresh: self.target.pull };
-                    match remote.http(url) {
+                    match self.remote().http(url) {
                         Ok(found) => drop(resolved.http.insert(url.clone(), found)),
                         Err(error) => missing.push(error.told(span)?),
                     }
                 }
-                Need::Git { url, span, .. } => missing.push(unsupported(span, url, "git sources")),
+                Need::Git { url, reference, span } => match self.remote().git(url, reference) {
+                    Ok(found) => drop(resolved.git.insert((url.clone(), reference.clone()), found)),
+                    Err(error) => missing.push(error.told(span)?),
+                },
             }
         }
         Ok(missing)
     }
-}
-
-fn unsupported(span: &std::ops::Range<usize>, url: &str, what: &str) -> Diagnostic {
-    Diagnostic::error(span.clone(), format!("{what} is not supported by this version: {url}"))
-        .help("bring the files into the build context, and copy them from there")
 }
 
 /// The times of a build: `SOURCE_DATE_EPOCH` if it is set. That it is a number is checked by the front end.
