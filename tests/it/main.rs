@@ -3,6 +3,7 @@
 mod debian;
 mod images;
 mod remote;
+mod repositories;
 mod sandbox;
 mod support;
 mod tidy;

@@ -15,9 +15,8 @@ use super::{GitError, at};
 const KEPT: [&str; 6] = ["HEAD", "config", "index", "objects", "refs", "shallow"];
 
 /// Puts the `.git` of a checkout, and those of its submodules, into one form.
-pub(super) fn settle(git: &Git<'_>, tree: &Path, url: &str) -> Result<(), GitError> {
+pub(super) fn settle(git: &Git<'_>, tree: &Path) -> Result<(), GitError> {
     let main = tree.join(".git");
-    git.run_at(tree.as_os_str(), &["config", "remote.origin.url", &without_credentials(url)])?;
     let mut folders = vec![main.clone()];
     find_modules(&main.join("modules"), &mut folders)?;
     for folder in folders {
@@ -46,6 +45,10 @@ fn settle_one(git: &Git<'_>, folder: &Path) -> Result<(), GitError> {
         std::io::ErrorKind::NotFound => Ok(()),
         _ => Err(at(&index)(error)),
     })?;
+    let urls = git.run_at(folder.as_os_str(), &["config", "--file", "config", "--get-regexp", r"\.url$"])?;
+    for (key, url) in urls.lines().filter_map(|line| line.split_once(' ')) {
+        git.run_at(folder.as_os_str(), &["config", "--file", "config", key, &without_credentials(url)])?;
+    }
     let run = |arguments: &[&str]| git.run_at(folder.as_os_str(), &[&["--git-dir=."], arguments].concat());
     run(&["read-tree", "HEAD"])?;
     let repack =

@@ -232,7 +232,7 @@ pub fn check_out(
     }
     let subdir = wanted.subdir.trim_matches('/');
     if wanted.keep_git_dir && matches!(subdir, "" | ".") {
-        keep::settle(&git, &tree, url)?;
+        keep::settle(&git, &tree)?;
     } else {
         remove_git(&tree)?;
     }
