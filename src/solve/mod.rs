@@ -21,6 +21,7 @@ use std::time::{Duration, Instant};
 
 pub use error::StepError;
 pub use exec::ExecContext;
+pub use file::StateTree;
 
 use crate::digest::CacheKey;
 use crate::event::{Event, Outcome, Reporter, StepInfo};
@@ -31,7 +32,7 @@ use crate::graph::{Graph, LocalOp, Op, Step, StepId, Times};
 use crate::sandbox::{Cancel, Executor};
 use crate::source::{LocalContext, Sources, StatCache};
 use crate::store::layers::{LayerBlob, LayerId, Layers};
-use file::{FileStep, InputTree, StateTree};
+use file::{FileStep, InputTree};
 use keys::{DefinitionKeys, Selections, partial_uses, select_uses, state_key};
 use remote::RemoteStep;
 use schedule::Schedule;

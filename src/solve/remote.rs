@@ -81,7 +81,10 @@ impl RemoteStep<'_> {
     pub fn git(&self, op: &GitOp, times: Times) -> Result<LayerId, StepError> {
         let url = shown(&op.url);
         let sources = self.sources.ok_or_else(|| {
-            StepError::message(format!("commit {} of {url} is not in the store, and --offline forbids to fetch it", op.commit))
+            StepError::message(format!(
+                "commit {} of {url} is not in the store, and --offline forbids to fetch it",
+                op.commit
+            ))
         })?;
         let work = self.layers.store().tmp_path("git")?;
         let mtime = times.ceiling.map_or(times.epoch, |ceiling| times.epoch.min(ceiling));

@@ -40,23 +40,35 @@ impl Project {
 
     /// Builds, and returns the files that came out by their paths.
     fn build(&self, store: &Store, more: &[&str]) -> std::collections::BTreeMap<String, File> {
-        let archive = self.path().join(".out.tar");
-        let output = format!("type=tar,dest={}", archive.display());
-        let mut command = store.command();
-        command.args(["build", "--progress", "plain", "-o", &output]).args(more).arg(self.path());
-        run(&mut command);
-        files(&archive)
+        build(store, more, self.path().to_str().unwrap())
     }
 
     /// Builds, which must fail; what the program says.
     fn fails(&self, store: &Store, more: &[&str]) -> String {
-        let mut command = store.command();
-        let output =
-            command.args(["build", "--progress", "plain", "-o", "type=cacheonly"]).args(more).arg(self.path()).output();
-        let output = output.unwrap();
-        assert_eq!(output.status.code(), Some(1), "{}", text(&output.stderr));
-        text(&output.stderr)
+        fails(store, more, self.path().to_str().unwrap())
     }
+}
+
+/// Builds a context, and returns the files that came out by their paths.
+fn build(store: &Store, more: &[&str], context: &str) -> std::collections::BTreeMap<String, File> {
+    let archive = store.path().with_extension("out.tar");
+    let output = format!("type=tar,dest={}", archive.display());
+    let mut command = store.command();
+    command.args(["build", "--progress", "plain", "-o", &output]).args(more).arg(context);
+    run(&mut command);
+    let files = files(&archive);
+    fs::remove_file(archive).unwrap();
+    files
+}
+
+/// Builds a context, which must fail; what the program says.
+fn fails(store: &Store, more: &[&str], context: &str) -> String {
+    let mut command = store.command();
+    let output =
+        command.args(["build", "--progress", "plain", "-o", "type=cacheonly"]).args(more).arg(context).output();
+    let output = output.unwrap();
+    assert_eq!(output.status.code(), Some(1), "{}", text(&output.stderr));
+    text(&output.stderr)
 }
 
 /// The files, links and folders of a tar. Folders end in a slash; a link's bytes are its target.
@@ -375,18 +387,26 @@ fn a_git_folder_that_is_kept_is_the_same_each_time() {
     let first = project.build(&Store::new(), &[]);
     repositories.change("more\n");
     let again = project.build(&Store::new(), &[]);
-    assert!(first == again, "{:?}", first.iter().filter(|(path, file)| again.get(*path) != Some(file)).collect::<Vec<_>>());
+    assert!(
+        first == again,
+        "{:?}",
+        first.iter().filter(|(path, file)| again.get(*path) != Some(file)).collect::<Vec<_>>()
+    );
     assert!(!first.values().any(|file| text(&file.bytes).contains("secret")), "the password is in the image");
 
     // Git finds nothing odd in it.
-    let archive = project.path().join(".out.tar");
     let out = scratch();
-    tar::Archive::new(fs::File::open(&archive).unwrap()).unpack(out.path()).unwrap();
+    let folder = format!("type=local,dest={}", out.path().display());
+    run(Store::new().command().args(["build", "--progress", "plain", "--locked", "-o", &folder]).arg(project.path()));
     let tree = out.path().join("a");
     let all = tree.display().to_string();
     for folder in [tree.clone(), tree.join("lib")] {
         let run = |arguments: &[&str]| {
-            git(&folder, &[&["-c", &format!("safe.directory={all}"), "-c", &format!("safe.directory={all}/lib")], arguments].concat())
+            git(
+                &folder,
+                &[&["-c", &format!("safe.directory={all}"), "-c", &format!("safe.directory={all}/lib")], arguments]
+                    .concat(),
+            )
         };
         assert_eq!(run(&["status", "--porcelain"]), "");
         run(&["fsck", "--strict"]);
@@ -394,4 +414,76 @@ fn a_git_folder_that_is_kept_is_the_same_each_time() {
     }
     assert_eq!(git(&tree, &["-c", &format!("safe.directory={all}"), "log", "--format=%s"]), "second\n");
     assert!(text(&first["a/.git/config"].bytes).contains(&web.url("/app.git")));
+}
+
+#[test]
+fn a_repository_is_a_context() {
+    let repositories = Repositories::new();
+    let daemon = repositories.over_git();
+    let (url, store) = (daemon.url("app.git"), Store::new());
+    let built = build(&store, &[], &url);
+    let file = |bytes: &str, mode| File { bytes: bytes.into(), mode, owner: (0, 0), mtime: 315_532_800 };
+    assert_eq!(built["all/README"], file("second\n", 0o644), ".dockerignore is for folders of this machine");
+    assert_eq!(built["all/run.sh"], file("#!/bin/sh\n", 0o755));
+    assert!(built.contains_key("all/lib/lib.c") && !built.contains_key("all/.git/"));
+    let built = build(&store, &["--build-arg", "BUILDKIT_CONTEXT_KEEP_GIT_DIR=1"], &url);
+    assert!(built.contains_key("all/.git/HEAD"), "{:?}", built.keys());
+    assert_eq!(text(&build(&store, &[], &format!("{url}#dev"))["all/README"].bytes), "dev\n");
+    let message = fails(&store, &[], &format!("{url}#main:docs"));
+    assert!(message.contains("there is no Dockerfile in the build context git://"), "{message}");
+    let message = fails(&store, &[], &format!("{url}#nope"));
+    assert!(message.contains("has no branch, tag or commit \"nope\""), "{message}");
+
+    // A Dockerfile of this machine has a lockfile.
+    let project = Project::new("FROM scratch\nCOPY deep/page /\n");
+    let dockerfile = project.path().join("Dockerfile");
+    let built = build(&store, &["-f", dockerfile.to_str().unwrap()], &format!("{url}#main:docs"));
+    assert_eq!(built["page"], file("page\n", 0o644));
+    assert!(project.lock().contains(&repositories.commit_of("main")));
+    assert_eq!(store.run(&["images", "-q"]), "");
+
+    let project = Project::new("FROM scratch\nCOPY --from=code README /\nCOPY --from=code docs /docs\n");
+    let built = project.build(&store, &["--build-context", &format!("code={url}#v1")]);
+    assert_eq!(text(&built["README"].bytes), "first\n");
+    let asked = daemon.count();
+    assert_eq!(project.build(&store, &["--locked", "--build-context", &format!("code={url}#v1")]), built);
+    assert_eq!(daemon.count(), asked);
+}
+
+#[test]
+fn an_archive_is_a_context() {
+    let folder = scratch();
+    fs::create_dir(folder.path().join("sub")).unwrap();
+    fs::write(folder.path().join("Dockerfile"), "FROM scratch\nCOPY . /all/\n").unwrap();
+    fs::write(folder.path().join("other"), "FROM scratch\nCOPY sub/file /\n").unwrap();
+    fs::write(folder.path().join(".dockerignore"), "sub\n").unwrap();
+    fs::write(folder.path().join("sub/file"), "content").unwrap();
+    let archive = folder
+        .path()
+        .join("../context.tar.gz")
+        .with_file_name(format!("{}.tar.gz", folder.path().file_name().unwrap().to_string_lossy()));
+    let (from, to) = (folder.path().to_str().unwrap(), archive.to_str().unwrap());
+    crate::support::sh(&["tar", "--owner=7", "--group=8", "--mtime=@1000", "-C", from, "-czf", to, "."]);
+    let bytes = fs::read(&archive).unwrap();
+    fs::remove_file(&archive).unwrap();
+    let web = Web::serve(move |request, _| match request.path.as_str() {
+        "/c.tar.gz" if request.header("if-none-match") == "\"v1\"" => Reply::status(304),
+        "/c.tar.gz" => Reply::file(bytes.clone()).with("ETag", "\"v1\""),
+        "/Dockerfile" => Reply::file("FROM scratch\nCOPY <<x /f\ntext\nx\n"),
+        _ => Reply::status(404),
+    });
+    let (url, store) = (web.url("/c.tar.gz"), Store::new());
+    let built = build(&store, &[], &url);
+    assert_eq!(text(&built["all/sub/file"].bytes), "content", "{:?}", built.keys());
+    assert_eq!(build(&store, &["-f", "other"], &url).keys().collect::<Vec<_>>(), ["file"]);
+    let sent: Vec<String> = web.requests().iter().map(|request| request.header("if-none-match").into()).collect();
+    assert_eq!(sent, ["", "\"v1\""], "the archive is sent once");
+    assert_eq!(text(&build(&store, &[], &web.url("/Dockerfile"))["f"].bytes), "text\n");
+    let message = fails(&store, &[], &web.url("/none"));
+    assert!(message.contains("/none: the server answered 404"), "{message}");
+
+    let project = Project::new("FROM scratch\nCOPY --from=ctx sub/file /\n");
+    let context = format!("ctx={url}");
+    assert_eq!(text(&project.build(&store, &["--build-context", &context])["file"].bytes), "content");
+    assert!(project.lock().contains(&format!("url = \"{url}\"")));
 }

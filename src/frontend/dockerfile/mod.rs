@@ -22,6 +22,6 @@ pub use ast::*;
 pub use lint::{RULES, Rule};
 pub use lower::{
     ContextSource, ImageBuild, Lowered, Need, NoCache, Options, Resolved, ResolvedGit, ResolvedHttp, ResolvedImage,
-    lower,
+    lower, remote_context,
 };
 pub use parse::{Parsed, parse};

@@ -4,6 +4,7 @@
 //! The order is always the same: read the definitions, look up what they name (in the lockfile first), lower, settle
 //! the lockfile, run, export. Nothing is run before every definition was understood.
 
+mod context;
 mod images;
 mod locking;
 mod lowering;
@@ -71,9 +72,9 @@ pub fn build(session: &Session<'_>, targets: &[Target], lock: &LockPlace, mode: 
     let started = Instant::now();
     let mut graph = Graph::new();
     let mut lock = Lock::open(lock, mode)?;
-    let lowered = lower_all(session, targets, &mut lock, &mut graph)?;
-    lock.settle(session.reporter)?;
     let layers = Arc::new(Layers::new(session.store.clone()));
+    let lowered = lower_all(session, targets, &mut lock, &layers, &mut graph)?;
+    lock.settle(session.reporter)?;
     let sources = (!mode.offline).then_some(session.sources);
     let solved = run(session, sources, &graph, &lowered, targets, &layers)?;
     let mut built = Vec::new();

@@ -170,9 +170,7 @@ fn expand(git: &Git<'_>, url: &str, short: &str) -> Result<String, GitError> {
         Err(GitError::Failed { said, .. }) if said.contains("ambiguous") => {
             Err(GitError::Ambiguous { url: shown(url), reference: short.to_owned() })
         }
-        Err(GitError::Failed { .. }) => {
-            Err(GitError::NoReference { url: shown(url), reference: short.to_owned() })
-        }
+        Err(GitError::Failed { .. }) => Err(GitError::NoReference { url: shown(url), reference: short.to_owned() }),
         Err(error) => Err(error),
     }
 }
@@ -213,9 +211,7 @@ pub fn check_out(
             let all = format!("file://{}", all.display());
             let fetch = ["fetch", "--quiet", "--no-tags", "--depth=1", "--no-recurse-submodules", "--", &all, commit];
             git.run_locally(folder, &fetch).map_err(|error| match error {
-                GitError::Failed { .. } => {
-                    GitError::NoReference { url: shown(url), reference: commit.to_owned() }
-                }
+                GitError::Failed { .. } => GitError::NoReference { url: shown(url), reference: commit.to_owned() },
                 error => error,
             })?;
         }
@@ -336,7 +332,9 @@ mod tests {
         std::fs::create_dir_all(root.path().join("a/b")).unwrap();
         std::os::unix::fs::symlink("/etc", root.path().join("l")).unwrap();
         std::fs::write(root.path().join("f"), "").unwrap();
-        for (path, expected) in [("a/./b/", true), ("", true), ("l", false), ("f", false), ("a/../a", false), ("c", false)] {
+        for (path, expected) in
+            [("a/./b/", true), ("", true), ("l", false), ("f", false), ("a/../a", false), ("c", false)]
+        {
             assert_eq!(below(root.path(), path).is_some(), expected, "{path}");
         }
     }
