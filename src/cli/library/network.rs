@@ -14,6 +14,7 @@ pub(super) fn sources(session: &Session) -> Result<Sources, Error> {
         path: session.env.variable("PATH").unwrap_or_default(),
         proxies: http.proxies.clone(),
         ca_file: http.ca_file.clone(),
+        ca_folder: http.ca_folder.clone(),
     };
     Ok(Sources::new(http, git))
 }

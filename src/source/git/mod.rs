@@ -30,6 +30,8 @@ pub struct Settings {
     pub proxies: Proxies,
     /// A file of certificates to trust instead of the system's.
     pub ca_file: Option<PathBuf>,
+    /// A folder of such files.
+    pub ca_folder: Option<PathBuf>,
 }
 
 /// What is wanted of a repository.

@@ -119,6 +119,9 @@ impl<'a> Git<'a> {
         if let Some(file) = &self.settings.ca_file {
             command.env("GIT_SSL_CAINFO", file);
         }
+        if let Some(folder) = &self.settings.ca_folder {
+            command.env("GIT_SSL_CAPATH", folder);
+        }
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         // Ctrl-C is told to us, and we tell it; what git starts ends with it.
         command.process_group(0);
