@@ -25,6 +25,7 @@ use std::time::{Duration, Instant};
 pub use emulation::NoEmulation;
 pub use error::StepError;
 pub use exec::ExecContext;
+pub use file::StateTree;
 
 use crate::digest::CacheKey;
 use crate::event::{Event, Outcome, Reporter, StepInfo};
@@ -37,7 +38,7 @@ use crate::sandbox::{Cancel, Executor};
 use crate::source::agent::Agent;
 use crate::source::{LocalContext, Sources, StatCache};
 use crate::store::layers::{LayerBlob, LayerId, Layers};
-use file::{FileStep, InputTree, StateTree};
+use file::{FileStep, InputTree};
 use keys::{DefinitionKeys, KeyError, Selections, partial_uses, select_uses, state_key};
 use remote::RemoteStep;
 use schedule::Schedule;
@@ -452,7 +453,7 @@ impl Solver<'_, '_> {
                 })?
             }
             Op::Http(op) => self.remote(id).http(op, step.times)?,
-            Op::Git(op) => return Err(StepError::Other(format!("{}: git sources are not supported yet", op.url))),
+            Op::Git(op) => self.remote(id).git(op, step.times)?,
             Op::Image(op) => {
                 return Err(StepError::Other(format!("the layers of {} are not in the store", op.reference)));
             }
@@ -481,8 +482,9 @@ impl Solver<'_, '_> {
     }
 
     fn remote(&self, id: StepId) -> RemoteStep<'_> {
-        let Environment { layers, sources, reporter, cancel, .. } = self.environment;
-        RemoteStep { number: id.index(), layers, sources: *sources, reporter: *reporter, cancel }
+        let Environment { layers, sources, credentials, reporter, cancel, .. } = self.environment;
+        let agent = credentials(id).agents.get("default").map(Agent::socket);
+        RemoteStep { number: id.index(), layers, sources: *sources, agent, reporter: *reporter, cancel }
     }
 
     /// The layers of the second input that the first does not have.

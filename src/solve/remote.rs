@@ -1,21 +1,25 @@
 //! Runs a step whose files come from the network, what they are being known already: fetched if the store has lost them,
 //! and compared with what they must be.
 
+use std::fs::File;
 use std::io;
+use std::os::fd::AsFd;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::digest::{ContentDigest, Digest};
 use crate::event::{Event, Reporter, StepNumber};
 use crate::fstree::{Entry, Kind, Meta, Toc, TreePath};
-use crate::graph::{HttpOp, Times};
+use crate::graph::{GitOp, HttpOp, Times};
 use crate::sandbox::Cancel;
 use crate::solve::error::StepError;
+use crate::source::git::{self, Checkout, GitError};
 use crate::source::http::{HttpError, shown};
 use crate::source::{Sources, Watch};
 use crate::store::Store;
 use crate::store::layers::{LayerId, Layers};
-use crate::store::snapshot::{FileSource, Source as Opened};
+use crate::store::snapshot::{self, FileSource, Settle, Source as Opened};
 
 /// How often it is told how far a step is.
 const PACE: Duration = Duration::from_millis(100);
@@ -28,6 +32,8 @@ pub struct RemoteStep<'a> {
     pub layers: &'a Layers,
     /// What fetches; none if nothing may be.
     pub sources: Option<&'a Sources>,
+    /// The socket of the ssh agent that may be used.
+    pub agent: Option<&'a Path>,
     /// Who is told.
     pub reporter: &'a dyn Reporter,
     /// Stops it.
@@ -69,6 +75,41 @@ impl RemoteStep<'_> {
             kind: Kind::File { size, content },
         };
         Ok(self.layers.promise(Toc::new(vec![entry]), Arc::new(BlobFile { store: store.clone(), digest: op.digest })))
+    }
+
+    /// The layer of a git checkout.
+    pub fn git(&self, op: &GitOp, times: Times) -> Result<LayerId, StepError> {
+        let url = shown(&op.url);
+        let sources = self.sources.ok_or_else(|| {
+            StepError::message(format!(
+                "commit {} of {url} is not in the store, and --offline forbids to fetch it",
+                op.commit
+            ))
+        })?;
+        let work = self.layers.store().tmp_path("git")?;
+        let mtime = times.ceiling.map_or(times.epoch, |ceiling| times.epoch.min(ceiling));
+        let wanted = Checkout {
+            url: &op.url,
+            commit: &op.commit,
+            subdir: &op.subdir,
+            keep_git_dir: op.keep_git_dir,
+            submodules: op.submodules,
+            mtime,
+        };
+        let watch = StepWatch::new(self);
+        let layer = git::check_out(&sources.git, self.agent, &work, &wanted, &watch)
+            .map_err(|error| match error {
+                GitError::Canceled => StepError::Canceled,
+                error => StepError::other(&error),
+            })
+            .and_then(|folder| {
+                let root = File::open(&folder).map_err(|error| StepError::store(&folder, error))?;
+                let settle = Settle { clock: None, epoch: times.epoch, ceiling: times.ceiling };
+                let toc = snapshot::import(root.as_fd(), &settle)?;
+                Ok(self.layers.adopt(toc, &folder)?)
+            });
+        let _ = crate::store::remove_tree(&work);
+        layer
     }
 }
 

@@ -2,6 +2,7 @@
 //! pinned) images.
 
 pub mod agent;
+pub mod git;
 pub mod http;
 pub mod local;
 mod statcache;
@@ -14,12 +15,14 @@ pub use statcache::StatCache;
 pub struct Sources {
     /// Files behind URLs.
     pub http: http::Client,
+    /// How git repositories are reached.
+    pub git: git::Settings,
 }
 
 impl Sources {
     /// With these settings.
-    pub fn new(http: http::Settings) -> Self {
-        Self { http: http::Client::new(http) }
+    pub fn new(http: http::Settings, git: git::Settings) -> Self {
+        Self { http: http::Client::new(http), git }
     }
 }
 

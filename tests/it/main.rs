@@ -7,6 +7,7 @@ mod failures;
 mod images;
 mod platform;
 mod remote;
+mod repositories;
 mod sandbox;
 mod secrets;
 mod ssh;

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use imgbuild::digest::Digest;
 
+use crate::repositories::{Repositories, git};
 use crate::support::{Store, run, scratch, text};
 use crate::web::{Reply, Web};
 
@@ -39,23 +40,35 @@ impl Project {
 
     /// Builds, and returns the files that came out by their paths.
     fn build(&self, store: &Store, more: &[&str]) -> std::collections::BTreeMap<String, File> {
-        let archive = self.path().join(".out.tar");
-        let output = format!("type=tar,dest={}", archive.display());
-        let mut command = store.command();
-        command.args(["build", "--progress", "plain", "-o", &output]).args(more).arg(self.path());
-        run(&mut command);
-        files(&archive)
+        build(store, more, self.path().to_str().unwrap())
     }
 
     /// Builds, which must fail; what the program says.
     fn fails(&self, store: &Store, more: &[&str]) -> String {
-        let mut command = store.command();
-        let output =
-            command.args(["build", "--progress", "plain", "-o", "type=cacheonly"]).args(more).arg(self.path()).output();
-        let output = output.unwrap();
-        assert_eq!(output.status.code(), Some(1), "{}", text(&output.stderr));
-        text(&output.stderr)
+        fails(store, more, self.path().to_str().unwrap())
     }
+}
+
+/// Builds a context, and returns the files that came out by their paths.
+fn build(store: &Store, more: &[&str], context: &str) -> std::collections::BTreeMap<String, File> {
+    let archive = store.path().with_extension("out.tar");
+    let output = format!("type=tar,dest={}", archive.display());
+    let mut command = store.command();
+    command.args(["build", "--progress", "plain", "-o", &output]).args(more).arg(context);
+    run(&mut command);
+    let files = files(&archive);
+    fs::remove_file(archive).unwrap();
+    files
+}
+
+/// Builds a context, which must fail; what the program says.
+fn fails(store: &Store, more: &[&str], context: &str) -> String {
+    let mut command = store.command();
+    let output =
+        command.args(["build", "--progress", "plain", "-o", "type=cacheonly"]).args(more).arg(context).output();
+    let output = output.unwrap();
+    assert_eq!(output.status.code(), Some(1), "{}", text(&output.stderr));
+    text(&output.stderr)
 }
 
 /// The files, links and folders of a tar. Folders end in a slash; a link's bytes are its target.
@@ -279,4 +292,198 @@ fn names_are_looked_up_and_proxies_used() {
     let output = command.output().unwrap();
     assert_eq!(output.status.code(), Some(1), "{}", text(&output.stderr));
     assert_eq!(proxy.requests()[0].path, "nowhere.invalid:80");
+}
+
+/// What a Dockerfile's second line brings.
+fn added(store: &Store, line: &str) -> std::collections::BTreeMap<String, File> {
+    Project::new(&format!("FROM scratch\n{line}\n")).build(store, &[])
+}
+
+#[test]
+fn a_repository_becomes_files() {
+    let repositories = Repositories::new();
+    let web = repositories.over_http();
+    let (url, store) = (web.url("/app.git"), Store::new());
+    let built = added(&store, &format!("ADD {url} /a/"));
+    let file = |bytes: &str, mode| File { bytes: bytes.into(), mode, owner: (0, 0), mtime: 315_532_800 };
+    assert_eq!(built["a/README"], file("second\n", 0o644));
+    assert_eq!(built["a/run.sh"], file("#!/bin/sh\n", 0o755));
+    assert_eq!(built["a/link"], file("README", 0o777));
+    assert_eq!(built["a/docs/deep/"], file("", 0o755));
+    assert_eq!(built["a/lib/lib.c"], file("int lib;\n", 0o644), "submodules are there");
+    assert!(!built.keys().any(|path| path.contains("/.git/") || path.ends_with("/.git")), "{:?}", built.keys());
+
+    let readme = |fragment: &str| text(&added(&store, &format!("ADD {url}{fragment} /a/"))["a/README"].bytes);
+    let (first, dev) = (repositories.commit_of("v1"), repositories.commit_of("dev"));
+    for (fragment, expected) in [
+        ("#main", "second\n"),
+        ("#dev", "dev\n"),
+        ("#v1", "first\n"),
+        ("#light", "first\n"),
+        ("#refs/tags/v1", "first\n"),
+        ("#heads/dev", "dev\n"),
+        ("?branch=dev", "dev\n"),
+        ("?tag=v1&submodules=0", "first\n"),
+        (&format!("#{first}"), "first\n"),
+        (&format!("#{}", &dev[..10]), "dev\n"),
+        (&format!("?ref=dev&checksum={}", &dev[..12]), "dev\n"),
+    ] {
+        assert_eq!(readme(fragment), expected, "{fragment}");
+    }
+    let built = added(&store, &format!("ADD {url}#v1:docs /a/"));
+    assert_eq!(built.keys().collect::<Vec<_>>(), ["a/", "a/deep/", "a/deep/page"]);
+    let built = added(&store, &format!("ADD {url}?submodules=false /a/"));
+    assert!(built.contains_key("a/lib/") && !built.contains_key("a/lib/lib.c"));
+}
+
+#[test]
+fn what_a_repository_lacks_is_said_in_a_line() {
+    let repositories = Repositories::new();
+    let web = repositories.over_http();
+    let check = |source: &str, expected: &str| {
+        let project = Project::new(&format!("FROM scratch\nADD {source} /a/\n"));
+        let message = project.fails(&Store::new(), &[]);
+        assert!(message.contains(expected), "{expected:?} is not in {message}");
+    };
+    let url = web.url("/app.git");
+    check(&format!("{url}#nope"), "has no branch, tag or commit \"nope\"");
+    check(&format!("{url}#main:nope"), "has no folder \"nope\" at commit");
+    check(&format!("{url}#main:docs-link"), "has no folder \"docs-link\" at commit");
+    check(&format!("{url}#{}", "a".repeat(40)), "has no branch, tag or commit");
+    check(&format!("{url}?ref=main&checksum=abcdef"), "not abcdef");
+    check(&web.url("/none.git"), "`git ls-remote http://127.0.0.1");
+    check("-x@host:x.git", "\"-x@host:x.git\" cannot be given to git");
+}
+
+#[test]
+fn a_branch_stays_where_it_is_pinned() {
+    let repositories = Repositories::new();
+    let daemon = repositories.over_git();
+    let project = Project::new(&format!("FROM scratch\nADD {}#main /a/\n", daemon.url("app.git")));
+    let store = Store::new();
+    let built = project.build(&store, &[]);
+    let (first, asked) = (repositories.commit_of("main"), daemon.count());
+    assert!(project.lock().contains(&first), "{}", project.lock());
+    assert_eq!(project.build(&store, &["--frozen"]), built);
+    assert_eq!(daemon.count(), asked, "nothing is asked for");
+
+    repositories.change("third\n");
+    assert_eq!(project.build(&store, &["--no-cache"]), built);
+    assert_eq!(project.build(&Store::new(), &["--locked"]), built, "an older commit can still be had");
+    assert_eq!(text(&project.build(&store, &["--pull"])["a/README"].bytes), "third\n");
+    assert!(project.lock().contains(&repositories.commit_of("main")));
+    drop(daemon);
+    assert_eq!(text(&project.build(&store, &["--locked"])["a/README"].bytes), "third\n");
+    let message = project.fails(&Store::new(), &["--frozen"]);
+    assert!(message.contains("--offline forbids"), "{message}");
+}
+
+#[test]
+fn a_git_folder_that_is_kept_is_the_same_each_time() {
+    let repositories = Repositories::new();
+    let web = repositories.over_http();
+    let url = web.url("/app.git").replace("http://", "http://user:secret@");
+    let project = Project::new(&format!("FROM scratch\nADD --keep-git-dir {url}#main /a/\n"));
+    let first = project.build(&Store::new(), &[]);
+    repositories.change("more\n");
+    let again = project.build(&Store::new(), &[]);
+    assert!(
+        first == again,
+        "{:?}",
+        first.iter().filter(|(path, file)| again.get(*path) != Some(file)).collect::<Vec<_>>()
+    );
+    assert!(!first.values().any(|file| text(&file.bytes).contains("secret")), "the password is in the image");
+
+    // Git finds nothing odd in it.
+    let out = scratch();
+    let folder = format!("type=local,dest={}", out.path().display());
+    run(Store::new().command().args(["build", "--progress", "plain", "--locked", "-o", &folder]).arg(project.path()));
+    let tree = out.path().join("a");
+    let all = tree.display().to_string();
+    for folder in [tree.clone(), tree.join("lib")] {
+        let run = |arguments: &[&str]| {
+            git(
+                &folder,
+                &[&["-c", &format!("safe.directory={all}"), "-c", &format!("safe.directory={all}/lib")], arguments]
+                    .concat(),
+            )
+        };
+        assert_eq!(run(&["status", "--porcelain"]), "");
+        run(&["fsck", "--strict"]);
+        assert_eq!(run(&["log", "--format=%s"]).lines().count(), 1);
+    }
+    assert_eq!(git(&tree, &["-c", &format!("safe.directory={all}"), "log", "--format=%s"]), "second\n");
+    assert!(text(&first["a/.git/config"].bytes).contains(&web.url("/app.git")));
+}
+
+#[test]
+fn a_repository_is_a_context() {
+    let repositories = Repositories::new();
+    let daemon = repositories.over_git();
+    let (url, store) = (daemon.url("app.git"), Store::new());
+    let built = build(&store, &[], &url);
+    let file = |bytes: &str, mode| File { bytes: bytes.into(), mode, owner: (0, 0), mtime: 315_532_800 };
+    assert_eq!(built["all/README"], file("second\n", 0o644), ".dockerignore is for folders of this machine");
+    assert_eq!(built["all/run.sh"], file("#!/bin/sh\n", 0o755));
+    assert!(built.contains_key("all/lib/lib.c") && !built.contains_key("all/.git/"));
+    let built = build(&store, &["--build-arg", "BUILDKIT_CONTEXT_KEEP_GIT_DIR=1"], &url);
+    assert!(built.contains_key("all/.git/HEAD"), "{:?}", built.keys());
+    assert_eq!(text(&build(&store, &[], &format!("{url}#dev"))["all/README"].bytes), "dev\n");
+    let message = fails(&store, &[], &format!("{url}#main:docs"));
+    assert!(message.contains("there is no Dockerfile in the build context git://"), "{message}");
+    let message = fails(&store, &[], &format!("{url}#nope"));
+    assert!(message.contains("has no branch, tag or commit \"nope\""), "{message}");
+
+    // A Dockerfile of this machine has a lockfile.
+    let project = Project::new("FROM scratch\nCOPY deep/page /\n");
+    let dockerfile = project.path().join("Dockerfile");
+    let built = build(&store, &["-f", dockerfile.to_str().unwrap()], &format!("{url}#main:docs"));
+    assert_eq!(built["page"], file("page\n", 0o644));
+    assert!(project.lock().contains(&repositories.commit_of("main")));
+    assert_eq!(store.run(&["images", "-q"]), "");
+
+    let project = Project::new("FROM scratch\nCOPY --from=code README /\nCOPY --from=code docs /docs\n");
+    let built = project.build(&store, &["--build-context", &format!("code={url}#v1")]);
+    assert_eq!(text(&built["README"].bytes), "first\n");
+    let asked = daemon.count();
+    assert_eq!(project.build(&store, &["--locked", "--build-context", &format!("code={url}#v1")]), built);
+    assert_eq!(daemon.count(), asked);
+}
+
+#[test]
+fn an_archive_is_a_context() {
+    let folder = scratch();
+    fs::create_dir(folder.path().join("sub")).unwrap();
+    fs::write(folder.path().join("Dockerfile"), "FROM scratch\nCOPY . /all/\n").unwrap();
+    fs::write(folder.path().join("other"), "FROM scratch\nCOPY sub/file /\n").unwrap();
+    fs::write(folder.path().join(".dockerignore"), "sub\n").unwrap();
+    fs::write(folder.path().join("sub/file"), "content").unwrap();
+    let archive = folder
+        .path()
+        .join("../context.tar.gz")
+        .with_file_name(format!("{}.tar.gz", folder.path().file_name().unwrap().to_string_lossy()));
+    let (from, to) = (folder.path().to_str().unwrap(), archive.to_str().unwrap());
+    crate::support::sh(&["tar", "--owner=7", "--group=8", "--mtime=@1000", "-C", from, "-czf", to, "."]);
+    let bytes = fs::read(&archive).unwrap();
+    fs::remove_file(&archive).unwrap();
+    let web = Web::serve(move |request, _| match request.path.as_str() {
+        "/c.tar.gz" if request.header("if-none-match") == "\"v1\"" => Reply::status(304),
+        "/c.tar.gz" => Reply::file(bytes.clone()).with("ETag", "\"v1\""),
+        "/Dockerfile" => Reply::file("FROM scratch\nCOPY <<x /f\ntext\nx\n"),
+        _ => Reply::status(404),
+    });
+    let (url, store) = (web.url("/c.tar.gz"), Store::new());
+    let built = build(&store, &[], &url);
+    assert_eq!(text(&built["all/sub/file"].bytes), "content", "{:?}", built.keys());
+    assert_eq!(build(&store, &["-f", "other"], &url).keys().collect::<Vec<_>>(), ["file"]);
+    let sent: Vec<String> = web.requests().iter().map(|request| request.header("if-none-match").into()).collect();
+    assert_eq!(sent, ["", "\"v1\""], "the archive is sent once");
+    assert_eq!(text(&build(&store, &[], &web.url("/Dockerfile"))["f"].bytes), "text\n");
+    let message = fails(&store, &[], &web.url("/none"));
+    assert!(message.contains("/none: the server answered 404"), "{message}");
+
+    let project = Project::new("FROM scratch\nCOPY --from=ctx sub/file /\n");
+    let context = format!("ctx={url}");
+    assert_eq!(text(&project.build(&store, &["--build-context", &context])["file"].bytes), "content");
+    assert!(project.lock().contains(&format!("url = \"{url}\"")));
 }

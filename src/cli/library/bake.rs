@@ -112,9 +112,13 @@ impl File {
                 }
                 Some(Folder { name: graph_name(path), path: folder })
             }
+            ContextSource::Url(_) => None,
             other => return Err(usage(format!("the context {other:?} is no folder, which this version needs"))),
         };
         let dockerfile = match &resolved.dockerfile {
+            buildfile::Dockerfile::Path(path) if matches!(resolved.context, ContextSource::Url(_)) => {
+                Dockerfile::InContext(path.clone())
+            }
             buildfile::Dockerfile::Path(path) => {
                 let base = context.as_ref().map(|folder| folder.path.clone()).unwrap_or_default();
                 Dockerfile::File(base.join(path))
@@ -131,6 +135,9 @@ impl File {
         let mut target = Target::new(dockerfile);
         target.name.clone_from(name);
         target.context = context;
+        if let ContextSource::Url(url) = &resolved.context {
+            target.remote_context = Some(url.clone());
+        }
         target.requested = resolved.requested;
         target.stage.clone_from(&resolved.stage);
         target.args.clone_from(&resolved.args);

@@ -67,12 +67,7 @@ fn target(args: &BuildArgs, session: &Session, run: &running::Run) -> Result<(Ta
             }
         },
         ContextSource::Folder(path) if from_stdin => {
-            let mut text = String::new();
-            run.stdin()
-                .and_then(|mut stdin| stdin.read_to_string(&mut text))
-                .map_err(|error| Error::build("cannot read the Dockerfile from standard input").caused_by(error))?;
-            let dockerfile = Dockerfile::Text { name: "Dockerfile (stdin)".into(), text };
-            (Some(main_context(path.clone())), dockerfile, LockPlace::None)
+            (Some(main_context(path.clone())), dockerfile_from_stdin(run)?, LockPlace::None)
         }
         ContextSource::Folder(path) => {
             if !path.is_dir() {
@@ -83,10 +78,15 @@ fn target(args: &BuildArgs, session: &Session, run: &running::Run) -> Result<(Ta
             let lock = LockPlace::beside(&file);
             (Some(main_context(path.clone())), Dockerfile::File(file), lock)
         }
-        ContextSource::Remote(url) => {
-            return Err(Error::build(format!("contexts from URLs are not supported by this version: {url}"))
-                .help("clone or unpack it, and give the folder"));
-        }
+        ContextSource::Remote(_) if from_stdin => (None, dockerfile_from_stdin(run)?, LockPlace::None),
+        // As with docker buildx, only a whole path means a file of this machine.
+        ContextSource::Remote(_) => match args.file.as_deref() {
+            Some(file) if file.is_absolute() => (None, Dockerfile::File(file.to_owned()), LockPlace::beside(file)),
+            file => {
+                let path = file.map_or_else(|| "Dockerfile".into(), |file| file.to_string_lossy().into_owned());
+                (None, Dockerfile::InContext(path), LockPlace::None)
+            }
+        },
         other => {
             return Err(Error::Usage(format!(
                 "the build context must be a folder or -, not {other:?}; use --build-context NAME=… for others"
@@ -95,6 +95,9 @@ fn target(args: &BuildArgs, session: &Session, run: &running::Run) -> Result<(Ta
     };
     let mut target = Target::new(dockerfile);
     target.context = context;
+    if let ContextSource::Remote(url) = &args.context {
+        target.remote_context = Some(url.clone());
+    }
     target.stage.clone_from(&args.target);
     apply_values(&mut target, &args.values, session)?;
     apply_image(&mut target, &args.image)?;
@@ -102,6 +105,14 @@ fn target(args: &BuildArgs, session: &Session, run: &running::Run) -> Result<(Ta
     apply_run(&mut target, &args.run)?;
     target.outputs = outputs(&args.output.outputs)?;
     Ok((target, lock))
+}
+
+fn dockerfile_from_stdin(run: &running::Run) -> Result<Dockerfile, Error> {
+    let mut text = String::new();
+    run.stdin()
+        .and_then(|mut stdin| stdin.read_to_string(&mut text))
+        .map_err(|error| Error::build("cannot read the Dockerfile from standard input").caused_by(error))?;
+    Ok(Dockerfile::Text { name: "Dockerfile (stdin)".into(), text })
 }
 
 fn main_context(path: PathBuf) -> Folder {
@@ -163,10 +174,7 @@ pub(super) fn named_context(name: &str, source: &ContextSource, base: &Path) -> 
         ContextSource::Stdin => {
             return Err(Error::Usage(format!("the context {name} cannot come from standard input")));
         }
-        ContextSource::Remote(url) => {
-            return Err(Error::build(format!("contexts from URLs are not supported by this version: {name}={url}"))
-                .help("clone or unpack it, and give the folder"));
-        }
+        ContextSource::Remote(url) => NamedContext::Remote(url.clone()),
     })
 }
 

@@ -5,9 +5,22 @@ use std::path::PathBuf;
 use crate::cli::Session;
 use crate::ops::Error;
 use crate::source::http::{Proxies, Settings};
+use crate::source::{Sources, git};
+
+/// What brings files from the network.
+pub(super) fn sources(session: &Session) -> Result<Sources, Error> {
+    let http = http(session)?;
+    let git = git::Settings {
+        path: session.env.variable("PATH").unwrap_or_default(),
+        proxies: http.proxies.clone(),
+        ca_file: http.ca_file.clone(),
+        ca_folder: http.ca_folder.clone(),
+    };
+    Ok(Sources::new(http, git))
+}
 
 /// Proxies, certificates and limits for fetching files.
-pub(super) fn http(session: &Session) -> Result<Settings, Error> {
+fn http(session: &Session) -> Result<Settings, Error> {
     let variable = |name: &str| session.env.variable(name).filter(|value| !value.is_empty());
     let text = |name: &str| -> Result<Option<String>, Error> {
         let not_text = |_| Error::Usage(format!("{name} is set to something that is not UTF-8"));

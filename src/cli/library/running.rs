@@ -21,7 +21,7 @@ pub(super) struct Run {
     cancel: Cancel,
     executor: Namespaces,
     jobs: usize,
-    sources: Sources,
+    sources: Arc<Sources>,
 }
 
 /// What came on standard input.
@@ -40,13 +40,18 @@ impl Run {
         let _ = store.sweep();
         let failed = |what: &'static str| move |error: io::Error| Error::environment(what).caused_by(error);
         let cancel = Cancel::new().map_err(failed("no descriptors are left for a build"))?;
-        let token = cancel.clone();
-        interrupt::install(Arc::new(move || token.cancel())).map_err(failed("Ctrl-C cannot be handled"))?;
+        let sources = Arc::new(network::sources(session)?);
+        let (token, connections) = (cancel.clone(), sources.clone());
+        let stop = move || {
+            token.cancel();
+            // What waits for a server does not look at tokens.
+            connections.http.stop();
+        };
+        interrupt::install(Arc::new(stop)).map_err(failed("Ctrl-C cannot be handled"))?;
         let executor = Namespaces::new().map_err(failed("/proc is not mounted, which builds need"))?;
         // Most steps wait for a network or a disk, so there can be more of them than processors.
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
         let jobs = jobs.map_or((4 * processors).max(16), usize::from);
-        let sources = Sources::new(network::http(session)?);
         Ok(Self { store, cancel, executor, jobs, sources })
     }
 

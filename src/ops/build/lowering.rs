@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use crate::digest::{CacheKey, DiffId};
 use crate::frontend::diagnostic::Diagnostic;
@@ -13,12 +14,15 @@ use crate::graph::{Graph, StepId, Times};
 use crate::oci::{ImageConfig, Platform};
 use crate::ops::Error;
 use crate::ops::build::Session;
+use crate::ops::build::context;
 use crate::ops::build::images;
 use crate::ops::build::locking::Lock;
 use crate::ops::build::remote::Remote;
 use crate::ops::build::target::{Dockerfile, Entitlement, Folder, NamedContext, NoCache, Target};
 use crate::ops::error::Diagnostics;
-use crate::store::layers::LayerBlob;
+use crate::source::agent::Agent;
+use crate::source::http::shown;
+use crate::store::layers::{LayerBlob, Layers};
 
 /// A target as steps.
 #[derive(Default)]
@@ -96,11 +100,12 @@ pub fn lower_all(
     session: &Session<'_>,
     targets: &[Target],
     lock: &mut Lock,
+    layers: &Arc<Layers>,
     graph: &mut Graph,
 ) -> Result<Vec<Lowered>, Error> {
     let mut done: Vec<Lowered> = Vec::new();
     for target in targets {
-        let mut job = Job { session, target, lock, others: &targets[..done.len()], done: &done };
+        let mut job = Job { session, target, lock, layers, others: &targets[..done.len()], done: &done };
         let first_step = graph.len();
         let lowered = Lowered { first_step, ..job.lower(graph)? };
         done.push(lowered);
@@ -110,7 +115,8 @@ pub fn lower_all(
 
 /// Everything that there is to say of a target's definition.
 pub fn check(session: &Session<'_>, target: &Target, lock: &mut Lock, graph: &mut Graph) -> Result<Diagnostics, Error> {
-    let mut job = Job { session, target, lock, others: &[], done: &[] };
+    let layers = Arc::new(Layers::new(session.store.clone()));
+    let mut job = Job { session, target, lock, layers: &layers, others: &[], done: &[] };
     let (name, text) = job.read()?;
     match job.lower_text(&name, &text, graph) {
         Ok((_, list)) => Ok(Diagnostics { name, text, list }),
@@ -123,6 +129,7 @@ struct Job<'a> {
     session: &'a Session<'a>,
     target: &'a Target,
     lock: &'a mut Lock,
+    layers: &'a Arc<Layers>,
     others: &'a [Target],
     done: &'a [Lowered],
 }
@@ -136,8 +143,9 @@ impl Job<'_> {
     }
 
     /// What the definition is called, and its text.
-    fn read(&self) -> Result<(String, String), Error> {
+    fn read(&mut self) -> Result<(String, String), Error> {
         match &self.target.dockerfile {
+            Dockerfile::InContext(path) => self.read_remote(path),
             Dockerfile::Text { name, text } => Ok((name.clone(), text.clone())),
             Dockerfile::Steps { name, text, .. } => Ok((name.clone(), text.to_string())),
             Dockerfile::File(path) => {
@@ -159,13 +167,56 @@ impl Job<'_> {
         }
     }
 
+    /// Reads the Dockerfile of a remote context, which is built for that: a stage that is nothing but the context.
+    fn read_remote(&mut self, path: &str) -> Result<(String, String), Error> {
+        let url = self.target.remote_context.clone().unwrap_or_default();
+        let name = format!("{}:{path}", shown(&url));
+        let mut target = Target::new(Dockerfile::Text { name: name.clone(), text: "FROM remote-context\n".into() });
+        target.contexts.insert("remote-context".into(), NamedContext::Remote(url.clone()));
+        // What is noted of it in the lockfile is replaced by what is noted of the target itself.
+        target.name.clone_from(&self.target.name);
+        target.platforms = vec![self.target.platforms.first().cloned().unwrap_or_else(Platform::host)];
+        target.credentials.agents.clone_from(&self.target.credentials.agents);
+        target.pull = self.target.pull;
+        let mut graph = Graph::new();
+        let mut job = Job {
+            target: &target,
+            session: self.session,
+            lock: self.lock,
+            layers: self.layers,
+            others: &[],
+            done: &[],
+        };
+        let lowered = match job.lower_text(&name, "FROM remote-context\n", &mut graph) {
+            Ok((lowered, _)) => lowered,
+            // It is not that line that is wrong.
+            Err(Error::Diagnostics(diagnostics)) => {
+                let said = diagnostics.list.into_iter().next().unwrap_or_else(|| Diagnostic::error(0..0, ""));
+                let error = Error::build(format!("the build context cannot be had: {}", said.message));
+                return Err(said.help.into_iter().fold(error, Error::help));
+            }
+            Err(error) => return Err(error),
+        };
+        let step = lowered.platforms.first().map(|platform| platform.step);
+        let state = context::run(self.session, self.lock.offline(), &target, &graph, step, self.layers)?;
+        match state.text(path)? {
+            Some(text) => Ok((name, text)),
+            None => match state.text("context")?.filter(|_| path == "Dockerfile") {
+                // A URL can be that of a Dockerfile alone.
+                Some(text) => Ok((shown(&url), text)),
+                None => Err(Error::build(format!("there is no {path} in the build context {}", shown(&url)))
+                    .help("name it with -f FILE, from the context's root")),
+            },
+        }
+    }
+
     fn lower_text(&mut self, name: &str, text: &str, graph: &mut Graph) -> Result<(Lowered, Vec<Diagnostic>), Error> {
         let told = |list: Vec<Diagnostic>| -> Error {
             Diagnostics { name: name.to_owned(), text: text.to_owned(), list }.into()
         };
         let file = match &self.target.dockerfile {
             Dockerfile::Steps { definition, .. } => dockerfile::from_steps(definition, text).map_err(told)?,
-            Dockerfile::File(_) | Dockerfile::Text { .. } => {
+            Dockerfile::File(_) | Dockerfile::Text { .. } | Dockerfile::InContext(_) => {
                 let parsed = dockerfile::parse(text);
                 let clean = parsed.dockerfile.filter(|_| parsed.diagnostics.is_empty());
                 clean.ok_or_else(|| told(parsed.diagnostics))?
@@ -220,7 +271,10 @@ impl Job<'_> {
         let mut options = dockerfile::Options::new(name, Platform::host());
         options.context = match &target.context {
             Some(folder) => self.local(folder, None, lowered)?,
-            None => ContextSource::Image("scratch".into()),
+            None => match &target.remote_context {
+                Some(url) => remote_source(url)?,
+                None => ContextSource::Image("scratch".into()),
+            },
         };
         for (name, context) in &target.contexts {
             let source = match context {
@@ -229,6 +283,7 @@ impl Job<'_> {
                 NamedContext::OciLayout { path, reference } => {
                     ContextSource::Image(self.layout(name, path, reference.as_deref())?)
                 }
+                NamedContext::Remote(url) => remote_source(url)?,
                 NamedContext::Target(other) => self.linked(other, platform.as_ref())?,
             };
             options.contexts.insert(name.clone(), source);
@@ -298,6 +353,11 @@ impl Job<'_> {
         Ok(ContextSource::State { step: found.step, config: Box::new(found.config.clone()) })
     }
 
+    fn remote(&mut self) -> Remote<'_> {
+        let agent = self.target.credentials.agents.get("default").map(Agent::socket);
+        Remote { session: self.session, lock: self.lock, agent, fresh: self.target.pull }
+    }
+
     /// Looks up what lowering needs. What cannot be found is returned, as messages at the places that ask for it.
     fn resolve(
         &mut self,
@@ -326,23 +386,23 @@ impl Job<'_> {
                     let found = dockerfile::ResolvedImage { reference: shown, config: image.config };
                     resolved.images.insert((reference.clone(), platform.clone()), found);
                 }
-                Need::Http { url, span } => {
-                    let remote = Remote { session: self.session, lock: self.lock, fresh: self.target.pull };
-                    match remote.http(url) {
-                        Ok(found) => drop(resolved.http.insert(url.clone(), found)),
-                        Err(error) => missing.push(error.told(span)?),
-                    }
-                }
-                Need::Git { url, span, .. } => missing.push(unsupported(span, url, "git sources")),
+                Need::Http { url, span } => match self.remote().http(url) {
+                    Ok(found) => drop(resolved.http.insert(url.clone(), found)),
+                    Err(error) => missing.push(error.told(span)?),
+                },
+                Need::Git { url, reference, span } => match self.remote().git(url, reference) {
+                    Ok(found) => drop(resolved.git.insert((url.clone(), reference.clone()), found)),
+                    Err(error) => missing.push(error.told(span)?),
+                },
             }
         }
         Ok(missing)
     }
 }
 
-fn unsupported(span: &std::ops::Range<usize>, url: &str, what: &str) -> Diagnostic {
-    Diagnostic::error(span.clone(), format!("{what} is not supported by this version: {url}"))
-        .help("bring the files into the build context, and copy them from there")
+fn remote_source(url: &str) -> Result<ContextSource, Error> {
+    dockerfile::remote_context(url)
+        .map_err(|reason| Error::Usage(format!("{} cannot be a build context: {reason}", shown(url))))
 }
 
 /// The times of a build: `SOURCE_DATE_EPOCH` if it is set. That it is a number is checked by the front end.

@@ -4,6 +4,7 @@
 //! The order is always the same: read the definitions, look up what they name (in the lockfile first), lower, settle
 //! the lockfile, run, export. Nothing is run before every definition was understood.
 
+mod context;
 mod credentials;
 mod images;
 mod locking;
@@ -72,11 +73,11 @@ pub fn build(session: &Session<'_>, targets: &[Target], lock: &LockPlace, mode: 
     let started = Instant::now();
     let mut graph = Graph::new();
     let mut lock = Lock::open(lock, mode)?;
-    let lowered = lower_all(session, targets, &mut lock, &mut graph)?;
-    lock.settle(session.reporter)?;
     let cancel = session.cancel.clone();
     let layers = Layers::stoppable(session.store.clone(), Stop::when(move || cancel.is_canceled()));
     let layers = Arc::new(layers);
+    let lowered = lower_all(session, targets, &mut lock, &layers, &mut graph)?;
+    lock.settle(session.reporter)?;
     let sources = (!mode.offline).then_some(session.sources);
     let solved = run(session, sources, &graph, &lowered, targets, &layers)?;
     let mut built = Vec::new();

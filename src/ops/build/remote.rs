@@ -1,10 +1,11 @@
 //! What URLs and git references stand for: by the lockfile if it says, else by what the network has now.
 
+use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::event::{Event, Reporter};
-use crate::frontend::dockerfile::ResolvedHttp;
+use crate::frontend::dockerfile::{ResolvedGit, ResolvedHttp};
 use crate::lockfile::LockedHttp;
 use crate::ops::Error;
 use crate::ops::build::Session;
@@ -12,7 +13,9 @@ use crate::ops::build::images::Unresolved;
 use crate::ops::build::locking::Lock;
 use crate::sandbox::Cancel;
 use crate::source::Watch;
+use crate::source::git::{self, GitError};
 use crate::source::http::{self, HttpError, shown};
+use crate::store::remove_tree;
 
 /// How often it is told how far a file is.
 const PACE: Duration = Duration::from_millis(100);
@@ -23,6 +26,8 @@ pub struct Remote<'a> {
     pub session: &'a Session<'a>,
     /// What is known, and what hears of it.
     pub lock: &'a mut Lock,
+    /// The socket of the ssh agent that may be used.
+    pub agent: Option<&'a Path>,
     /// Whether everything is looked up anew, whatever the lockfile says.
     pub fresh: bool,
 }
@@ -49,6 +54,51 @@ impl Remote<'_> {
         let found = ResolvedHttp { digest: file.sha256, modified: file.last_modified };
         self.lock.record_http(url, file);
         Ok(found)
+    }
+}
+
+impl Remote<'_> {
+    /// The commit that a git reference stands for.
+    pub fn git(self, url: &str, reference: &str) -> Result<ResolvedGit, Unresolved> {
+        let Session { store, sources, reporter, cancel, .. } = self.session;
+        if git::is_commit(reference) {
+            return Ok(ResolvedGit { commit: reference.to_owned() });
+        }
+        let commit = match self.lock.git(url, reference, self.fresh) {
+            Some(commit) => commit.to_owned(),
+            None => {
+                let name = if reference.is_empty() { shown(url) } else { format!("{}#{reference}", shown(url)) };
+                if self.lock.offline() {
+                    return Err(offline(&name));
+                }
+                let watch = TaskWatch::start(*reporter, cancel, format!("asking for {name}"));
+                let work = store.tmp_path("git")?;
+                let commit = git::resolve(&sources.git, self.agent, &work, url, reference, &watch);
+                let _ = remove_tree(&work);
+                let commit = commit?;
+                watch.finish();
+                commit
+            }
+        };
+        self.lock.record_git(url, reference, &commit);
+        Ok(ResolvedGit { commit })
+    }
+}
+
+impl From<GitError> for Unresolved {
+    fn from(error: GitError) -> Self {
+        match &error {
+            GitError::Canceled => Self::Fatal(Error::Interrupted),
+            GitError::Io { .. } => Self::Fatal(Error::environment(error.to_string())),
+            GitError::Failed { said, .. } if said.contains("could not read Username") => {
+                let help = "it is private or not there; a token can be part of the URL: https://TOKEN@HOST/…";
+                Self::Here(error.to_string(), vec![help.into()])
+            }
+            GitError::Failed { said, .. } if said.contains("Permission denied") => {
+                Self::Here(error.to_string(), vec!["give the agent that has the key: --ssh default".into()])
+            }
+            _ => Self::Here(error.to_string(), Vec::new()),
+        }
     }
 }
 

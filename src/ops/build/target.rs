@@ -17,8 +17,10 @@ pub struct Target {
     pub name: String,
     /// Its instructions.
     pub dockerfile: Dockerfile,
-    /// Its build context. None if it has none: then nothing can be copied from it.
+    /// Its build context. None if it has none, or a remote one: then nothing can be copied from it.
     pub context: Option<Folder>,
+    /// The URL of its build context, if that is a git repository or a file.
+    pub remote_context: Option<String>,
     /// Contexts by name.
     pub contexts: BTreeMap<String, NamedContext>,
     /// The stage that is built; the last if none.
@@ -60,6 +62,7 @@ impl Target {
             name: String::new(),
             dockerfile,
             context: None,
+            remote_context: None,
             contexts: BTreeMap::new(),
             stage: None,
             args: BTreeMap::new(),
@@ -85,6 +88,8 @@ impl Target {
 pub enum Dockerfile {
     /// In a file.
     File(PathBuf),
+    /// In the remote context, at this path.
+    InContext(String),
     /// Here: from standard input, or from a build file.
     Text {
         /// What to call it in messages.
@@ -126,6 +131,8 @@ pub enum NamedContext {
         /// The tag or digest; none for the only image.
         reference: Option<String>,
     },
+    /// The git repository or file behind a URL.
+    Remote(String),
     /// What another target of the same build makes.
     Target(String),
 }

@@ -150,6 +150,12 @@ impl Client {
         Self { agents: Agents::new(&settings), settings }
     }
 
+    /// Ends all connections, so that whoever waits for a server does not any more. For whoever cancels: the client is of no
+    /// use afterwards.
+    pub fn stop(&self) {
+        self.agents.shut_down();
+    }
+
     /// Brings the file behind a URL into the store. If the store has it from an earlier time and the server says that it
     /// is still the same, its bytes are not sent again.
     pub fn fetch(&self, store: &Store, url: &str, watch: &mut dyn Watch) -> Result<Fetched, HttpError> {

@@ -29,8 +29,13 @@ use crate::frontend::dockerfile::ast::{CheckOptions, Dockerfile, Span};
 use crate::frontend::dockerfile::expand::{Expander, Lookup};
 use crate::frontend::dockerfile::lint::{Linter, advise, check_syntax};
 use crate::frontend::dockerfile::parse::{CHECK_HELP, check_front_end, parse_check};
-use crate::graph::{GitOp, Graph, HttpOp, ImageOp, Label, LocalOp, Network, Op, Origin, StepId};
+use crate::graph::{
+    CopyAction, CopySource, FileAction, FileOp, GitOp, Graph, HttpOp, ImageOp, Label, LocalOp, Network, Op, Origin,
+    StepId, Unpack,
+};
 use crate::oci::{ImageConfig, Platform};
+pub use remote::remote_context;
+
 use environment::Environment;
 use plan::{Plan, Source};
 use stage::Finished;
@@ -113,7 +118,7 @@ pub enum ContextSource {
     Image(String),
     /// A git reference, such as `https://host/repo.git#ref:folder`.
     Git(String),
-    /// A file from a URL, called `context`.
+    /// A file from a URL, called `context`; what it holds, if it is an archive.
     Http(String),
     /// The result of another build.
     State {
@@ -529,8 +534,28 @@ impl<'a> Lowering<'a> {
                     .ok_or_else(|| Diagnostic::error(span.clone(), format!("`{reference}` is no git reference")))?;
                 (self.git_step(&git, git.keep_git_dir.unwrap_or(false), platform, label, span)?, None)
             }
-            ContextSource::Http(url) => (self.http_step(url, "context", None, platform, label, span)?, None),
+            ContextSource::Http(url) => {
+                let file = self.http_step(url, "context", None, platform, label.clone(), span)?;
+                (file.map(|file| self.unpacked(file, platform, label)), None)
+            }
         })
+    }
+
+    /// The step of a file called `context` in its place, or of what it holds if it is an archive.
+    fn unpacked(&mut self, file: StepId, platform: &Platform, label: Label) -> StepId {
+        let source = CopySource::Path { input: 1, path: "context".into(), wildcard: false };
+        let action = CopyAction {
+            sources: vec![source],
+            dest: "/".into(),
+            owner: None,
+            mode: None,
+            parents: false,
+            exclude: Vec::new(),
+            unpack: Unpack::Archives,
+        };
+        let op = Op::File(FileOp { actions: vec![FileAction::Copy(Box::new(action))] });
+        let empty = self.scratch(platform);
+        self.graph.add(op, &[empty, file], platform.clone(), label, false)
     }
 
     fn http_step(

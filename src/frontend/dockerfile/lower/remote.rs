@@ -1,5 +1,7 @@
 //! Sources of `ADD` that are not files of the context: URLs and git repositories.
 
+use super::ContextSource;
+
 /// A git repository and what of it is wanted.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct GitReference {
@@ -15,6 +17,25 @@ pub(super) struct GitReference {
     pub keep_git_dir: Option<bool>,
     /// Whether submodules are fetched, if it says so.
     pub submodules: Option<bool>,
+}
+
+/// What the URL of a context stands for: a git repository, or a file that is unpacked if it is an archive.
+///
+/// `github.com/USER/REPOSITORY` without a scheme is a repository, as `docker build` has it.
+pub fn remote_context(url: &str) -> Result<ContextSource, String> {
+    let mut url = url.to_owned();
+    if url.starts_with("github.com/") {
+        let end = url.find(['#', '?']).unwrap_or(url.len());
+        let (path, rest) = url.split_at(end);
+        let path = path.trim_end_matches('/').trim_end_matches(".git");
+        url = format!("https://{path}.git{rest}");
+    }
+    match parse_git(&url) {
+        Some(Ok(_)) => Ok(ContextSource::Git(url)),
+        Some(Err(error)) => Err(error),
+        None if is_http(&url) => Ok(ContextSource::Http(url)),
+        None => Err("it is neither a git repository nor an http or https URL".into()),
+    }
 }
 
 /// Whether a source is a URL to be fetched, given that it is no git repository.
@@ -167,6 +188,24 @@ mod tests {
             ..git("https://h/a.git", "refs/heads/b", "")
         };
         check(query, expected);
+    }
+
+    #[test]
+    fn tells_contexts_apart() {
+        let check = |url: &str, expected: &str| {
+            let shown = match remote_context(url) {
+                Ok(ContextSource::Git(url)) => format!("git {url}"),
+                Ok(ContextSource::Http(url)) => format!("http {url}"),
+                other => format!("{:?}", other.err()),
+            };
+            assert_eq!(shown, expected);
+        };
+        check("https://h/a.git#main:d", "git https://h/a.git#main:d");
+        check("git@h:a", "git git@h:a");
+        check("github.com/u/r", "git https://github.com/u/r.git");
+        check("github.com/u/r.git#v1:d", "git https://github.com/u/r.git#v1:d");
+        check("https://h/a.tar.gz", "http https://h/a.tar.gz");
+        check("https://h/a.git?x=1", "Some(\"`x` is no parameter of a git URL\")");
     }
 
     #[test]
