@@ -1,5 +1,6 @@
 //! The one integration binary: each further one would cost a link. Its modules drive the real program, or look after the sources.
 
+mod check;
 mod debian;
 mod images;
 mod sandbox;

@@ -41,15 +41,27 @@ pub(super) fn warnings(built: Vec<Built>) -> Vec<Diagnostics> {
     built.into_iter().map(|built| built.warnings).filter(|warnings| !warnings.list.is_empty()).collect()
 }
 
-pub(super) fn check(args: &BuildArgs, session: &Session) -> Result<Diagnostics, Error> {
-    let run = running::Run::start(session, args.run.jobs)?;
-    let (target, lock) = target(args, session, &run)?;
-    build::check(&run.session(&crate::event::Silent)?, &target, &lock)
+fn target(args: &BuildArgs, session: &Session, run: &running::Run) -> Result<(Target, LockPlace), Error> {
+    let (context, dockerfile, lock) = definition(&args.context, args.file.as_deref(), run)?;
+    let mut target = Target::new(dockerfile);
+    target.context = context;
+    target.stage.clone_from(&args.target);
+    apply_values(&mut target, &args.values, session)?;
+    apply_image(&mut target, &args.image)?;
+    apply_cache(&mut target, &args.cache);
+    apply_run(&mut target, &args.run)?;
+    target.outputs = outputs(&args.output.outputs)?;
+    Ok((target, lock))
 }
 
-fn target(args: &BuildArgs, session: &Session, run: &running::Run) -> Result<(Target, LockPlace), Error> {
-    let from_stdin = args.file.as_deref() == Some(Path::new("-"));
-    let (context, dockerfile, lock) = match &args.context {
+/// Where the context, the Dockerfile and its lockfile are.
+pub(super) fn definition(
+    context: &ContextSource,
+    named: Option<&Path>,
+    run: &running::Run,
+) -> Result<(Option<Folder>, Dockerfile, LockPlace), Error> {
+    let from_stdin = named == Some(Path::new("-"));
+    Ok(match context {
         ContextSource::Stdin if from_stdin => {
             return Err(Error::Usage("standard input cannot be both the context and the Dockerfile".into()));
         }
@@ -58,7 +70,7 @@ fn target(args: &BuildArgs, session: &Session, run: &running::Run) -> Result<(Ta
                 (None, Dockerfile::Text { name: "Dockerfile (stdin)".into(), text }, LockPlace::None)
             }
             running::Stdin::Folder(path) => {
-                let file = path.join(args.file.as_deref().unwrap_or(Path::new("Dockerfile")));
+                let file = path.join(named.unwrap_or(Path::new("Dockerfile")));
                 (Some(main_context(path)), Dockerfile::File(file), LockPlace::None)
             }
         },
@@ -75,7 +87,7 @@ fn target(args: &BuildArgs, session: &Session, run: &running::Run) -> Result<(Ta
                 return Err(Error::build(format!("the build context {} is not a folder", path.display()))
                     .help("give the folder that holds the Dockerfile and the files to copy"));
             }
-            let file = dockerfile_of(path, args.file.as_deref());
+            let file = dockerfile_of(path, named);
             let lock = LockPlace::beside(&file);
             (Some(main_context(path.clone())), Dockerfile::File(file), lock)
         }
@@ -88,16 +100,7 @@ fn target(args: &BuildArgs, session: &Session, run: &running::Run) -> Result<(Ta
                 "the build context must be a folder or -, not {other:?}; use --build-context NAME=… for others"
             )));
         }
-    };
-    let mut target = Target::new(dockerfile);
-    target.context = context;
-    target.stage.clone_from(&args.target);
-    apply_values(&mut target, &args.values, session)?;
-    apply_image(&mut target, &args.image)?;
-    apply_cache(&mut target, &args.cache);
-    apply_run(&mut target, &args.run)?;
-    target.outputs = outputs(&args.output.outputs)?;
-    Ok((target, lock))
+    })
 }
 
 fn main_context(path: PathBuf) -> Folder {

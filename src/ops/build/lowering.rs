@@ -62,15 +62,30 @@ pub fn lower_all(
     Ok(done)
 }
 
-/// Everything that there is to say of a target's definition.
-pub fn check(session: &Session<'_>, target: &Target, lock: &mut Lock, graph: &mut Graph) -> Result<Diagnostics, Error> {
+/// What checking a definition came to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Checked {
+    /// Everything that there is to say.
+    pub found: Diagnostics,
+    /// What it defines, for each platform, as far as that is known; none where there are errors.
+    pub definitions: Vec<Option<CacheKey>>,
+}
+
+/// Checks a target's definition, or `text` in its place.
+pub fn check(
+    session: &Session<'_>,
+    target: &Target,
+    lock: &mut Lock,
+    graph: &mut Graph,
+    text: Option<String>,
+) -> Result<Checked, Error> {
     let mut job = Job { session, target, lock, others: &[], done: &[] };
-    let (name, text) = job.read()?;
-    match job.lower_text(&name, &text, graph) {
-        Ok((_, list)) => Ok(Diagnostics { name, text, list }),
-        Err(Error::Diagnostics(diagnostics)) => Ok(*diagnostics),
-        Err(error) => Err(error),
-    }
+    let (name, text) = match (text, &target.dockerfile) {
+        (Some(text), Dockerfile::Text { name, .. }) => (name.clone(), text),
+        (Some(text), Dockerfile::File(path)) => (path.display().to_string(), text),
+        (None, _) => job.read()?,
+    };
+    job.check(name, text, graph)
 }
 
 struct Job<'a> {
@@ -112,6 +127,42 @@ impl Job<'_> {
         }
     }
 
+    /// Checks a text for each platform. Images that cannot be looked up are done without.
+    fn check(&mut self, name: String, text: String, graph: &mut Graph) -> Result<Checked, Error> {
+        let parsed = dockerfile::parse(&text);
+        let Some(file) = parsed.dockerfile.filter(|_| parsed.diagnostics.is_empty()) else {
+            let found = Diagnostics { name, text, list: parsed.diagnostics };
+            return Ok(Checked { found, definitions: Vec::new() });
+        };
+        let platforms: Vec<Option<Platform>> = match &self.target.platforms[..] {
+            [] => vec![None],
+            several => several.iter().cloned().map(Some).collect(),
+        };
+        let (mut list, mut definitions) = (Vec::new(), Vec::new());
+        for platform in platforms {
+            let mut lowered = Lowered::default();
+            let options = self.options(&name, platform.clone(), &mut lowered)?;
+            let host = platform.unwrap_or_else(Platform::host);
+            let mut resolved = dockerfile::Resolved::default();
+            let checked = loop {
+                let is_pinned = |reference: &str| self.lock.image(reference, &host).is_some();
+                let checked = dockerfile::check(&file, &options, &resolved, graph, &is_pinned);
+                let before = resolved.images.len();
+                self.resolve(&file, &checked.needs, &mut resolved, &mut lowered)?;
+                if resolved.images.len() == before {
+                    break checked;
+                }
+            };
+            definitions.push(checked.build.as_ref().map(|build| definition(graph, build)));
+            for one in checked.diagnostics {
+                if !list.contains(&one) {
+                    list.push(one);
+                }
+            }
+        }
+        Ok(Checked { found: Diagnostics { name, text, list }, definitions })
+    }
+
     fn lower_text(&mut self, name: &str, text: &str, graph: &mut Graph) -> Result<(Lowered, Vec<Diagnostic>), Error> {
         let told = |list: Vec<Diagnostic>| -> Error {
             Diagnostics { name: name.to_owned(), text: text.to_owned(), list }.into()
@@ -135,7 +186,7 @@ impl Job<'_> {
                 match dockerfile::lower(&file, &options, &resolved, graph).map_err(told)? {
                     dockerfile::Lowered::Done(build) => break *build,
                     dockerfile::Lowered::Needs(needs) => {
-                        let missing = self.resolve(&needs, &mut resolved, &mut lowered)?;
+                        let missing = self.resolve(&file, &needs, &mut resolved, &mut lowered)?;
                         if !missing.is_empty() {
                             return Err(told(missing));
                         }
@@ -256,6 +307,7 @@ impl Job<'_> {
     /// Looks up what lowering needs. What cannot be found is returned, as messages at the places that ask for it.
     fn resolve(
         &mut self,
+        file: &dockerfile::Dockerfile,
         needs: &[Need],
         resolved: &mut dockerfile::Resolved,
         lowered: &mut Lowered,
@@ -269,7 +321,10 @@ impl Job<'_> {
                         Ok(image) => image,
                         Err(Unresolved::Fatal(error)) => return Err(error),
                         Err(Unresolved::Here(message, help)) => {
-                            let error = Diagnostic::error(span.clone(), message);
+                            let mut error = Diagnostic::error(span.clone(), message);
+                            if let Some(stage) = file.stage_like(reference) {
+                                error = error.help(format!("did you mean the stage `{stage}`?"));
+                            }
                             missing.push(help.into_iter().fold(error, Diagnostic::help));
                             continue;
                         }

@@ -397,7 +397,8 @@ fn build_arguments_that_nothing_declares() {
         setup.options.build_args.insert(name.into(), "1".into());
     }
     let build = setup.build("FROM base\nARG VERSION\n");
-    let found: Vec<(&str, &[String])> = build.warnings.iter().map(|one| (one.message.as_str(), &one.help[..])).collect();
+    let found: Vec<(&str, &[String])> =
+        build.warnings.iter().map(|one| (one.message.as_str(), &one.help[..])).collect();
     let message = "the build argument `VERSON` is declared by no `ARG`, so it does nothing";
     assert_eq!(found, [(message, &["did you mean `VERSION`?".to_owned()][..])]);
     setup.image("base", &["ARG VERSON"]);
