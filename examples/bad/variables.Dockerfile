@@ -4,4 +4,4 @@ ARG IMAGE
 FROM $IMAGE AS tools
 
 FROM scratch
-COPY --from=tools /bin/tool $DESTINATION
+COPY --from=tools /bin/tool /bin/tool

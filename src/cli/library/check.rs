@@ -28,13 +28,13 @@ pub struct CheckRequest<'a> {
 }
 
 pub(super) fn check(request: &CheckRequest<'_>, session: &Session) -> Result<Diagnostics, Error> {
-    let run = running::Run::start(session, None)?;
+    let run = running::Run::open(session, None)?;
     let (target, lock) = target(request, session, &run)?;
     ops::check(&run.session(&crate::event::Silent)?, &target, &lock)
 }
 
 pub(super) fn fix(request: &CheckRequest<'_>, session: &Session, also_changes: bool) -> Result<FixedFile, Error> {
-    let run = running::Run::start(session, None)?;
+    let run = running::Run::open(session, None)?;
     let (target, lock) = target(request, session, &run)?;
     ops::fix(&run.session(&crate::event::Silent)?, &target, &lock, also_changes)
 }

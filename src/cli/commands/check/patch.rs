@@ -46,15 +46,14 @@ pub(super) fn unified(name: &str, before: &str, after: &str) -> String {
 }
 
 fn hunk(before: &[Line], lines: &[Line], old: &[&str], new: &[&str]) -> String {
-    let count = |lines: &[Line], other: fn(&Line) -> bool| lines.iter().filter(|line| !other(line)).count();
-    let (is_new, is_old): (fn(&Line) -> bool, fn(&Line) -> bool) =
-        (|line| matches!(line, Line::New(_)), |line| matches!(line, Line::Old(_)));
-    let range = |other| {
-        let (start, length) = (count(before, other), count(lines, other));
+    let range = |is_other: fn(&Line) -> bool| {
+        let count = |lines: &[Line]| lines.iter().filter(|line| !is_other(line)).count();
+        let (start, length) = (count(before), count(lines));
         // Nothing is said to stand after the line before it.
         format!("{},{length}", start + usize::from(length > 0))
     };
-    let mut text = format!("@@ -{} +{} @@\n", range(is_new), range(is_old));
+    let (of_old, of_new) = (range(|line| matches!(line, Line::New(_))), range(|line| matches!(line, Line::Old(_))));
+    let mut text = format!("@@ -{of_old} +{of_new} @@\n");
     for line in lines {
         let (mark, line) = match *line {
             Line::Same(at, _) => (' ', old[at]),
