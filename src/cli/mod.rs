@@ -101,6 +101,7 @@ fn run(command: Command, session: &Session, library: &dyn Library) -> Result<u8,
     match command {
         Command::Build(args) => commands::build::run(*args, session, library),
         Command::Bake(args) => commands::bake::run(*args, session, library),
+        Command::Check(args) => commands::check::run(&args, session, library),
         Command::Images(args) => commands::images::run(&args, session).map(done),
         Command::Tag(args) => commands::tag::run(&args, session).map(done),
         Command::Rmi(args) => commands::rmi::run(&args, session).map(done),

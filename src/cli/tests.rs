@@ -4,10 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::args::{BakeArgs, BuildArgs};
+use super::library::CheckRequest;
 use super::progress::testing::{Paper, step};
 use super::*;
 use crate::event::{Event, ImageSummary, Outcome, Reporter, Stream, Summary};
 use crate::frontend::diagnostic::Diagnostic;
+use crate::ops::FixedFile;
 use crate::ops::error::{Diagnostics, Origin, StepExit, StepFailure};
 
 const DOCKERFILE: &str = "FROM busybox AS Build\nRUN make\n";
@@ -36,9 +38,15 @@ impl Library for Pretender {
         Ok(vec![warnings()])
     }
 
-    fn check(&self, args: &BuildArgs, _: &Session) -> Result<Diagnostics, Error> {
-        let list = if args.target.is_some() { Vec::new() } else { warnings().list };
+    fn check(&self, request: &CheckRequest<'_>, _: &Session) -> Result<Diagnostics, Error> {
+        let list = if request.target.is_some() { Vec::new() } else { warnings().list };
         Ok(Diagnostics { list, ..warnings() })
+    }
+
+    fn fix(&self, _: &CheckRequest<'_>, _: &Session, _: bool) -> Result<FixedFile, Error> {
+        let after = DOCKERFILE.replace("Build", "build");
+        let remaining = Diagnostics { text: after.clone(), list: Vec::new(), ..warnings() };
+        Ok(FixedFile { before: DOCKERFILE.into(), after, rules: vec!["StageNameCasing"], remaining })
     }
 
     fn bake(&self, _: &BakeArgs, _: &Session, _: Arc<dyn Reporter>) -> Result<Vec<Diagnostics>, Error> {
@@ -116,6 +124,38 @@ fn checks_without_building() {
     let (code, stdout, stderr) = run("build --check .");
     assert_eq!((code, stderr.as_str()), (1, ""));
     assert!(stdout.ends_with("\nDockerfile: 0 errors, 1 warning\n"), "{stdout}");
+}
+
+#[test]
+fn check_fails_only_for_what_is_denied() {
+    assert_eq!(run("check").0, 0);
+    assert_eq!(run("check --deny warnings").0, 1);
+    assert_eq!(run("check --deny advice --target clean").0, 0);
+    let (code, stdout, _) = run("check . . --format json");
+    let document: serde_json::Value = serde_json::from_str(&stdout).unwrap();
+    assert_eq!((code, &document["files"][1]["diagnostics"][0]["rule"]), (0, &"StageNameCasing".into()));
+}
+
+#[test]
+fn check_explains() {
+    let (code, stdout, _) = run("check --explain cacheorder");
+    assert!(code == 0 && stdout.starts_with("CacheOrder (advice): Files that change often"), "{stdout}");
+    assert!(stdout.ends_with("`# check=skip=CacheOrder`.\n"), "{stdout}");
+    check(
+        "check --explain CacheOrdr",
+        2,
+        "",
+        "error: there is no check called \"CacheOrdr\"; did you mean CacheOrder?\n",
+    );
+    assert!(run("check --list").1.lines().count() > 39);
+}
+
+#[test]
+fn check_shows_what_it_would_mend() {
+    let diff = "--- a/Dockerfile\n+++ b/Dockerfile\n@@ -1,2 +1,2 @@\n-FROM busybox AS Build\n+FROM busybox AS build\n RUN make\n";
+    check("check --fix --diff", 0, diff, "Dockerfile: 1 finding would be mended: StageNameCasing\n");
+    let error = "error: --fix: what comes from standard input cannot be written back\n";
+    check("check --fix -", 2, "", error);
 }
 
 #[test]

@@ -25,7 +25,7 @@ pub struct Edit {
 }
 
 /// A change of the source after which a message is not there any more.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Fix {
     /// The edits, which do not overlap.
     pub edits: Vec<Edit>,
@@ -58,7 +58,7 @@ pub struct Diagnostic {
     /// What to do about it.
     pub help: Vec<String>,
     /// How a program can do it.
-    pub fix: Option<Fix>,
+    pub fix: Option<Box<Fix>>,
 }
 
 impl Diagnostic {
@@ -87,7 +87,7 @@ impl Diagnostic {
 
     /// The same with an edit that a program can make, and that leaves the result of the build as it is.
     pub fn fix(mut self, span: Range<usize>, text: impl Into<String>) -> Self {
-        let fix = self.fix.get_or_insert(Fix { edits: Vec::new(), changes_result: false });
+        let fix = self.fix.get_or_insert_default();
         fix.edits.push(Edit { span, text: text.into() });
         self
     }

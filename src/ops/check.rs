@@ -5,8 +5,9 @@ use std::path::Path;
 use crate::frontend::diagnostic::{Diagnostic, Severity};
 use crate::frontend::dockerfile::{Fixed, apply_fixes};
 use crate::ops::Error;
-use crate::ops::build::{self, Dockerfile, LockPlace, Session, Target};
+use crate::ops::build::{self, LockPlace, Session, Target};
 use crate::ops::error::Diagnostics;
+use crate::ops::write_file;
 
 /// How often a file is checked and fixed again: fixes that touch the same bytes are made one after the other.
 const MOST_ROUNDS: usize = 10;
@@ -14,7 +15,7 @@ const MOST_ROUNDS: usize = 10;
 /// What the checks say of a target's Dockerfile. Images that the store has are asked; nothing is fetched, and nothing
 /// is written.
 pub fn check(session: &Session<'_>, target: &Target, lock: &LockPlace) -> Result<Diagnostics, Error> {
-    build::check(session, target, lock)
+    Ok(build::check(session, target, lock, None)?.found)
 }
 
 /// A Dockerfile after its fixes.
@@ -34,35 +35,22 @@ pub struct FixedFile {
 ///
 /// A text that would have an error after its fixes, or that would define another image although it should not, is left
 /// as it is.
-pub fn fix(
-    session: &Session<'_>,
-    target: &Target,
-    lock: &LockPlace,
-    also_changes: bool,
-) -> Result<FixedFile, Error> {
-    let (first, definition) = build::check_text(session, target, lock)?;
-    let before = first.text.clone();
-    let mut found = first;
+pub fn fix(session: &Session<'_>, target: &Target, lock: &LockPlace, also_changes: bool) -> Result<FixedFile, Error> {
+    let build::Checked { mut found, definitions } = build::check(session, target, lock, None)?;
+    let before = found.text.clone();
     let mut rules = Vec::new();
     for _ in 0..MOST_ROUNDS {
         let fixed: Fixed = apply_fixes(&found.text, &found.list, also_changes);
         if fixed.rules.is_empty() {
             break;
         }
-        let mut next = target.clone();
-        next.dockerfile = Dockerfile::Text { name: found.name.clone(), text: fixed.text };
-        // The ignore file beside the Dockerfile is found by its path.
-        next.ignore_beside = match &target.dockerfile {
-            Dockerfile::File(path) => Some(path.clone()),
-            Dockerfile::Text { .. } => None,
-        };
-        let (again, now) = build::check_text(session, &next, lock)?;
-        let broken = has_new_errors(&found.list, &again.list) || (!also_changes && now != definition);
-        if broken {
+        let again = build::check(session, target, lock, Some(fixed.text))?;
+        let broken = has_new_errors(&found.list, &again.found.list);
+        if broken || (!also_changes && again.definitions != definitions) {
             break;
         }
         rules.extend(fixed.rules);
-        found = again;
+        found = again.found;
     }
     Ok(FixedFile { before, after: found.text.clone(), rules, remaining: found })
 }
@@ -75,23 +63,12 @@ fn has_new_errors(before: &[Diagnostic], after: &[Diagnostic]) -> bool {
 
 /// Puts a fixed text in the place of a file, at once: whoever reads it sees the old text or the new one.
 pub fn write_fixed(path: &Path, text: &str) -> Result<(), Error> {
-    // A link stays a link.
     let failed = |error: std::io::Error| Error::build(format!("cannot write {}", path.display())).caused_by(error);
+    // A link stays a link, and permissions stay as they are.
     let path = std::fs::canonicalize(path).map_err(failed)?;
-    let mut name = path.file_name().unwrap_or_default().to_owned();
-    name.push(format!(".{}.new", std::process::id()));
-    let temporary = path.with_file_name(name);
-    let write = || -> std::io::Result<()> {
-        let mut file = std::fs::File::create_new(&temporary)?;
-        std::io::Write::write_all(&mut file, text.as_bytes())?;
-        file.set_permissions(std::fs::metadata(&path)?.permissions())?;
-        file.sync_all()?;
-        std::fs::rename(&temporary, &path)
-    };
-    write().map_err(|error| {
-        let _ = std::fs::remove_file(&temporary);
-        failed(error)
-    })
+    let permissions = std::fs::metadata(&path).map_err(failed)?.permissions();
+    write_file(&path, |out| out.write_all(text.as_bytes()).map_err(failed))?;
+    std::fs::set_permissions(&path, permissions).map_err(failed)
 }
 
 #[cfg(test)]

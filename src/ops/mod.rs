@@ -2,6 +2,7 @@
 //! is printed and no environment is read.
 
 pub mod build;
+mod check;
 mod context;
 mod entries;
 pub mod error;
@@ -16,6 +17,7 @@ mod save;
 mod tag;
 pub mod task;
 
+pub use check::{FixedFile, check, fix, write_fixed};
 pub use context::unpack_context;
 pub use error::Error;
 pub use file::write_file;

@@ -2,6 +2,7 @@
 
 mod bake;
 mod bases;
+mod check;
 mod debian;
 mod failures;
 mod images;

@@ -58,6 +58,8 @@ pub enum Command {
     Build(Box<BuildArgs>),
     /// Build the targets of a build file
     Bake(Box<BakeArgs>),
+    /// Check Dockerfiles, and mend some of what is found
+    Check(Box<commands::check::Args>),
     /// List images
     Images(commands::images::Args),
     /// Give an image another name

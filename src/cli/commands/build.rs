@@ -1,11 +1,10 @@
 //! `imgbuild build`: an image from a Dockerfile.
 
 use super::build_with_progress;
+use crate::cli::Session;
 use crate::cli::args::BuildArgs;
 use crate::cli::args::values::ContextSource;
-use crate::cli::library::Library;
-use crate::cli::{Session, error};
-use crate::frontend::diagnostic::Severity;
+use crate::cli::library::{CheckRequest, Library};
 use crate::ops::Error;
 
 /// Builds, or with `--check` says what there is to say about the Dockerfile.
@@ -26,20 +25,15 @@ pub fn run(args: BuildArgs, session: &Session, library: &dyn Library) -> Result<
 }
 
 fn check(args: &BuildArgs, session: &Session, library: &dyn Library) -> Result<u8, Error> {
-    let found = library.check(args, session)?;
-    if found.list.is_empty() {
-        session.print(format!("{}: no problems found\n", found.name))?;
-        return Ok(error::OK);
-    }
-    let style =
-        error::Style { colours: session.style().colours && session.env.stdout_is_terminal(), ..session.style() };
-    let errors = found.list.iter().filter(|diagnostic| diagnostic.severity == Severity::Error).count();
-    let total = format!(
-        "\n{}: {}, {}\n",
-        found.name,
-        crate::cli::human::count(errors, "error"),
-        crate::cli::human::count(found.list.len() - errors, "warning")
-    );
-    session.print(error::render_diagnostics(&found, style) + &total)?;
-    Ok(error::BUILD_FAILED)
+    let request = CheckRequest {
+        context: args.context.clone(),
+        file: args.file.as_deref(),
+        target: args.target.as_deref(),
+        build_args: &args.values.build_arg,
+        contexts: &args.values.build_context,
+        platforms: &args.image.platform,
+    };
+    let found = library.check(&request, session)?;
+    // As with docker, a warning is a failure here.
+    super::check::show(&[found], super::check::Format::Text, Some(super::check::Deny::Warnings), session)
 }

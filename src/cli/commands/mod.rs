@@ -2,6 +2,7 @@
 
 pub mod bake;
 pub mod build;
+pub mod check;
 pub mod history;
 pub mod images;
 pub mod import;

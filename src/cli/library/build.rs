@@ -45,54 +45,8 @@ pub(super) fn warnings(built: Vec<Built>) -> Vec<Diagnostics> {
     built.into_iter().map(|built| built.warnings).filter(|warnings| !warnings.list.is_empty()).collect()
 }
 
-pub(super) fn check(args: &BuildArgs, session: &Session) -> Result<Diagnostics, Error> {
-    let run = running::Run::start(session, args.run.jobs)?;
-    let (target, lock) = target(args, session, &run)?;
-    build::check(&run.session(&crate::event::Silent)?, &target, &lock)
-}
-
 fn target(args: &BuildArgs, session: &Session, run: &running::Run) -> Result<(Target, LockPlace), Error> {
-    let from_stdin = args.file.as_deref() == Some(Path::new("-"));
-    let (context, dockerfile, lock) = match &args.context {
-        ContextSource::Stdin if from_stdin => {
-            return Err(Error::Usage("standard input cannot be both the context and the Dockerfile".into()));
-        }
-        ContextSource::Stdin => match run.context_from_stdin()? {
-            running::Stdin::Dockerfile(text) => {
-                (None, Dockerfile::Text { name: "Dockerfile (stdin)".into(), text }, LockPlace::None)
-            }
-            running::Stdin::Folder(path) => {
-                let file = path.join(args.file.as_deref().unwrap_or(Path::new("Dockerfile")));
-                (Some(main_context(path)), Dockerfile::File(file), LockPlace::None)
-            }
-        },
-        ContextSource::Folder(path) if from_stdin => {
-            (Some(main_context(path.clone())), dockerfile_from_stdin(run)?, LockPlace::None)
-        }
-        ContextSource::Folder(path) => {
-            if !path.is_dir() {
-                return Err(Error::build(format!("the build context {} is not a folder", path.display()))
-                    .help("give the folder that holds the Dockerfile and the files to copy"));
-            }
-            let file = dockerfile_of(path, args.file.as_deref());
-            let lock = LockPlace::beside(&file);
-            (Some(main_context(path.clone())), Dockerfile::File(file), lock)
-        }
-        ContextSource::Remote(_) if from_stdin => (None, dockerfile_from_stdin(run)?, LockPlace::None),
-        // As with docker buildx, only a whole path means a file of this machine.
-        ContextSource::Remote(_) => match args.file.as_deref() {
-            Some(file) if file.is_absolute() => (None, Dockerfile::File(file.to_owned()), LockPlace::beside(file)),
-            file => {
-                let path = file.map_or_else(|| "Dockerfile".into(), |file| file.to_string_lossy().into_owned());
-                (None, Dockerfile::InContext(path), LockPlace::None)
-            }
-        },
-        other => {
-            return Err(Error::Usage(format!(
-                "the build context must be a folder or -, not {other:?}; use --build-context NAME=… for others"
-            )));
-        }
-    };
+    let (context, dockerfile, lock) = definition(&args.context, args.file.as_deref(), run)?;
     let mut target = Target::new(dockerfile);
     target.context = context;
     if let ContextSource::Remote(url) = &args.context {
@@ -105,6 +59,55 @@ fn target(args: &BuildArgs, session: &Session, run: &running::Run) -> Result<(Ta
     apply_run(&mut target, &args.run)?;
     target.outputs = outputs(&args.output.outputs)?;
     Ok((target, lock))
+}
+
+/// Where the context, the Dockerfile and its lockfile are.
+pub(super) fn definition(
+    context: &ContextSource,
+    named: Option<&Path>,
+    run: &running::Run,
+) -> Result<(Option<Folder>, Dockerfile, LockPlace), Error> {
+    let from_stdin = named == Some(Path::new("-"));
+    Ok(match context {
+        ContextSource::Stdin if from_stdin => {
+            return Err(Error::Usage("standard input cannot be both the context and the Dockerfile".into()));
+        }
+        ContextSource::Stdin => match run.context_from_stdin()? {
+            running::Stdin::Dockerfile(text) => {
+                (None, Dockerfile::Text { name: "Dockerfile (stdin)".into(), text }, LockPlace::None)
+            }
+            running::Stdin::Folder(path) => {
+                let file = path.join(named.unwrap_or(Path::new("Dockerfile")));
+                (Some(main_context(path)), Dockerfile::File(file), LockPlace::None)
+            }
+        },
+        ContextSource::Folder(path) if from_stdin => {
+            (Some(main_context(path.clone())), dockerfile_from_stdin(run)?, LockPlace::None)
+        }
+        ContextSource::Folder(path) => {
+            if !path.is_dir() {
+                return Err(Error::build(format!("the build context {} is not a folder", path.display()))
+                    .help("give the folder that holds the Dockerfile and the files to copy"));
+            }
+            let file = dockerfile_of(path, named);
+            let lock = LockPlace::beside(&file);
+            (Some(main_context(path.clone())), Dockerfile::File(file), lock)
+        }
+        ContextSource::Remote(_) if from_stdin => (None, dockerfile_from_stdin(run)?, LockPlace::None),
+        // As with docker buildx, only a whole path means a file of this machine.
+        ContextSource::Remote(_) => match named {
+            Some(file) if file.is_absolute() => (None, Dockerfile::File(file.to_owned()), LockPlace::beside(file)),
+            file => {
+                let path = file.map_or_else(|| "Dockerfile".into(), |file| file.to_string_lossy().into_owned());
+                (None, Dockerfile::InContext(path), LockPlace::None)
+            }
+        },
+        other => {
+            return Err(Error::Usage(format!(
+                "the build context must be a folder or -, not {other:?}; use --build-context NAME=… for others"
+            )));
+        }
+    })
 }
 
 fn dockerfile_from_stdin(run: &running::Run) -> Result<Dockerfile, Error> {

@@ -4,16 +4,19 @@
 
 mod bake;
 mod build;
+mod check;
 mod network;
 mod running;
 
 use std::sync::Arc;
 
+pub use check::CheckRequest;
+
 use super::Session;
 use super::args::{BakeArgs, BuildArgs};
 use crate::event::Reporter;
-use crate::ops::Error;
 use crate::ops::error::Diagnostics;
+use crate::ops::{Error, FixedFile};
 
 /// The operations behind the commands.
 pub trait Library {
@@ -25,7 +28,9 @@ pub trait Library {
         reporter: Arc<dyn Reporter>,
     ) -> Result<Vec<Diagnostics>, Error>;
     /// What there is to say about a Dockerfile without building it. Errors are among the diagnostics.
-    fn check(&self, args: &BuildArgs, session: &Session) -> Result<Diagnostics, Error>;
+    fn check(&self, request: &CheckRequest<'_>, session: &Session) -> Result<Diagnostics, Error>;
+    /// The same text with everything mended that can be; with `also_changes`, even if the image changes.
+    fn fix(&self, request: &CheckRequest<'_>, session: &Session, also_changes: bool) -> Result<FixedFile, Error>;
     /// Builds targets of a build file. The last event is the summary. Returns warnings about the definitions.
     fn bake(&self, args: &BakeArgs, session: &Session, reporter: Arc<dyn Reporter>) -> Result<Vec<Diagnostics>, Error>;
     /// What `--print` and `--list` show.
@@ -45,8 +50,12 @@ impl Library for Ops {
         build::build(args, session, reporter)
     }
 
-    fn check(&self, args: &BuildArgs, session: &Session) -> Result<Diagnostics, Error> {
-        build::check(args, session)
+    fn check(&self, request: &CheckRequest<'_>, session: &Session) -> Result<Diagnostics, Error> {
+        check::check(request, session)
+    }
+
+    fn fix(&self, request: &CheckRequest<'_>, session: &Session, also_changes: bool) -> Result<FixedFile, Error> {
+        check::fix(request, session, also_changes)
     }
 
     fn bake(&self, args: &BakeArgs, session: &Session, reporter: Arc<dyn Reporter>) -> Result<Vec<Diagnostics>, Error> {

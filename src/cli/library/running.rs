@@ -35,19 +35,26 @@ pub(super) enum Stdin {
 impl Run {
     /// Opens the store and takes care of Ctrl-C.
     pub(super) fn start(session: &Session, jobs: Option<NonZeroUsize>) -> Result<Self, Error> {
+        let run = Self::open(session, jobs)?;
+        let (token, connections) = (run.cancel.clone(), run.sources.clone());
+        let stop = move || {
+            token.cancel();
+            // What waits for a server does not look at tokens.
+            connections.http.stop();
+        };
+        interrupt::install(Arc::new(stop))
+            .map_err(|error| Error::environment("Ctrl-C cannot be handled").caused_by(error))?;
+        Ok(run)
+    }
+
+    /// The same for what runs no steps: Ctrl-C just ends the process. There can be several, one after the other.
+    pub(super) fn open(session: &Session, jobs: Option<NonZeroUsize>) -> Result<Self, Error> {
         let store = Arc::new(Store::open(&session.store()?)?);
         // What killed processes left; what cannot be removed now is left for the next time.
         let _ = store.sweep();
         let failed = |what: &'static str| move |error: io::Error| Error::environment(what).caused_by(error);
         let cancel = Cancel::new().map_err(failed("no descriptors are left for a build"))?;
         let sources = Arc::new(network::sources(session)?);
-        let (token, connections) = (cancel.clone(), sources.clone());
-        let stop = move || {
-            token.cancel();
-            // What waits for a server does not look at tokens.
-            connections.http.stop();
-        };
-        interrupt::install(Arc::new(stop)).map_err(failed("Ctrl-C cannot be handled"))?;
         let executor = Namespaces::new().map_err(failed("/proc is not mounted, which builds need"))?;
         // Most steps wait for a network or a disk, so there can be more of them than processors.
         let processors = std::thread::available_parallelism().map_or(1, usize::from);

@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 
 use super::parse::without_lone_surrogates;
-use super::{ContextSource, Lowered, Need, Options, Resolved, ResolvedImage, lower, parse};
-use crate::digest::DiffId;
+use super::{ContextSource, Lowered, Need, Options, Resolved, ResolvedImage, apply_fixes, check, lower, parse};
+use crate::digest::{CacheKey, DiffId};
 use crate::frontend::diagnostic::{Diagnostic, Severity};
 use crate::fstree::pattern::{Matcher, parse_ignore_file};
 use crate::graph::{FileAction, Graph, Op, StepId};
@@ -102,6 +102,13 @@ fn ignore(file: Option<String>) -> Result<Vec<String>, String> {
 }
 
 fn build(case: &Path) -> Result<(ImageConfig, usize), String> {
+    let (text, chosen) = prepare(case)?;
+    let (config, layers, _) = build_text(&text, &chosen)?;
+    Ok((config, layers))
+}
+
+/// A case's text and options.
+fn prepare(case: &Path) -> Result<(String, Options), String> {
     let options: Value = read(&case.join("case.json")).map_or(Value::Null, |text| serde_json::from_str(&text).unwrap());
     let name = options["file"].as_str().unwrap_or("Dockerfile");
     let find = |name: &str| read(&case.join(name)).or_else(|| read(&case.join("context").join(name)));
@@ -114,11 +121,16 @@ fn build(case: &Path) -> Result<(ImageConfig, usize), String> {
     for name in strings(&options["contexts"]).into_keys() {
         chosen.contexts.insert(name.clone(), ContextSource::Local { name, ignore: Vec::new() });
     }
+    Ok((text, chosen))
+}
+
+/// The configuration, the number of layers, and the key of the definition.
+fn build_text(text: &str, chosen: &Options) -> Result<(ImageConfig, usize, CacheKey), String> {
     let show = |errors: Vec<Diagnostic>| {
         let errors = errors.into_iter().filter(|error| error.severity == Severity::Error);
         errors.map(|error| error.message).collect::<Vec<_>>().join("; ")
     };
-    let parsed = parse(&text);
+    let parsed = parse(text);
     let Some(file) = parsed.dockerfile else {
         assert!(!parsed.diagnostics.is_empty());
         return Err(show(parsed.diagnostics));
@@ -126,10 +138,11 @@ fn build(case: &Path) -> Result<(ImageConfig, usize), String> {
     let mut resolved = Resolved::default();
     let mut graph = Graph::new();
     for _ in 0..10 {
-        match lower(&file, &chosen, &resolved, &mut graph).map_err(show)? {
+        match lower(&file, chosen, &resolved, &mut graph).map_err(show)? {
             Lowered::Done(build) => {
                 let layers = layers(&graph, build.step);
-                return Ok((build.config, layers));
+                let key = graph[build.step].definition;
+                return Ok((build.config, layers, key));
             }
             Lowered::Needs(needs) => {
                 for need in needs {
@@ -254,4 +267,67 @@ fn recorded_cases() {
         }
     }
     assert!(failed.is_empty(), "{} of {count} cases differ:\n{}", failed.len(), failed.join("\n"));
+}
+
+/// Applies all fixes that promise to leave the image as it is, until there are none; the text and how many there were.
+fn fix_all(text: &str, options: &Options) -> (String, usize) {
+    let (mut text, mut count) = (text.to_owned(), 0);
+    let mut resolved = Resolved::default();
+    let image = ResolvedImage { reference: "busybox".into(), config: busybox() };
+    resolved.images.insert(("busybox".into(), "linux/amd64".parse().unwrap()), image);
+    for _ in 0..10 {
+        let Some(file) = parse(&text).dockerfile else { return (text, count) };
+        let found = check(&file, options, &resolved, &mut Graph::new(), &|_| false);
+        let fixed = apply_fixes(&text, &found.diagnostics, false);
+        if fixed.rules.is_empty() {
+            return (text, count);
+        }
+        count += fixed.rules.len();
+        text = fixed.text;
+    }
+    panic!("there is always something to fix:\n{text}");
+}
+
+#[test]
+fn fixes_change_no_image() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/conformance/cases");
+    let (mut failed, mut fixed_cases) = (Vec::new(), 0);
+    for case in ["syntax", "image", "run", "copy"].iter().flat_map(|category| folders(&root.join(category))) {
+        let Ok((text, options)) = prepare(&case) else { continue };
+        let (fixed, count) = fix_all(&text, &options);
+        if count == 0 {
+            continue;
+        }
+        fixed_cases += 1;
+        let outcome =
+            |text: &str| build_text(text, &options).map(|(config, layers, key)| (config.to_json(), layers, key));
+        let (before, after) = (outcome(&text), outcome(&fixed));
+        let same = match (&before, &after) {
+            (Ok(before), Ok(after)) => before == after,
+            // Messages may name what was spelled differently.
+            (Err(_), Err(_)) => true,
+            _ => false,
+        };
+        if !same {
+            failed.push(format!("{}:\n{text}\n---\n{fixed}", case.display()));
+        }
+    }
+    assert!(failed.is_empty(), "{} of {fixed_cases} cases differ:\n{}", failed.len(), failed.join("\n"));
+    assert!(fixed_cases > 15, "{fixed_cases}");
+}
+
+/// The cases were not written to be well: advice may be right for many. What it must not do is fail, or point nowhere.
+#[test]
+fn checking_never_fails() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/conformance/cases");
+    for case in ["syntax", "image", "run", "copy"].iter().flat_map(|category| folders(&root.join(category))) {
+        let Ok((text, options)) = prepare(&case) else { continue };
+        let Some(file) = parse(&text).dockerfile else { continue };
+        let found = check(&file, &options, &Resolved::default(), &mut Graph::new(), &|_| false);
+        for one in &found.diagnostics {
+            for place in &one.annotations {
+                assert!(text.get(place.span.clone()).is_some(), "{}: {one:?}", case.display());
+            }
+        }
+    }
 }

@@ -113,16 +113,31 @@ pub fn lower_all(
     Ok(done)
 }
 
-/// Everything that there is to say of a target's definition.
-pub fn check(session: &Session<'_>, target: &Target, lock: &mut Lock, graph: &mut Graph) -> Result<Diagnostics, Error> {
+/// What checking a definition came to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Checked {
+    /// Everything that there is to say.
+    pub found: Diagnostics,
+    /// What it defines, for each platform, as far as that is known; none where there are errors.
+    pub definitions: Vec<Option<CacheKey>>,
+}
+
+/// Checks a target's definition, or `text` in its place.
+pub fn check(
+    session: &Session<'_>,
+    target: &Target,
+    lock: &mut Lock,
+    graph: &mut Graph,
+    text: Option<String>,
+) -> Result<Checked, Error> {
     let layers = Arc::new(Layers::new(session.store.clone()));
     let mut job = Job { session, target, lock, layers: &layers, others: &[], done: &[] };
-    let (name, text) = job.read()?;
-    match job.lower_text(&name, &text, graph) {
-        Ok((_, list)) => Ok(Diagnostics { name, text, list }),
-        Err(Error::Diagnostics(diagnostics)) => Ok(*diagnostics),
-        Err(error) => Err(error),
-    }
+    let (name, text) = match (text, &target.dockerfile) {
+        (Some(text), Dockerfile::Text { name, .. }) => (name.clone(), text),
+        (Some(text), Dockerfile::File(path)) => (path.display().to_string(), text),
+        _ => job.read()?,
+    };
+    job.check(name, text, graph)
 }
 
 struct Job<'a> {
@@ -210,6 +225,45 @@ impl Job<'_> {
         }
     }
 
+    /// Checks a text for each platform. Images that cannot be looked up are done without.
+    fn check(&mut self, name: String, text: String, graph: &mut Graph) -> Result<Checked, Error> {
+        let parsed = dockerfile::parse(&text);
+        let Some(file) = parsed.dockerfile.filter(|_| parsed.diagnostics.is_empty()) else {
+            let found = Diagnostics { name, text, list: parsed.diagnostics };
+            return Ok(Checked { found, definitions: Vec::new() });
+        };
+        let platforms: Vec<Option<Platform>> = match &self.target.platforms[..] {
+            [] => vec![None],
+            several => several.iter().cloned().map(Some).collect(),
+        };
+        let (mut list, mut definitions) = (Vec::new(), Vec::new());
+        for platform in platforms {
+            let mut lowered = Lowered::default();
+            let options = self.options(&name, platform.clone(), &mut lowered)?;
+            let host = platform.unwrap_or_else(Platform::host);
+            let mut resolved = dockerfile::Resolved::default();
+            let checked = loop {
+                let is_pinned = |reference: &str| self.lock.image(reference, &host).is_some();
+                let checked = dockerfile::check(&file, &options, &resolved, graph, &is_pinned);
+                let before = resolved.images.len();
+                // What would have to be fetched is done without, too.
+                let images: Vec<Need> =
+                    checked.needs.iter().filter(|need| matches!(need, Need::Image { .. })).cloned().collect();
+                self.resolve(&file, &images, &mut resolved, &mut lowered)?;
+                if resolved.images.len() == before {
+                    break checked;
+                }
+            };
+            definitions.push(checked.build.as_ref().map(|build| definition(graph, build)));
+            for one in checked.diagnostics {
+                if !list.contains(&one) {
+                    list.push(one);
+                }
+            }
+        }
+        Ok(Checked { found: Diagnostics { name, text, list }, definitions })
+    }
+
     fn lower_text(&mut self, name: &str, text: &str, graph: &mut Graph) -> Result<(Lowered, Vec<Diagnostic>), Error> {
         let told = |list: Vec<Diagnostic>| -> Error {
             Diagnostics { name: name.to_owned(), text: text.to_owned(), list }.into()
@@ -237,7 +291,7 @@ impl Job<'_> {
                 match dockerfile::lower(&file, &options, &resolved, graph).map_err(told)? {
                     dockerfile::Lowered::Done(build) => break *build,
                     dockerfile::Lowered::Needs(needs) => {
-                        let missing = self.resolve(&needs, &mut resolved, &mut lowered)?;
+                        let missing = self.resolve(&file, &needs, &mut resolved, &mut lowered)?;
                         if !missing.is_empty() {
                             return Err(told(missing));
                         }
@@ -361,6 +415,7 @@ impl Job<'_> {
     /// Looks up what lowering needs. What cannot be found is returned, as messages at the places that ask for it.
     fn resolve(
         &mut self,
+        file: &dockerfile::Dockerfile,
         needs: &[Need],
         resolved: &mut dockerfile::Resolved,
         lowered: &mut Lowered,
@@ -373,7 +428,11 @@ impl Job<'_> {
                     let image = match images::resolve(store, self.lock, reference, platform, self.target.pull) {
                         Ok(image) => image,
                         Err(error) => {
-                            missing.push(error.told(span)?);
+                            let error = error.told(span)?;
+                            missing.push(match file.stage_like(reference) {
+                                Some(stage) => error.help(format!("did you mean the stage `{stage}`?")),
+                                None => error,
+                            });
                             continue;
                         }
                     };

@@ -35,6 +35,7 @@ use crate::source::Sources;
 use crate::store::layers::Layers;
 use crate::store::{Stop, Store};
 use locking::Lock;
+pub(super) use lowering::Checked;
 use lowering::{Lowered, lower_all};
 
 /// What all builds of a process share.
@@ -93,12 +94,16 @@ pub fn build(session: &Session<'_>, targets: &[Target], lock: &LockPlace, mode: 
     Ok(built)
 }
 
-/// What the checks say of a target's Dockerfile, without building it.
-pub fn check(session: &Session<'_>, target: &Target, lock: &LockPlace) -> Result<Diagnostics, Error> {
-    let mut graph = Graph::new();
-    let mode = LockMode { locked: false, ..LockMode::default() };
-    let mut lock = Lock::open(lock, mode)?;
-    lowering::check(session, target, &mut lock, &mut graph)
+/// What the checks say of a target's Dockerfile, or of `text` in its place, without building it. The lockfile is read
+/// and not written.
+pub(super) fn check(
+    session: &Session<'_>,
+    target: &Target,
+    lock: &LockPlace,
+    text: Option<String>,
+) -> Result<Checked, Error> {
+    let mut lock = Lock::open(lock, LockMode { offline: true, ..LockMode::default() })?;
+    lowering::check(session, target, &mut lock, &mut Graph::new(), text)
 }
 
 fn run(

@@ -18,13 +18,14 @@ pub fn apply_fixes(text: &str, findings: &[Diagnostic], also_changes: bool) -> F
     let mut taken: Vec<&Edit> = Vec::new();
     let mut rules = Vec::new();
     for finding in findings {
-        let (Some(Fix { edits, changes_result }), Some(rule)) = (&finding.fix, finding.rule) else { continue };
+        let (Some(fix), Some(rule)) = (&finding.fix, finding.rule) else { continue };
+        let Fix { edits, changes_result } = &**fix;
         let possible = |edit: &Edit| {
             let free = |other: &&Edit| {
-                edit.span.end <= other.span.start && edit.span != other.span
-                    || other.span.end <= edit.span.start && edit.span != other.span
+                let apart = edit.span.end <= other.span.start || other.span.end <= edit.span.start;
+                apart && edit.span != other.span
             };
-            text.get(edit.span.clone()).is_some() && taken.iter().all(|other| free(other))
+            text.get(edit.span.clone()).is_some() && taken.iter().all(free)
         };
         if (*changes_result && !also_changes) || !edits.iter().all(possible) {
             continue;

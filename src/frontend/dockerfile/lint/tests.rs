@@ -178,6 +178,8 @@ fn advice_is_silent_where_nothing_is_wrong() {
     silent("RunsAsRoot", "FROM a:1\nENTRYPOINT [\"gosu\", \"x\"]\n");
     silent("AddInsteadOfCopy", "FROM a:1\nADD x.tar.gz /\nADD https://h/x /\nADD git@h:a/b.git /b\nADD $X /\n");
     silent("CdInsteadOfWorkdir", "FROM a:1\nRUN make && (cd /x && y)\nRUN (cd /x && y)\nRUN cd $X && y\n");
+    silent("CdInsteadOfWorkdir", "FROM a:1\nRUN cd /tmp && y\nRUN --mount=target=/src cd /src/a && y\n");
+    silent("RunsAsRoot", "FROM a:1\nCMD []\n");
     silent("SeveralServices", "FROM a:1\nCMD nginx -t && exec nginx\n");
     silent("FloatingTag", "ARG V=1\nFROM a:$V AS b\nFROM localhost:5000/x:2\nFROM b\n");
     silent("UndefinedVar", "FROM a:1\nCOPY x $SET_BY_THE_BASE\n");

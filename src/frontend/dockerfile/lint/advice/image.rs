@@ -57,7 +57,11 @@ pub(super) fn user(file: &Dockerfile, shape: &Shape, linter: &mut Linter) {
     let Some(starts) = starts else { return };
     // A shell is for people to look around, not a service.
     let interactive = match &starts.kind {
-        Kind::Cmd(CommandLine::Exec(words)) => matches!(&words[..], [shell] if super::is_shell(shell)),
+        Kind::Cmd(CommandLine::Exec(words)) => match &words[..] {
+            [] => true,
+            [shell] => super::is_shell(shell),
+            _ => false,
+        },
         _ => false,
     };
     if harmless || drops_rights || interactive {

@@ -37,6 +37,20 @@ fn change_of_folder(step: &Step<'_>, linter: &mut Linter) {
     let Some(first) = commands.next().filter(|command| command.name() == "cd" && !command.nested) else { return };
     let Some(folder) = first.verb().filter(|word| !word.text.contains(['$', '`'])) else { return };
     let only = commands.next().is_none();
+    // A mount is there in this step only, and so is what is done in a folder for what passes.
+    let passing = ["/tmp", "/var/tmp", "/dev", "/proc", "/sys", "/run"];
+    let below = |other: &str| {
+        let rest = folder.text.strip_prefix(other);
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    };
+    let mounts = step.run.map(|run| run.mounts.as_slice()).unwrap_or_default();
+    let mut mounted = mounts.iter().flat_map(|mount| mount.value.split(',')).filter_map(|field| field.split_once('='));
+    if !only
+        && (passing.iter().any(|other| below(other))
+            || mounted.any(|(key, value)| matches!(key, "target" | "dst" | "destination") && below(value)))
+    {
+        return;
+    }
     let message = if only { "this `cd` has no effect: it ends with the step" } else { "`cd` holds for this step only" };
     let finding = Diagnostic::advice(rule::CdInsteadOfWorkdir, step.at(&first.span()), message)
         .help(format!("write `WORKDIR {}` before", folder.text));
