@@ -3,6 +3,7 @@
 pub mod cli;
 pub mod compress;
 pub mod digest;
+pub mod dsl;
 pub mod event;
 pub mod export;
 pub mod frontend;

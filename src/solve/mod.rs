@@ -159,6 +159,14 @@ fn open_contexts(
     Ok(contexts)
 }
 
+/// The layers of the second state that the first does not have.
+fn diff(states: &[State]) -> Result<State, StepError> {
+    match states {
+        [lower, upper] if upper.starts_with(lower) => Ok(upper[lower.len()..].to_vec()),
+        _ => Err(StepError::message("a diff is only possible between a state and one made on top of it")),
+    }
+}
+
 fn announce(graph: &Graph, needed: &[StepId], reporter: &dyn Reporter) {
     let steps = needed.iter().filter(|id| is_work(&graph[**id].op));
     let infos = steps.map(|id| {
@@ -206,16 +214,27 @@ impl Solver<'_> {
                 }
                 while running < self.environment.jobs.max(1) {
                     let Some(id) = schedule.next() else { break };
-                    if let Op::Merge = self.graph[id].op {
-                        let inputs = self.graph.inputs(id);
-                        let state = inputs.iter().flat_map(|input| solved.state(*input).to_vec()).collect();
-                        solved.states.insert(id, state);
-                        schedule.finish(id);
-                        continue;
-                    }
-                    running += 1;
                     let inputs: Vec<State> =
                         self.graph.inputs(id).iter().map(|input| solved.state(*input).to_vec()).collect();
+                    // These only put layers together: there is nothing to run, and nothing to tell.
+                    let joined = match &self.graph[id].op {
+                        Op::Merge => Some(Ok(inputs.concat())),
+                        Op::Diff => Some(diff(&inputs)),
+                        _ => None,
+                    };
+                    match joined {
+                        Some(Ok(state)) => {
+                            solved.states.insert(id, state);
+                            schedule.finish(id);
+                            continue;
+                        }
+                        Some(Err(error)) => {
+                            schedule.fail(id);
+                            failure.get_or_insert(SolveError { step: Some(id), error });
+                            continue;
+                        }
+                        None => running += 1,
+                    }
                     let sender = sender.clone();
                     let work = move || {
                         let started = Instant::now();
@@ -298,7 +317,7 @@ impl Solver<'_> {
                 Some(blobs) => self.environment.layers.add_image(blobs),
                 None => return false,
             },
-            Op::Merge => return false,
+            Op::Merge | Op::Diff => return false,
             _ if step.no_cache => return false,
             _ => match self.look_up(keys.key(id)) {
                 Some(state) => {
@@ -391,22 +410,13 @@ impl Solver<'_> {
             Op::Image(op) => {
                 return Err(StepError::Other(format!("the layers of {} are not in the store", op.reference)));
             }
-            Op::Diff => return self.diff(states),
-            Op::Scratch | Op::Local(_) | Op::Merge => return Ok((State::new(), false)),
+            Op::Scratch | Op::Local(_) | Op::Merge | Op::Diff => return Ok((State::new(), false)),
         };
         let mut state = states.first().cloned().unwrap_or_default();
         state.push(layer);
         self.record(resolved, &state)?;
         self.record(keys.key(id), &state)?;
         Ok((state, true))
-    }
-
-    /// The layers of the second input that the first does not have.
-    fn diff(&self, states: &[State]) -> Result<(State, bool), StepError> {
-        match states {
-            [lower, upper] if upper.starts_with(lower) => Ok((upper[lower.len()..].to_vec(), true)),
-            _ => Err(StepError::message("a diff is only possible between a state and one made on top of it")),
-        }
     }
 
     fn record(&self, key: CacheKey, state: &State) -> Result<(), StepError> {
