@@ -5,8 +5,8 @@
 
 use imgbuild::dsl::{Files, Health, Image, Mount, Project, Run, Target};
 
-/// Each service, and its port.
-const SERVICES: [(&str, u16); 4] = [("web", 8080), ("api", 8081), ("mail", 8082), ("search", 8083)];
+/// The services.
+const SERVICES: [&str; 4] = ["web", "api", "mail", "search"];
 /// The languages that each service is built for.
 const LANGUAGES: [&str; 3] = ["de", "en", "fr"];
 
@@ -28,7 +28,7 @@ fn greeter() -> Image {
 }
 
 /// A service for a language.
-fn service(name: &str, port: u16, language: &str) -> Image {
+fn service(name: &str, language: &str) -> Image {
     Image::target("base")
         .copy_from("target:greeter", "/greeter", "/usr/bin/greeter")
         .copy(Files::new(format!("services/{name}"), "/srv/").chown("1000:1000"))
@@ -36,7 +36,7 @@ fn service(name: &str, port: u16, language: &str) -> Image {
         .run(format!("greeter {name} > /greeting"))
         .user("app")
         .workdir("/srv")
-        .expose([port.to_string()])
+        .expose("8080")
         .healthcheck(Health::new(["test", "-e", "/greeting"]).interval("30s").retries(3))
         .entrypoint(["cat", "/greeting"])
 }
@@ -46,23 +46,23 @@ fn project() -> Project {
         .root(concat!(env!("CARGO_MANIFEST_DIR"), "/examples/monorepo"))
         .target(Target::new("base", &base()).description("what all services stand on"))
         .target(Target::new("greeter", &greeter()).description("the tool that writes greetings"));
-    let mut all = Vec::new();
-    for (name, port) in SERVICES {
+    for name in SERVICES {
         let mut of_service = Vec::new();
         for language in LANGUAGES {
             let target = format!("{name}-{language}");
-            let image = service(name, port, language);
+            let image = service(name, language);
             project = project.target(Target::new(&target, &image).tag(format!("shop/{name}:{language}")));
             of_service.push(target);
         }
         project = project.group(name, of_service);
-        all.push(name);
     }
     // A root file system of everything, to look at.
-    let greetings = all.iter().fold(Image::scratch(), |image, name| {
+    let greetings = SERVICES.iter().fold(Image::scratch(), |image, name| {
         image.copy_from(format!("target:{name}-en"), "/greeting", &format!("/{name}"))
     });
-    project.target(Target::new("greetings", &greetings).output("type=local,dest=out/greetings")).group("default", all)
+    project
+        .target(Target::new("greetings", &greetings).output("type=local,dest=out/greetings"))
+        .group("default", SERVICES)
 }
 
 fn main() -> std::process::ExitCode {

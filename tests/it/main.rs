@@ -3,6 +3,7 @@
 mod bake;
 mod debian;
 mod images;
+mod monorepo;
 mod one_graph;
 mod sandbox;
 mod support;
