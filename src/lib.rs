@@ -47,3 +47,5 @@ pub mod export;
 pub mod ops;
 
 pub mod cli;
+
+pub mod dsl;

@@ -11,6 +11,7 @@ pub mod error;
 pub mod human;
 pub mod interrupt;
 pub mod library;
+pub mod program;
 pub mod progress;
 pub mod table;
 

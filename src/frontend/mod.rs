@@ -6,4 +6,5 @@
 pub mod buildfile;
 pub mod diagnostic;
 pub mod dockerfile;
+pub mod dsl;
 pub mod steps;

@@ -132,7 +132,6 @@ pub fn solve(graph: &Graph, targets: &[StepId], environment: &Environment<'_>) -
         environment.layers.add_image(layers);
     }
     let contexts = open_contexts(graph, &needed, environment)?;
-    know_images(graph, &needed, environment);
     announce(graph, &needed, environment.reporter);
     // Before any result is looked up: one may name layers of images whose own step is then never asked for.
     for blobs in environment.images.values() {
@@ -200,15 +199,11 @@ fn open_contexts(
     Ok(contexts)
 }
 
-/// Makes the layers of base images known even where nothing has to be run on them: a result that is taken from the cache
-/// names them, and they leave the store as the blobs that their images have, never as tars of our own making.
-fn know_images(graph: &Graph, needed: &[StepId], environment: &Environment<'_>) {
-    for id in needed {
-        if let Op::Image(image) = &graph[*id].op
-            && let Some(blobs) = environment.images.get(&image.layers)
-        {
-            environment.layers.add_image(blobs);
-        }
+/// The layers of the second state that the first does not have.
+fn diff(states: &[State]) -> Result<State, StepError> {
+    match states {
+        [lower, upper] if upper.starts_with(lower) => Ok(upper[lower.len()..].to_vec()),
+        _ => Err(StepError::message("a diff is only possible between a state and one made on top of it")),
     }
 }
 
@@ -259,16 +254,27 @@ impl Solver<'_, '_> {
                 }
                 while running < self.environment.jobs.max(1) {
                     let Some(id) = schedule.next() else { break };
-                    if let Op::Merge = self.graph[id].op {
-                        let inputs = self.graph.inputs(id);
-                        let state = inputs.iter().flat_map(|input| solved.state(*input).to_vec()).collect();
-                        solved.states.insert(id, state);
-                        schedule.finish(id);
-                        continue;
-                    }
-                    running += 1;
                     let inputs: Vec<State> =
                         self.graph.inputs(id).iter().map(|input| solved.state(*input).to_vec()).collect();
+                    // These only put layers together: there is nothing to run, and nothing to tell.
+                    let joined = match &self.graph[id].op {
+                        Op::Merge => Some(Ok(inputs.concat())),
+                        Op::Diff => Some(diff(&inputs)),
+                        _ => None,
+                    };
+                    match joined {
+                        Some(Ok(state)) => {
+                            solved.states.insert(id, state);
+                            schedule.finish(id);
+                            continue;
+                        }
+                        Some(Err(error)) => {
+                            schedule.fail(id);
+                            failure.get_or_insert(SolveError { step: Some(id), error });
+                            continue;
+                        }
+                        None => running += 1,
+                    }
                     let sender = sender.clone();
                     let work = move || {
                         let started = Instant::now();
@@ -357,7 +363,7 @@ impl Solver<'_, '_> {
                 Some(blobs) => self.environment.layers.add_image(blobs),
                 None => return false,
             },
-            Op::Merge => return false,
+            Op::Merge | Op::Diff => return false,
             _ if step.no_cache => return false,
             _ => match self.look_up(keys.key(id), self.environment.unread.contains(&id)) {
                 Some(state) => {
@@ -457,8 +463,7 @@ impl Solver<'_, '_> {
             Op::Image(op) => {
                 return Err(StepError::Other(format!("the layers of {} are not in the store", op.reference)));
             }
-            Op::Diff => return self.diff(states),
-            Op::Scratch | Op::Local(_) | Op::Merge => return Ok((State::new(), false)),
+            Op::Scratch | Op::Local(_) | Op::Merge | Op::Diff => return Ok((State::new(), false)),
         };
         let mut state = states.first().cloned().unwrap_or_default();
         state.push(layer);
@@ -485,14 +490,6 @@ impl Solver<'_, '_> {
         let Environment { layers, sources, credentials, reporter, cancel, .. } = self.environment;
         let agent = credentials(id).agents.get("default").map(Agent::socket);
         RemoteStep { number: id.index(), layers, sources: *sources, agent, reporter: *reporter, cancel }
-    }
-
-    /// The layers of the second input that the first does not have.
-    fn diff(&self, states: &[State]) -> Result<(State, bool), StepError> {
-        match states {
-            [lower, upper] if upper.starts_with(lower) => Ok((upper[lower.len()..].to_vec(), true)),
-            _ => Err(StepError::message("a diff is only possible between a state and one made on top of it")),
-        }
     }
 
     fn record(&self, key: CacheKey, state: &State) -> Result<(), StepError> {

@@ -6,6 +6,8 @@ mod check;
 mod debian;
 mod failures;
 mod images;
+mod monorepo;
+mod one_graph;
 mod platform;
 mod remote;
 mod repositories;

@@ -8,6 +8,7 @@ use clap::{ArgAction, Args, ValueEnum};
 use super::output::Output;
 use super::values::{self, BuildArg, ContextSource, HostAddress, ImageAnnotation, NamedContext, Secret, Ssh};
 use crate::cli::env::Env;
+use crate::cli::program::Source;
 use crate::oci::Platform;
 use crate::ops::Error;
 
@@ -101,6 +102,9 @@ pub struct BakeArgs {
     /// The build file [default: build.toml]
     #[arg(short, long, value_name = "FILE")]
     pub file: Option<PathBuf>,
+    /// The build file of a Rust program, instead of a file.
+    #[arg(skip)]
+    pub program: Option<Source>,
     /// Override a value of targets; * stands for any part of a name
     #[arg(long, value_name = "TARGET.KEY=VALUE", value_parser = Override::parse)]
     pub set: Vec<Override>,

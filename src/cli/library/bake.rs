@@ -60,6 +60,9 @@ struct File {
 
 impl File {
     fn read(args: &BakeArgs) -> Result<Self, Error> {
+        if let Some(program) = &args.program {
+            return Self::parse("build.toml of this program".into(), program.text.to_string(), program.folder.clone());
+        }
         let path = args.file.clone().unwrap_or_else(|| "build.toml".into());
         let name = path.display().to_string();
         let text = std::fs::read_to_string(&path).map_err(|error| match error.kind() {
@@ -68,6 +71,10 @@ impl File {
             _ => Error::build(format!("cannot read {name}")).caused_by(error),
         })?;
         let folder = path.parent().unwrap_or(Path::new("")).to_owned();
+        Self::parse(name, text, folder)
+    }
+
+    fn parse(name: String, text: String, folder: PathBuf) -> Result<Self, Error> {
         let model = buildfile::parse(&text)
             .map_err(|list| Error::from(Diagnostics { name: name.clone(), text: text.clone(), list }))?;
         Ok(Self { name, text, folder, model })

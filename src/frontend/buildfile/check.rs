@@ -41,6 +41,20 @@ pub(super) fn check(file: &BuildFile) -> Vec<Diagnostic> {
 pub(super) type References<'a> = BTreeMap<&'a str, Vec<(&'a str, Range<usize>)>>;
 
 fn same_names(file: &BuildFile, found: &mut Vec<Diagnostic>) {
+    let mut seen = BTreeMap::new();
+    for target in &file.targets {
+        if let Some(other) = seen.insert(target.name.as_str(), &target.span) {
+            let message = format!("two targets are called `{}`", target.name);
+            found.push(Diagnostic::error(target.span.clone(), message).note(other.clone(), "the other one"));
+        }
+    }
+    let mut seen = BTreeMap::new();
+    for group in &file.groups {
+        if let Some(other) = seen.insert(group.name.as_str(), &group.span) {
+            let message = format!("two groups are called `{}`", group.name);
+            found.push(Diagnostic::error(group.span.clone(), message).note(other.clone(), "the other one"));
+        }
+    }
     for group in &file.groups {
         if let Some(target) = file.target(&group.name) {
             let message = format!("`{}` is the name of both a group and a target", group.name);

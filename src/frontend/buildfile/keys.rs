@@ -105,18 +105,8 @@ pub const KEYS: &[KeyInfo] = &[
 ];
 
 /// Keys of docker-bake and of later versions, which deserve another answer than "unknown".
-pub(super) const NOT_YET: &[&str] = &[
-    "attest",
-    "cache-from",
-    "cache-to",
-    "call",
-    "entitlements",
-    "extra-hosts",
-    "matrix",
-    "name",
-    "shm-size",
-    "ulimits",
-];
+pub(super) const NOT_YET: &[&str] =
+    &["attest", "cache-from", "cache-to", "call", "entitlements", "extra-hosts", "shm-size", "ulimits"];
 
 /// The same at the top level.
 pub(super) const NOT_YET_TOP: &[&str] = &["function", "include"];

@@ -16,6 +16,7 @@ mod attributes;
 mod check;
 mod expand;
 pub mod keys;
+mod matrix;
 mod model;
 mod overrides;
 mod parse;

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 
 use super::keys::Key;
+use super::matrix::Matrix;
 use crate::frontend::steps::{Base, Stage, Step};
 
 /// A parsed build file. Everything is in the order of the file.
@@ -42,6 +43,8 @@ pub(super) struct Declaration {
     pub(super) span: Range<usize>,
     pub(super) inherits: Vec<Text>,
     pub(super) values: Values,
+    /// What it is to be multiplied by. None is left once a file is parsed.
+    pub(super) matrix: Option<Matrix>,
 }
 
 /// The values of a target, by key.

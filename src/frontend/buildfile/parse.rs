@@ -10,6 +10,7 @@ use toml::de::{DeTable, DeValue};
 use super::check;
 use super::expand::is_variable_name;
 use super::keys::{KEYS, Key, KeyInfo, Kind, NOT_YET, NOT_YET_TOP, NOT_YET_VARIABLE};
+use super::matrix;
 use super::model::{BuildFile, Declaration, Entry, Group, Place, Text, Value, Variable};
 use super::suggest::did_you_mean;
 use crate::frontend::diagnostic::Diagnostic;
@@ -32,8 +33,14 @@ pub fn parse(text: &str) -> Result<BuildFile, Vec<Diagnostic>> {
         parser.diagnostics.push(Diagnostic::error(span, format!("not TOML: {}", error.message())));
     }
     if parser.diagnostics.is_empty() {
-        let file = parser.file(root.get_ref());
-        parser.diagnostics.extend(check::check(&file));
+        let mut file = parser.file(root.get_ref());
+        matrix::expand(&mut file, &mut parser.diagnostics);
+        for mistake in check::check(&file) {
+            // What all targets of a matrix have is wrong once.
+            if !parser.diagnostics.contains(&mistake) {
+                parser.diagnostics.push(mistake);
+            }
+        }
         if parser.diagnostics.is_empty() {
             return Ok(file);
         }
@@ -180,15 +187,29 @@ impl Parser<'_> {
             span: name.span(),
             inherits: Vec::new(),
             values: BTreeMap::new(),
+            matrix: None,
         };
+        let (mut matrix, mut instance_name) = (None, None);
         let mut dockerfile = None;
         for (key, value) in self.table(value, "a target") {
             if key.get_ref() == "inherits" {
                 target.inherits = self.strings(value, "`inherits`").unwrap_or_default();
                 continue;
             }
+            match key.get_ref().as_ref() {
+                "matrix" => {
+                    matrix = Some(value);
+                    continue;
+                }
+                "name" => {
+                    instance_name = Some((key.span(), value));
+                    continue;
+                }
+                _ => {}
+            }
             let Some(row) = KeyInfo::named(key.get_ref()) else {
-                let known: Vec<&str> = KEYS.iter().map(|row| row.name).chain(["inherits"]).collect();
+                let more = ["inherits", "matrix", "name"];
+                let known: Vec<&str> = KEYS.iter().map(|row| row.name).chain(more).collect();
                 self.unknown(key.span(), key.get_ref(), "a target", &known, NOT_YET);
                 continue;
             };
@@ -203,6 +224,11 @@ impl Parser<'_> {
             if let Some(value) = self.value(row, value) {
                 target.values.insert(row.key, value);
             }
+        }
+        match (matrix, instance_name) {
+            (Some(matrix), name) => target.matrix = self.matrix(matrix, name.map(|(_, value)| value)),
+            (None, Some((span, _))) => self.error(span, "`name` is for targets with a `matrix`", None),
+            (None, None) => {}
         }
         Some(target)
     }

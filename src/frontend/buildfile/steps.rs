@@ -347,6 +347,26 @@ fn to_model(text: &Text) -> model::Text {
     model::Text { text: text.value.clone(), place: Place::File { span: text.span.clone(), content: None } }
 }
 
+/// Calls something with every string in a value that is about steps, to change it.
+pub(super) fn each_text_of(value: &mut Value, visit: &mut dyn FnMut(&mut model::Text)) {
+    let mut visit = |text: &mut Text| {
+        let mut changed = to_model(text);
+        visit(&mut changed);
+        text.value = changed.text;
+    };
+    match value {
+        Value::Base(base) => base.each_text(&mut visit),
+        Value::Steps(steps) => steps.iter_mut().for_each(|step| step.instruction.each_text(&mut visit)),
+        Value::Stages(stages) => {
+            for stage in stages {
+                stage.base.each_text(&mut visit);
+                stage.steps.iter_mut().for_each(|step| step.instruction.each_text(&mut visit));
+            }
+        }
+        _ => {}
+    }
+}
+
 /// Every string in a value that is about steps.
 pub(super) fn texts_of(value: &Value) -> Vec<model::Text> {
     let mut found = Vec::new();

@@ -51,7 +51,8 @@ fn the_example_has_every_key_and_resolves() {
     let file = parse(EXAMPLE).unwrap_or_else(|errors| panic!("{:?}", shown(EXAMPLE, &errors)));
     for row in keys::KEYS {
         let found = EXAMPLE.lines().any(|line| line.starts_with(&format!("{} = ", row.name)))
-            || EXAMPLE.contains(&format!(".{}]", row.name));
+            || EXAMPLE.contains(&format!(".{}]", row.name))
+            || EXAMPLE.contains(&format!(".{}.", row.name));
         assert!(found, "build.toml.example does not show `{}`", row.name);
         assert_eq!(row.key.info().name, row.name);
     }
@@ -68,7 +69,7 @@ fn the_example_has_every_key_and_resolves() {
     let release = plan.targets.last().unwrap();
     let ids: Vec<&str> = release.secrets.iter().map(|secret| secret.id.as_str()).collect();
     assert_eq!(ids, ["token", "npmrc", "signing-key"]);
-    assert_eq!(list(&file).len(), 6 + 2 + 5);
+    assert_eq!(list(&file).len(), 7 + 4 + 2 + 1 + 5);
 }
 
 #[test]
@@ -219,7 +220,7 @@ fn several_mistakes_get_several_messages() {
         default = ["appp"]
         [target.app]
         tag = ["x"]
-        matrix = {}
+        attest = []
         context = 5
         args = { A = [] }
         tags = ["app:${TAGS}", "${x", "${upper(TAG)}"]
@@ -235,7 +236,7 @@ fn several_mistakes_get_several_messages() {
         "\"A-B\" | `A-B` cannot be the name of a variable (names are letters, digits and `_`, and do not start with a digit)",
         "\"appp\" | no target or group is called `appp` (did you mean `app`?)",
         "tag | unknown key `tag` in a target (did you mean `tags`?)",
-        "matrix | `matrix` is not supported yet",
+        "attest | `attest` is not supported yet",
         "5 | `context` must be a string, not an integer",
         "[] | `A` in `args` must be a string, a number or a truth value, not an array",
         "${TAGS} | no variable is called `TAGS` (did you mean `TAG`?)",
@@ -399,4 +400,64 @@ fn lists_what_a_file_has() {
         r#"{"kind":"group","name":"g","description":"two","targets":["b"]},{"kind":"variable","name":"V","default":"1"}]"#
     );
     assert_eq!(listed, expected);
+}
+
+#[test]
+fn a_matrix_makes_targets_and_a_group() {
+    let text = r#"
+[variable]
+TAG = "1"
+[target.base-de]
+[target.base-en]
+[target.site]
+matrix = { lang = ["de", "en"], size = [1, 2] }
+name = "site-${size}${lang}"
+tags = ["site:${TAG}-${lang}"]
+from = "target:base-${lang}"
+steps = [{ env = { SIZE = "${size}", PRICE = "$${size}" } }, { run = "make ${lang}" }]
+[target.both]
+inherits = ["site-1de"]
+args = { A = "${TAG}" }
+[target.plain]
+matrix = { "v" = ["1.20", "2"] }
+"#;
+    let file = parse(text).unwrap();
+    let names: Vec<&str> = file.targets().collect();
+    assert_eq!(
+        names,
+        ["base-de", "base-en", "site-1de", "site-2de", "site-1en", "site-2en", "both", "plain-1-20", "plain-2"]
+    );
+    let group = file.groups().iter().find(|group| group.name == "site").unwrap();
+    assert_eq!(group.members().collect::<Vec<_>>(), ["site-1de", "site-2de", "site-1en", "site-2en"]);
+    let plan = super::resolve(&file, &["site-2en".into(), "both".into()], &Default::default(), &[]).unwrap();
+    let order: Vec<&str> = plan.targets.iter().map(|target| target.name.as_str()).collect();
+    assert_eq!(order, ["base-en", "site-2en", "base-de", "both"]);
+    assert_eq!(plan.targets[1].tags, ["site:1-en"]);
+    let printed = serde_json::to_value(super::Printed::from(&plan)).unwrap();
+    let target = &printed["target"]["site-2en"];
+    assert_eq!(target["from"], "target:base-en");
+    assert_eq!(target["steps"][0]["env"], serde_json::json!({"SIZE": "2", "PRICE": "${size}"}));
+    assert_eq!(target["contexts"]["target:base-en"], "target:base-en");
+    assert_eq!(printed["target"]["both"]["steps"][1]["run"], "make de");
+}
+
+#[test]
+fn mistakes_in_steps_and_matrices_are_told_once() {
+    let messages =
+        |text: &str| -> Vec<String> { parse(text).unwrap_err().into_iter().map(|error| error.message).collect() };
+    let check = |text: &str, expected: &[&str]| assert_eq!(messages(text), expected, "{text}");
+    check("[target.a]\nmatrix = { x = [] }", &["a matrix of 0 targets"]);
+    check("[target.a]\nname = 'b'", &["`name` is for targets with a `matrix`"]);
+    check("[target.a]\nmatrix = { x = [1, 2] }\nname = 'a-${y}'", &["`y` is no axis of this matrix"]);
+    check("[target.a]\nmatrix = { x = [1, 2] }\ntags = ['${z}']", &["no variable is called `z`"]);
+    check("[target.a]\nmatrix = { x = ['1', '1'] }", &["two targets are called `a-1`"]);
+    check("[target.a]\ndockerfile = 'x'\nfrom = 'y'", &["`dockerfile` and `from` exclude each other"]);
+    check("[target.a]\nsteps = [{ rum = 'x' }]", &["a step without an instruction"]);
+    check("[target.a]\nsteps = [{ run = 'x', copy = 'y' }]", &["`run` and `copy` are two steps"]);
+    check("[target.a]\nsteps = [{ copy = 'x' }]", &["`copy` needs `to`"]);
+    check("[target.a]\nsteps = [{ run = 'x', mount = [] }]", &["unknown key `mount` in a step `run`"]);
+    check("[target.a]\nsteps = [{ env = 'x' }]", &["`env` must be a table of names and values, not a string"]);
+    check("[target.a]\nsteps = [{ run = '${NONE}' }]", &["no variable is called `NONE`"]);
+    check("[target.a]\nfrom = { diff = ['a'] }", &["`diff` needs two names"]);
+    check("[target.a.stages.A]\nfrom = 'a'", &["`A` cannot be the name of a stage"]);
 }
