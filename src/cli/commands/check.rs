@@ -292,6 +292,9 @@ fn page(rule: &Rule) -> String {
     }
     text += &if rule.experimental {
         format!("To have it checked, write at the top of the file: `# check=experimental={}`.\n", rule.name)
+    } else if rule.name == "NoEmptyContinuation" {
+        // A comment above the instruction is too far away from the blank line.
+        format!("To skip it, write at the top of the file: `# check=skip={}`.\n", rule.name)
     } else {
         format!(
             "To skip it, write at the top of the file, or right above the instruction: `# check=skip={}`.\n",

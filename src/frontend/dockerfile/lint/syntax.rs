@@ -55,13 +55,13 @@ fn stage_names(file: &Dockerfile, linter: &mut Linter) {
         if matches!(lower.as_str(), "scratch" | "context") {
             let message = format!("a stage should not be called `{lower}`");
             let finding = Linter::finding(rule::ReservedStageName, name.span.clone(), message);
-            linter.report(&[], finding.help("choose another name"));
+            linter.report(comments, finding.help("choose another name"));
         }
         match seen.get(&lower) {
             Some(first) => {
                 let message = format!("two stages are called `{lower}`");
                 let finding = Linter::finding(rule::DuplicateStageName, name.span.clone(), message);
-                linter.report(&[], finding.note(first.clone(), "the first one").help("choose another name"));
+                linter.report(comments, finding.note(first.clone(), "the first one").help("choose another name"));
             }
             None => drop(seen.insert(lower, name.span.clone())),
         }
@@ -100,7 +100,7 @@ fn casing(file: &Dockerfile, linter: &mut Linter) {
         if word.value != wanted {
             let message = format!("`{}` is not in the same case as most instructions", word.value);
             let finding = Linter::finding(rule::ConsistentInstructionCasing, word.span.clone(), message);
-            linter.report(&[], finding.help(format!("write `{wanted}`")).fix(word.span.clone(), wanted));
+            linter.report(&head.comments, finding.help(format!("write `{wanted}`")).fix(word.span.clone(), wanted));
         }
     }
 }

@@ -84,6 +84,15 @@ fn every_check_can_be_skipped() {
             assert!(!rules(&skip).contains(&rule.name), "{}", rule.name);
         }
     }
+    for (rule, text) in [
+        ("ReservedStageName", "# check=skip=ReservedStageName\nFROM a:1 AS scratch\n"),
+        ("DuplicateStageName", "FROM a:1 AS b\n# check=skip=DuplicateStageName\nFROM a:1 AS b\n"),
+        ("ConsistentInstructionCasing", "FROM a:1\nWORKDIR /a\n# check=skip=ConsistentInstructionCasing\nrun x\n"),
+        ("RunsAsRoot", "FROM a:1\n# check=skip=RunsAsRoot\nUSER root\nCMD [\"x\"]\n"),
+    ] {
+        // The empty comment keeps the first line from being a directive of the file.
+        assert!(!rules(&format!("#\n{text}")).contains(&rule), "{rule}");
+    }
     let line = "FROM a:1 AS b\n# check=skip=AptUpgrade\nRUN apt-get -y upgrade\nRUN apt-get -y dist-upgrade\n";
     assert_eq!(rules(line).iter().filter(|rule| **rule == "AptUpgrade").count(), 1);
 }

@@ -191,7 +191,7 @@ impl<'a> Lowering<'a> {
                 let message = format!("without build arguments, `{}` is no image", stage.base.value);
                 let finding = Linter::finding(rule::InvalidDefaultArgInFrom, stage.base.span.clone(), message)
                     .help("give the `ARG` before the first `FROM` a default");
-                self.linter.report(&[], finding);
+                self.linter.report(&stage.head.comments, finding);
             }
         }
     }

@@ -312,7 +312,7 @@ impl<'a> Lowering<'a> {
             let message = format!("the image `{name}` is for {}/{}, not for {wanted}", config.os, config.architecture);
             let finding = Linter::finding(rule::InvalidBaseImagePlatform, span.clone(), message)
                 .help("use an image that has this platform");
-            self.linter.report(&[], finding);
+            self.linter.report(&current.stage.head.comments, finding);
         }
     }
 

@@ -35,7 +35,7 @@ pub(super) fn bases(file: &Dockerfile, shape: &Shape, is_pinned: &dyn Fn(&str) -
 pub(super) fn user(file: &Dockerfile, shape: &Shape, linter: &mut Linter) {
     let stages: Vec<_> =
         shape.shipped().into_iter().filter_map(|index| Some((index, file.stages.get(index)?))).collect();
-    let Some(((lowest, _), (_, target))) = stages.first().zip(stages.last()) else { return };
+    let Some((lowest, _)) = stages.first() else { return };
     let harmless = match shape.bases.get(*lowest) {
         Some(ShapeBase::Image(name)) => {
             let drops = ["nonroot", "rootless", "unprivileged"];
@@ -51,7 +51,7 @@ pub(super) fn user(file: &Dockerfile, shape: &Shape, linter: &mut Linter) {
         ["gosu", "su-exec", "setpriv", "chpst"].iter().any(|program| instruction.head.text.contains(program))
     });
     let has_user = instructions.iter().rev().find_map(|instruction| match &instruction.kind {
-        Kind::User(user) => Some(user),
+        Kind::User(user) => Some((instruction, user)),
         _ => None,
     });
     let Some(starts) = starts else { return };
@@ -69,7 +69,7 @@ pub(super) fn user(file: &Dockerfile, shape: &Shape, linter: &mut Linter) {
     }
     let is_root = |user: &str| matches!(user.split(':').next(), Some("" | "0" | "root"));
     let finding = match has_user {
-        Some(user) if !user.value.contains('$') && is_root(&user.value) => {
+        Some((_, user)) if !user.value.contains('$') && is_root(&user.value) => {
             Diagnostic::advice(rule::RunsAsRoot, user.span.clone(), "the image runs as root")
         }
         None if is_root(&shape.user) => {
@@ -79,6 +79,6 @@ pub(super) fn user(file: &Dockerfile, shape: &Shape, linter: &mut Linter) {
         }
         _ => return,
     };
-    let comments = if has_user.is_some() { &target.head.comments } else { &starts.head.comments };
-    linter.report(comments, finding.help("add `USER name` behind the last step that needs to be root"));
+    let at = has_user.map_or(*starts, |(instruction, _)| *instruction);
+    linter.report(&at.head.comments, finding.help("add `USER name` behind the last step that needs to be root"));
 }
