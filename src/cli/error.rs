@@ -125,10 +125,11 @@ pub fn render_diagnostics(diagnostics: &Diagnostics, style: Style) -> String {
 }
 
 fn draw(name: &str, source: &Source, diagnostic: &Diagnostic, style: Style) -> String {
-    let Diagnostic { severity, rule, message, annotations, help } = diagnostic;
+    let Diagnostic { severity, rule, message, annotations, help, fix: _ } = diagnostic;
     let level = match severity {
         Severity::Error => Level::ERROR,
         Severity::Warning => Level::WARNING,
+        Severity::Advice => Level::NOTE.with_name("advice"),
     };
     let mut title = level.primary_title(safe(message));
     if let Some(rule) = rule {
@@ -287,6 +288,7 @@ pub fn messages(diagnostics: &Diagnostics) -> Vec<Message> {
         severity: match diagnostic.severity {
             Severity::Error => "error",
             Severity::Warning => "warning",
+            Severity::Advice => "advice",
         },
         rule: diagnostic.rule,
         message: diagnostic.message.clone(),

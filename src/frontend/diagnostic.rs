@@ -11,6 +11,26 @@ pub enum Severity {
     Error,
     /// It can, but it may not do what was meant.
     Warning,
+    /// It does what was meant, but there is a better way.
+    Advice,
+}
+
+/// Bytes of the source and what should stand there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Edit {
+    /// The bytes that go; none for an insertion.
+    pub span: Range<usize>,
+    /// What comes in their place; nothing for a deletion.
+    pub text: String,
+}
+
+/// A change of the source after which a message is not there any more.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fix {
+    /// The edits, which do not overlap.
+    pub edits: Vec<Edit>,
+    /// Whether the result of the build changes. If not, the fix can be applied without asking.
+    pub changes_result: bool,
 }
 
 /// A remark at some bytes of the source.
@@ -37,6 +57,8 @@ pub struct Diagnostic {
     pub annotations: Vec<Annotation>,
     /// What to do about it.
     pub help: Vec<String>,
+    /// How a program can do it.
+    pub fix: Option<Fix>,
 }
 
 impl Diagnostic {
@@ -49,12 +71,32 @@ impl Diagnostic {
             message: message.into(),
             annotations: vec![annotation],
             help: Vec::new(),
+            fix: None,
         }
     }
 
     /// A warning of a check.
     pub fn warning(rule: &'static str, span: Range<usize>, message: impl Into<String>) -> Self {
         Self { severity: Severity::Warning, rule: Some(rule), ..Self::error(span, message) }
+    }
+
+    /// Advice of a check.
+    pub fn advice(rule: &'static str, span: Range<usize>, message: impl Into<String>) -> Self {
+        Self { severity: Severity::Advice, rule: Some(rule), ..Self::error(span, message) }
+    }
+
+    /// The same with an edit that a program can make, and that leaves the result of the build as it is.
+    pub fn fix(mut self, span: Range<usize>, text: impl Into<String>) -> Self {
+        let fix = self.fix.get_or_insert(Fix { edits: Vec::new(), changes_result: false });
+        fix.edits.push(Edit { span, text: text.into() });
+        self
+    }
+
+    /// The same with an edit that a program can make, but that changes the result of the build.
+    pub fn fix_with_changes(self, span: Range<usize>, text: impl Into<String>) -> Self {
+        let mut fixed = self.fix(span, text);
+        fixed.fix.iter_mut().for_each(|fix| fix.changes_result = true);
+        fixed
     }
 
     /// The same with words at the primary place.

@@ -6,3 +6,4 @@
 pub mod buildfile;
 pub mod diagnostic;
 pub mod dockerfile;
+pub mod steps;

@@ -96,7 +96,7 @@ impl Toc {
         TreeDigest::of(&self.encode())
     }
 
-    /// Reads what [`Toc::encode`] wrote.
+    /// Reads what [`Toc::encode`] wrote, and nothing else: there is one encoding of a layer.
     pub fn decode(bytes: &[u8]) -> Result<Self, TocError> {
         let mut input = Input(bytes);
         if input.take(MAGIC.len())? != MAGIC {
@@ -171,10 +171,16 @@ fn decode_entry(input: &mut Input<'_>) -> Result<Entry, TocError> {
     let mut xattrs = BTreeMap::new();
     for _ in 0..input.u32()? {
         let name = input.bytes()?.to_vec();
+        if xattrs.last_key_value().is_some_and(|(last, _)| *last >= name) {
+            return Err(TocError("extended attributes are not in order"));
+        }
         xattrs.insert(name, input.bytes()?.to_vec());
     }
     let kind = match input.take(1)?[0] {
-        b'd' => Kind::Dir { opaque: input.take(1)?[0] != 0 },
+        b'd' => match input.take(1)?[0] {
+            opaque @ (0 | 1) => Kind::Dir { opaque: opaque == 1 },
+            _ => return Err(TocError("a folder is neither opaque nor not")),
+        },
         b'f' => Kind::File { size: input.u64()?, content: ContentDigest::from_bytes(input.array()?) },
         b'l' => Kind::Symlink(input.bytes()?.to_vec()),
         b'h' => Kind::Hardlink(input.path()?),
@@ -224,6 +230,8 @@ impl<'a> Input<'a> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn entry(path: &str, kind: Kind) -> Entry {
@@ -266,6 +274,60 @@ mod tests {
             assert!(Toc::decode(&good[..cut]).is_err(), "cut at {cut}");
         }
         assert!(Toc::decode(&[&good[..], b"x"].concat()).is_err());
+    }
+
+    #[test]
+    fn there_is_one_encoding() {
+        let meta = Meta {
+            xattrs: [("user.a", "1"), ("user.b", "2")].map(|(name, value)| (name.into(), value.into())).into(),
+            ..Meta::default()
+        };
+        let toc = Toc::new(vec![Entry { path: TreePath::clean("a"), meta, kind: Kind::Dir { opaque: true } }]);
+        let good = toc.encode();
+        assert_eq!(Toc::decode(&good), Ok(toc));
+        let refuse = |from: &[u8], to: &[u8]| {
+            let at = good.windows(from.len()).rposition(|window| window == from).unwrap();
+            let bad = [&good[..at], to, &good[at + from.len()..]].concat();
+            assert!(Toc::decode(&bad).is_err(), "{to:?}");
+        };
+        refuse(b"d\x01", b"d\x02");
+        refuse(b"user.a", b"user.c");
+        refuse(b"user.a", b"user.b");
+    }
+
+    fn any_entry() -> impl Strategy<Value = Entry> {
+        let path = || prop::collection::vec("[a-c.]{1,2}", 1..4).prop_map(|parts| TreePath::clean(parts.join("/")));
+        let bytes = || prop::collection::vec(any::<u8>(), 0..4);
+        let kind = prop_oneof![
+            any::<bool>().prop_map(|opaque| Kind::Dir { opaque }),
+            (any::<u64>(), any::<[u8; 32]>())
+                .prop_map(|(size, content)| Kind::File { size, content: ContentDigest::from_bytes(content) }),
+            bytes().prop_map(Kind::Symlink),
+            path().prop_map(Kind::Hardlink),
+            any::<(u32, u32)>().prop_map(|(major, minor)| Kind::Char(major, minor)),
+            any::<(u32, u32)>().prop_map(|(major, minor)| Kind::Block(major, minor)),
+            Just(Kind::Fifo),
+            Just(Kind::Whiteout),
+        ];
+        let meta = (any::<[u32; 3]>(), any::<i64>(), prop::collection::btree_map(bytes(), bytes(), 0..3))
+            .prop_map(|([mode, uid, gid], mtime, xattrs)| Meta { mode, uid, gid, mtime, xattrs });
+        (path(), meta, kind).prop_map(|(path, meta, kind)| Entry { path, meta, kind })
+    }
+
+    proptest! {
+        #[test]
+        fn any_layer_decodes_to_itself(entries in prop::collection::vec(any_entry(), 0..12), at in any::<prop::sample::Index>(), by in 1u8..) {
+            let toc = Toc::new(entries);
+            let mut bytes = toc.encode();
+            prop_assert_eq!(Toc::decode(&bytes), Ok(toc.clone()));
+            // A changed byte is damage, or another layer.
+            let at = at.index(bytes.len());
+            bytes[at] = bytes[at].wrapping_add(by);
+            if let Ok(other) = Toc::decode(&bytes) {
+                prop_assert_eq!(other.encode(), bytes);
+                prop_assert_ne!(other, toc);
+            }
+        }
     }
 
     #[test]

@@ -163,4 +163,18 @@ mod tests {
             assert!(text.parse::<Platform>().is_err(), "{text}");
         }
     }
+
+    proptest::proptest! {
+        #[test]
+        fn whatever_parses_means_the_same_again(
+            text in "(linux|windows|macos|Linux|x)?/?(amd64|x86_64|arm64|aarch64|arm|armhf|armel|386|i686|[a-z]{1,3})(/v?[0-9](\\.0)?|/V1)?|[a-zA-Z0-9/._-]{0,16}",
+        ) {
+            if let Ok(platform) = text.parse::<Platform>() {
+                assert_eq!(platform.to_string().parse().as_ref(), Ok(&platform), "{text}");
+                let again = Platform::new(&platform.os, &platform.architecture, platform.variant.as_deref());
+                assert_eq!(again, platform, "{text}");
+                assert_eq!(platform.rank(&platform), Some(0), "{text}");
+            }
+        }
+    }
 }

@@ -16,6 +16,9 @@ use crate::store::layers::LayerError;
 use crate::store::snapshot::SnapshotError;
 use crate::store::{FindError, StoreError};
 
+/// What to do about a blob of the store that is not what its name says.
+const DAMAGED: &str = "if it is in the store, remove the image with `imgbuild rmi`, and load it again";
+
 /// What was underneath an error.
 pub type Cause = Box<dyn StdError + Send + Sync>;
 
@@ -112,12 +115,16 @@ impl From<StepFailure> for Error {
 impl From<StoreError> for Error {
     fn from(error: StoreError) -> Self {
         match error {
+            // What was read is not what it should be, which is not the system's answer.
+            StoreError::Io { source, .. } if source.kind() == io::ErrorKind::InvalidData => {
+                Self::build(source.to_string()).help(DAMAGED)
+            }
             StoreError::Io { .. }
             | StoreError::NewerVersion { .. }
             | StoreError::NotAStore { .. }
             | StoreError::Busy { .. } => Self::environment(error.to_string()),
+            StoreError::Mismatch { .. } => Self::build(error.to_string()).help(DAMAGED),
             StoreError::Damaged { .. }
-            | StoreError::Mismatch { .. }
             | StoreError::Missing(_)
             | StoreError::TooLarge { .. }
             | StoreError::Manifest { .. } => Self::build(error.to_string()),

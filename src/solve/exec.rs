@@ -128,7 +128,11 @@ impl ExecStep<'_> {
                 let clock = Some(snapshot::Clock::new(started, SystemTime::now()));
                 let Times { epoch, ceiling } = self.times;
                 let settle = snapshot::Settle { clock, epoch, ceiling };
-                let options = snapshot::CommitOptions { overlay: snapshot::Overlay::Trusted, settle };
+                let options = snapshot::CommitOptions {
+                    overlay: snapshot::Overlay::Trusted,
+                    settle,
+                    stop: context.layers.stop().clone(),
+                };
                 let root = File::open(&upper).map_err(|error| StepError::store(&upper, error))?;
                 let toc = snapshot::commit(root.as_fd(), &self.root.view, &options)?;
                 Ok(context.layers.adopt(toc, &upper)?)

@@ -13,6 +13,7 @@ mod file;
 pub mod keys;
 mod record;
 pub mod redact;
+mod remote;
 pub mod schedule;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -34,10 +35,11 @@ use crate::graph::key::{InputKey, cache_key};
 use crate::graph::{Graph, LocalOp, Op, Step, StepId, Times};
 use crate::sandbox::{Cancel, Executor};
 use crate::source::agent::Agent;
-use crate::source::{LocalContext, StatCache};
+use crate::source::{LocalContext, Sources, StatCache};
 use crate::store::layers::{LayerBlob, LayerId, Layers};
 use file::{FileStep, InputTree, StateTree};
 use keys::{DefinitionKeys, KeyError, Selections, partial_uses, select_uses, state_key};
+use remote::RemoteStep;
 use schedule::Schedule;
 
 /// What a step came to: layers, bottom first.
@@ -65,6 +67,8 @@ pub struct Environment<'a> {
     pub jobs: usize,
     /// Targets of which nobody will read a byte: that their result is known is enough.
     pub unread: &'a BTreeSet<StepId>,
+    /// What brings files from the network; none if it must not be used.
+    pub sources: Option<&'a Sources>,
 }
 
 /// What steps may be given and what is not recorded anywhere: not in a key, not in a layer, not in the log.
@@ -447,7 +451,7 @@ impl Solver<'_, '_> {
                     resolv_conf: &self.environment.resolv_conf,
                 })?
             }
-            Op::Http(op) => return Err(StepError::Other(format!("{}: fetching URLs is not supported yet", op.url))),
+            Op::Http(op) => self.remote(id).http(op, step.times)?,
             Op::Git(op) => return Err(StepError::Other(format!("{}: git sources are not supported yet", op.url))),
             Op::Image(op) => {
                 return Err(StepError::Other(format!("the layers of {} are not in the store", op.reference)));
@@ -474,6 +478,11 @@ impl Solver<'_, '_> {
             },
             (error, _) => error.into(),
         }
+    }
+
+    fn remote(&self, id: StepId) -> RemoteStep<'_> {
+        let Environment { layers, sources, reporter, cancel, .. } = self.environment;
+        RemoteStep { number: id.index(), layers, sources: *sources, reporter: *reporter, cancel }
     }
 
     /// The layers of the second input that the first does not have.

@@ -176,4 +176,90 @@ mod tests {
         assert_eq!(schedule.next(), None);
         assert_eq!(schedule.status(d), Status::Failed);
     }
+
+    /// A graph of steps of which each uses some of those before it.
+    fn graph_of(inputs: &[Vec<usize>]) -> (Graph, Vec<StepId>) {
+        let mut graph = Graph::new();
+        let mut ids: Vec<StepId> = Vec::new();
+        for (number, inputs) in inputs.iter().enumerate() {
+            let inputs: Vec<StepId> =
+                inputs.iter().filter_map(|input| ids.get(input % (number + 1)).copied()).collect();
+            let op = Op::Exec(Box::new(ExecOp { args: vec![number.to_string()], ..ExecOp::default() }));
+            ids.push(graph.add(op, &inputs, "linux/amd64".parse().unwrap(), Label::default(), false));
+        }
+        (graph, ids)
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn any_graph_in_any_order(
+            inputs in proptest::collection::vec(proptest::collection::vec(0usize..40, 0..4), 1..40),
+            targets in proptest::collection::vec(0usize..40, 1..4),
+            known in proptest::collection::btree_set(0usize..40, 0..10),
+            choices in proptest::collection::vec(0usize..8, 80),
+            failing in proptest::option::of(0usize..40),
+        ) {
+            let (graph, ids) = graph_of(&inputs);
+            let mut schedule = Schedule::new(&graph);
+            let targets: Vec<StepId> = targets.iter().map(|target| ids[target % ids.len()]).collect();
+            let mut asked = Vec::new();
+            for target in &targets {
+                let mut is_known = |id: StepId| {
+                    asked.push(id);
+                    Ok::<_, Infallible>(known.contains(&id.index()))
+                };
+                schedule.demand(*target, &mut is_known).unwrap();
+            }
+            // What is needed: the targets, and what a step needs whose result is not known.
+            let mut needed: Vec<StepId> = Vec::new();
+            let mut open = targets.clone();
+            while let Some(id) = open.pop() {
+                if !needed.contains(&id) {
+                    needed.push(id);
+                    if !known.contains(&id.index()) {
+                        open.extend(graph.inputs(id));
+                    }
+                }
+            }
+            asked.sort_unstable();
+            needed.sort_unstable();
+            proptest::prop_assert_eq!(&asked, &needed, "each is asked for once");
+
+            let mut running: Vec<StepId> = Vec::new();
+            let mut started: Vec<StepId> = Vec::new();
+            let mut failed = false;
+            for choice in choices.iter().cycle() {
+                // Start or end something, as the choice wants it and as it is possible.
+                if choice % 2 == 0 && let Some(id) = schedule.next() {
+                    proptest::prop_assert!(!failed, "nothing starts after a failure");
+                    for input in graph.inputs(id) {
+                        proptest::prop_assert_eq!(schedule.status(input), Status::Done);
+                    }
+                    running.push(id);
+                    started.push(id);
+                } else if !running.is_empty() {
+                    let id = running.swap_remove(choice % running.len());
+                    if failing == Some(id.index()) {
+                        schedule.fail(id);
+                        failed = true;
+                    } else {
+                        schedule.finish(id);
+                    }
+                } else if choice % 2 == 0 {
+                    break;
+                }
+            }
+            let work: Vec<StepId> = needed.iter().copied().filter(|id| !known.contains(&id.index())).collect();
+            started.sort_unstable();
+            if failed {
+                proptest::prop_assert!(started.windows(2).all(|two| two[0] != two[1]), "each once");
+                proptest::prop_assert!(started.iter().all(|id| work.contains(id)));
+                let settled = |id: &StepId| matches!(schedule.status(*id), Status::Done | Status::Failed);
+                proptest::prop_assert!(needed.iter().all(settled), "nothing waits for ever");
+            } else {
+                proptest::prop_assert_eq!(started, work);
+                proptest::prop_assert!(needed.iter().all(|id| schedule.status(*id) == Status::Done));
+            }
+        }
+    }
 }

@@ -1,11 +1,15 @@
 //! The one integration binary: each further one would cost a link. Its modules drive the real program, or look after the sources.
 
+mod bake;
 mod bases;
 mod debian;
+mod failures;
 mod images;
 mod platform;
+mod remote;
 mod sandbox;
 mod secrets;
 mod ssh;
 mod support;
 mod tidy;
+mod web;

@@ -1,5 +1,6 @@
 //! What tests need to drive the real program and other people's: stores, commands with readable failures, builds as facts.
 
+use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -92,6 +93,8 @@ pub struct Store {
 pub struct Built {
     /// The manifest's digest.
     pub digest: String,
+    /// The digests of all targets, by their names; empty for one that made no image.
+    pub images: BTreeMap<String, String>,
     /// How many steps ran, by the program's own count.
     pub executed: u64,
     /// The names of the instructions that ran, in the order in which they ended.
@@ -102,6 +105,13 @@ impl Store {
     /// An empty store.
     pub fn new() -> Self {
         Self { folder: scratch() }
+    }
+
+    /// A store that has the image `busybox`.
+    pub fn with_busybox() -> Self {
+        let store = Self::new();
+        store.run(&["load", "--quiet", "-i", repository("tests/conformance/busybox.oci.tar").to_str().unwrap()]);
+        store
     }
 
     /// Where it is.
@@ -126,9 +136,20 @@ impl Store {
     pub fn build<S: AsRef<OsStr>>(&self, context: &Path, arguments: &[S]) -> Built {
         let mut command = self.command();
         command.args(["build", "--progress", "json"]).args(arguments).args(proxies()).arg(context);
-        let output = run(&mut command);
-        let events: Vec<Value> =
-            text(&output.stderr).lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+        Built::from_events(&text(&run(&mut command).stderr))
+    }
+
+    /// The same for targets of the build file in a folder.
+    pub fn bake<S: AsRef<OsStr>>(&self, folder: &Path, arguments: &[S]) -> Built {
+        let mut command = self.command();
+        command.current_dir(folder).args(["bake", "--progress", "json"]).args(arguments);
+        Built::from_events(&text(&run(&mut command).stderr))
+    }
+}
+
+impl Built {
+    fn from_events(stderr: &str) -> Self {
+        let events: Vec<Value> = stderr.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
         let of = |kind: &'static str| events.iter().filter(move |event| event["event"] == kind);
         let steps: Vec<&Value> = of("planned").flat_map(|event| event["steps"].as_array().unwrap()).collect();
         let name = |number: &Value| {
@@ -136,8 +157,13 @@ impl Store {
         };
         let ended = of("step_finished").filter(|event| event["outcome"] == "done");
         let summary = of("summary").next_back().unwrap_or_else(|| panic!("no summary in {events:?}"));
+        let word = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        let images = summary["images"].as_array().unwrap();
+        let images: BTreeMap<String, String> =
+            images.iter().map(|image| (word(&image["target"]), word(&image["digest"]))).collect();
         Built {
-            digest: summary["images"][0]["digest"].as_str().unwrap_or_default().to_owned(),
+            digest: word(&summary["images"][0]["digest"]),
+            images,
             executed: summary["executed"].as_u64().unwrap(),
             ran: ended.map(|event| name(&event["step"])).filter(|name| is_instruction(name)).collect(),
         }

@@ -28,6 +28,7 @@ pub(super) fn bake(args: &BakeArgs, session: &Session, reporter: Arc<dyn Reporte
     for target in &plan.targets {
         targets.push(file.target(target, args, session)?);
     }
+    make_output_folders(&targets)?;
     let lock = LockPlace::File(file.folder.join("build.lock"));
     let built = build::build(&run.session(reporter.as_ref())?, &targets, &lock, lock_mode(args.lock))
         .map_err(|error| if interrupt::is_interrupted() { Error::Interrupted } else { error })?;
@@ -121,6 +122,11 @@ impl File {
             buildfile::Dockerfile::Inline(text) => {
                 Dockerfile::Text { name: format!("{}: dockerfile-inline of {name}", self.name), text: text.clone() }
             }
+            buildfile::Dockerfile::Steps(definition) => Dockerfile::Steps {
+                name: self.name.clone(),
+                text: self.text.as_str().into(),
+                definition: definition.clone(),
+            },
         };
         let mut target = Target::new(dockerfile);
         target.name.clone_from(name);
@@ -203,6 +209,23 @@ impl File {
             }
         }
     }
+}
+
+/// Makes the folders that output files go to, as a clean checkout does not have them.
+fn make_output_folders(targets: &[Target]) -> Result<(), Error> {
+    use build::{Destination, OutputKind};
+    for output in targets.iter().flat_map(|target| &target.outputs) {
+        let (OutputKind::Oci(Destination::File(path))
+        | OutputKind::Docker(Destination::File(path))
+        | OutputKind::Tar(Destination::File(path))) = &output.kind
+        else {
+            continue;
+        };
+        let folder = path.parent().unwrap_or(Path::new(""));
+        std::fs::create_dir_all(folder)
+            .map_err(|error| Error::build(format!("cannot make the folder of {}", path.display())).caused_by(error))?;
+    }
+    Ok(())
 }
 
 /// What the graph calls a folder: its path as the build file has it, so that two targets with one folder share it.

@@ -31,8 +31,10 @@ pub(super) fn build(
     reporter: Arc<dyn Reporter>,
 ) -> Result<Vec<Diagnostics>, Error> {
     let run = running::Run::start(session, args.run.jobs)?;
-    let (target, lock) = target(args, session, &run)?;
-    let built = build::build(&run.session(reporter.as_ref())?, &[target], &lock, lock_mode(args.lock))
+    let built = target(args, session, &run)
+        .and_then(|(target, lock)| {
+            build::build(&run.session(reporter.as_ref())?, &[target], &lock, lock_mode(args.lock))
+        })
         .map_err(|error| if interrupt::is_interrupted() { Error::Interrupted } else { error })?;
     write_results(&args.output, &built)?;
     Ok(warnings(built))
@@ -66,8 +68,8 @@ fn target(args: &BuildArgs, session: &Session, run: &running::Run) -> Result<(Ta
         },
         ContextSource::Folder(path) if from_stdin => {
             let mut text = String::new();
-            std::io::stdin()
-                .read_to_string(&mut text)
+            run.stdin()
+                .and_then(|mut stdin| stdin.read_to_string(&mut text))
                 .map_err(|error| Error::build("cannot read the Dockerfile from standard input").caused_by(error))?;
             let dockerfile = Dockerfile::Text { name: "Dockerfile (stdin)".into(), text };
             (Some(main_context(path.clone())), dockerfile, LockPlace::None)

@@ -4,6 +4,7 @@
 
 mod bake;
 mod build;
+mod network;
 mod running;
 
 use std::sync::Arc;

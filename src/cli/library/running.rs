@@ -1,14 +1,18 @@
 //! What every build needs of this process and machine: the store, a sandbox, a way to stop, the name servers.
 
+use std::fs::File;
 use std::io::{self, Read as _};
 use std::num::NonZeroUsize;
+use std::os::fd::AsFd;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use crate::cli::library::network;
 use crate::cli::{Session, interrupt};
 use crate::event::Reporter;
 use crate::ops::{self, Error, build};
 use crate::sandbox::{Cancel, Namespaces};
+use crate::source::Sources;
 use crate::store::Store;
 
 /// A build that is about to start.
@@ -17,6 +21,7 @@ pub(super) struct Run {
     cancel: Cancel,
     executor: Namespaces,
     jobs: usize,
+    sources: Sources,
 }
 
 /// What came on standard input.
@@ -31,6 +36,8 @@ impl Run {
     /// Opens the store and takes care of Ctrl-C.
     pub(super) fn start(session: &Session, jobs: Option<NonZeroUsize>) -> Result<Self, Error> {
         let store = Arc::new(Store::open(&session.store()?)?);
+        // What killed processes left; what cannot be removed now is left for the next time.
+        let _ = store.sweep();
         let failed = |what: &'static str| move |error: io::Error| Error::environment(what).caused_by(error);
         let cancel = Cancel::new().map_err(failed("no descriptors are left for a build"))?;
         let token = cancel.clone();
@@ -39,7 +46,8 @@ impl Run {
         // Most steps wait for a network or a disk, so there can be more of them than processors.
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
         let jobs = jobs.map_or((4 * processors).max(16), usize::from);
-        Ok(Self { store, cancel, executor, jobs })
+        let sources = Sources::new(network::http(session)?);
+        Ok(Self { store, cancel, executor, jobs, sources })
     }
 
     /// What the library wants to know.
@@ -52,14 +60,21 @@ impl Run {
             jobs: self.jobs,
             // A machine without the file has no name servers, and neither have its steps.
             resolv_conf: std::fs::read("/etc/resolv.conf").unwrap_or_default(),
+            sources: &self.sources,
         })
+    }
+
+    /// Standard input, which fails once the user wants to stop. Nothing else may have read from it.
+    pub(super) fn stdin(&self) -> io::Result<impl io::Read + Send> {
+        let file = File::from(io::stdin().as_fd().try_clone_to_owned()?);
+        Ok(Interruptible { file, cancel: self.cancel.clone() })
     }
 
     /// Reads a context from standard input: a tar file, compressed or not, or a Dockerfile alone.
     pub(super) fn context_from_stdin(&self) -> Result<Stdin, Error> {
         let failed =
             |error: io::Error| Error::build("cannot read the build context from standard input").caused_by(error);
-        let mut stdin = io::stdin();
+        let mut stdin = self.stdin().map_err(failed)?;
         let mut start = Vec::new();
         stdin.by_ref().take(1024).read_to_end(&mut start).map_err(failed)?;
         let is_text = !start.contains(&0) && std::str::from_utf8(&start).is_ok();
@@ -70,5 +85,23 @@ impl Run {
             return Ok(Stdin::Dockerfile(text));
         }
         Ok(Stdin::Folder(ops::unpack_context(&self.store, whole)?))
+    }
+}
+
+/// A file that somebody else may take a long time to write.
+struct Interruptible {
+    file: File,
+    cancel: Cancel,
+}
+
+impl io::Read for Interruptible {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        use rustix::event::{PollFd, PollFlags, poll};
+        let mut fds = [PollFd::new(&self.file, PollFlags::IN), PollFd::new(&self.cancel, PollFlags::IN)];
+        rustix::io::retry_on_intr(|| poll(&mut fds, None))?;
+        if self.cancel.is_canceled() {
+            return Err(io::Error::other("interrupted"));
+        }
+        self.file.read(buffer)
     }
 }

@@ -100,7 +100,7 @@ pub struct Failure {
 /// One message about a definition.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Message {
-    /// `error` or `warning`.
+    /// `error`, `warning` or `advice`.
     pub severity: &'static str,
     /// The name of the check, if it was one.
     pub rule: Option<&'static str>,

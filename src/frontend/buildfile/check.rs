@@ -6,6 +6,7 @@ use std::ops::Range;
 use super::expand::{Fault, Piece, pieces};
 use super::keys::Kind;
 use super::model::{BuildFile, Text};
+use super::steps;
 use super::suggest::did_you_mean;
 use crate::frontend::diagnostic::Diagnostic;
 
@@ -80,6 +81,9 @@ fn variables<'a>(file: &'a BuildFile, found: &mut Vec<Diagnostic>) -> References
             if key.info().kind != Kind::Verbatim {
                 for text in value.texts() {
                     variables_of(file, text, found);
+                }
+                for text in steps::texts_of(value) {
+                    variables_of(file, &text, found);
                 }
             }
         }

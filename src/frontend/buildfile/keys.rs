@@ -8,6 +8,9 @@ pub enum Key {
     Context,
     Dockerfile,
     DockerfileInline,
+    From,
+    Steps,
+    Stages,
     Target,
     Args,
     Labels,
@@ -41,6 +44,12 @@ pub enum Kind {
     Entries,
     /// The same with an `id` in each. They are merged, id by id.
     Identified,
+    /// What a stage starts from. The later one wins.
+    Base,
+    /// A list of steps. The later list wins.
+    Steps,
+    /// A table of stages. The later table wins.
+    Stages,
 }
 
 /// A row of [`KEYS`].
@@ -71,6 +80,14 @@ pub const KEYS: &[KeyInfo] = &[
         "the Dockerfile, relative to the context; `Dockerfile` if not given",
     ),
     row(Key::DockerfileInline, "dockerfile-inline", Kind::Verbatim, "the Dockerfile itself"),
+    row(
+        Key::From,
+        "from",
+        Kind::Base,
+        "what `steps` start from: an image, a stage, `target:NAME`; `scratch` if not given",
+    ),
+    row(Key::Steps, "steps", Kind::Steps, "what is done, instead of a Dockerfile"),
+    row(Key::Stages, "stages", Kind::Stages, "more `from` and `steps`, by name, that `steps` can copy from"),
     row(Key::Target, "target", Kind::Text, "the stage to build; the last one if not given"),
     row(Key::Args, "args", Kind::Map, "build arguments (ARG)"),
     row(Key::Labels, "labels", Kind::Map, "labels of the image"),
@@ -95,11 +112,9 @@ pub(super) const NOT_YET: &[&str] = &[
     "call",
     "entitlements",
     "extra-hosts",
-    "from",
     "matrix",
     "name",
     "shm-size",
-    "steps",
     "ulimits",
 ];
 
@@ -116,7 +131,25 @@ impl KeyInfo {
     }
 }
 
+/// The ways to say what a target does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum DefinitionForm {
+    File,
+    Inline,
+    Steps,
+}
+
 impl Key {
+    /// The way to say what a target does that this key belongs to.
+    pub(super) fn definition(self) -> Option<DefinitionForm> {
+        match self {
+            Self::Dockerfile => Some(DefinitionForm::File),
+            Self::DockerfileInline => Some(DefinitionForm::Inline),
+            Self::From | Self::Steps | Self::Stages => Some(DefinitionForm::Steps),
+            _ => None,
+        }
+    }
+
     /// The row of this key.
     pub fn info(self) -> &'static KeyInfo {
         KEYS.iter().find(|row| row.key == self).expect("a test sees to it that every key has a row")

@@ -21,6 +21,7 @@ mod overrides;
 mod parse;
 mod print;
 mod resolve;
+mod steps;
 mod suggest;
 mod target;
 #[cfg(test)]

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 
 use super::keys::Key;
+use crate::frontend::steps::{Base, Stage, Step};
 
 /// A parsed build file. Everything is in the order of the file.
 #[derive(Debug, Clone, Default)]
@@ -57,6 +58,12 @@ pub(super) enum Value {
     Map(BTreeMap<String, Text>),
     /// Of `Entries` and `Identified` keys.
     Entries(Vec<Entry>),
+    /// Of `Base` keys.
+    Base(Base),
+    /// Of `Steps` keys.
+    Steps(Vec<Step>),
+    /// Of `Stages` keys.
+    Stages(Vec<Stage>),
 }
 
 /// One of a list of things with attributes.
@@ -135,7 +142,7 @@ impl Group {
 }
 
 impl Value {
-    /// Every string in it.
+    /// Every string in it. Those of steps are [elsewhere](super::steps::texts_of).
     pub(super) fn texts(&self) -> Vec<&Text> {
         match self {
             Self::Text(text) => vec![text],
@@ -148,6 +155,7 @@ impl Value {
                     Entry::Table(fields, _) => fields.values().flatten().collect(),
                 })
                 .collect(),
+            Self::Base(_) | Self::Steps(_) | Self::Stages(_) => Vec::new(),
         }
     }
 

@@ -50,6 +50,9 @@ impl FromStr for Override {
             error(format!("a target has no key `{key}`{}", hint.map(|hint| format!("; {hint}")).unwrap_or_default()))
         })?;
         match (info.kind, name) {
+            (Kind::Base | Kind::Steps | Kind::Stages, _) => {
+                return Err(error(format!("`{key}` is set in the file only; use a variable in it, or `args`")));
+            }
             (Kind::Map, None) => return Err(error(format!("say which of `{key}`: {pattern}.{key}.NAME=value"))),
             (Kind::Map, Some(_)) => {}
             (_, Some(name)) => return Err(error(format!("`{key}` has no names in it: leave out `.{name}`"))),
@@ -92,6 +95,8 @@ impl Override {
             (Kind::Texts, _) => Value::Texts(vec![text]),
             (Kind::Map, name) => Value::Map([(name.clone().unwrap_or_default(), text)].into()),
             (Kind::Entries | Kind::Identified, _) => Value::Entries(vec![Entry::Written(text)]),
+            // These are refused before.
+            (Kind::Base | Kind::Steps | Kind::Stages, _) => Value::Text(text),
         }
     }
 }
@@ -108,10 +113,9 @@ pub(super) fn apply(overrides: &[Override], target: &str, values: &mut Values) {
 
 /// Sets a value, merging it with the one that is there.
 pub(super) fn set(values: &mut Values, key: Key, value: Value, append: bool) {
-    match key {
-        Key::Dockerfile => drop(values.remove(&Key::DockerfileInline)),
-        Key::DockerfileInline => drop(values.remove(&Key::Dockerfile)),
-        _ => {}
+    if let Some(form) = key.definition() {
+        // What a target does is said in one way: the one that comes last.
+        values.retain(|other, _| other.definition().is_none_or(|other| other == form));
     }
     match values.entry(key) {
         std::collections::btree_map::Entry::Vacant(empty) => drop(empty.insert(value)),

@@ -42,21 +42,22 @@ pub fn parse(text: &str) -> Result<BuildFile, Vec<Diagnostic>> {
     Err(parser.diagnostics)
 }
 
-type Item<'a> = (&'a Spanned<Cow<'a, str>>, &'a Spanned<DeValue<'a>>);
+pub(super) type Item<'a> = (&'a Spanned<Cow<'a, str>>, &'a Spanned<DeValue<'a>>);
 
-struct Parser<'s> {
+/// A parse under way.
+pub(super) struct Parser<'s> {
     source: &'s str,
     diagnostics: Vec<Diagnostic>,
 }
 
 impl Parser<'_> {
-    fn error(&mut self, span: Range<usize>, message: impl Into<String>, help: Option<String>) {
+    pub(super) fn error(&mut self, span: Range<usize>, message: impl Into<String>, help: Option<String>) {
         let mut diagnostic = Diagnostic::error(span, message);
         diagnostic.help.extend(help);
         self.diagnostics.push(diagnostic);
     }
 
-    fn unknown(&mut self, span: Range<usize>, name: &str, place: &str, known: &[&str], not_yet: &[&str]) {
+    pub(super) fn unknown(&mut self, span: Range<usize>, name: &str, place: &str, known: &[&str], not_yet: &[&str]) {
         if not_yet.contains(&name) {
             return self.error(span, format!("`{name}` is not supported yet"), None);
         }
@@ -66,14 +67,14 @@ impl Parser<'_> {
         self.error(span, format!("unknown key `{name}` in {place}"), Some(help));
     }
 
-    fn wrong_type(&mut self, value: &Spanned<DeValue<'_>>, what: &str, wanted: &str) {
+    pub(super) fn wrong_type(&mut self, value: &Spanned<DeValue<'_>>, what: &str, wanted: &str) {
         let found = value.get_ref().type_str();
         let article = if found.starts_with(['a', 'i']) { "an" } else { "a" };
         self.error(value.span(), format!("{what} must be {wanted}, not {article} {found}"), None);
     }
 
     /// The items of a table, in the order of the file.
-    fn table<'a>(&mut self, value: &'a Spanned<DeValue<'a>>, what: &str) -> Vec<Item<'a>> {
+    pub(super) fn table<'a>(&mut self, value: &'a Spanned<DeValue<'a>>, what: &str) -> Vec<Item<'a>> {
         match value.get_ref() {
             DeValue::Table(table) => ordered(table),
             _ => {
@@ -191,11 +192,13 @@ impl Parser<'_> {
                 self.unknown(key.span(), key.get_ref(), "a target", &known, NOT_YET);
                 continue;
             };
-            if matches!(row.key, Key::Dockerfile | Key::DockerfileInline)
-                && let Some(other) = dockerfile.replace(key.span())
+            // `from`, `steps` and `stages` go together; each kind of Dockerfile goes alone.
+            if let Some(form) = row.key.definition()
+                && let Some((other, known, span)) = dockerfile.replace((form, row.name, key.span()))
+                && form != other
             {
-                let error = Diagnostic::error(key.span(), "`dockerfile` and `dockerfile-inline` exclude each other");
-                self.diagnostics.push(error.note(other, "one is here"));
+                let error = Diagnostic::error(key.span(), format!("`{known}` and `{}` exclude each other", row.name));
+                self.diagnostics.push(error.note(span, "one is here"));
             }
             if let Some(value) = self.value(row, value) {
                 target.values.insert(row.key, value);
@@ -215,6 +218,9 @@ impl Parser<'_> {
                 return None;
             }
             Kind::Texts => Value::Texts(self.strings(value, &what)?),
+            Kind::Base => Value::Base(self.base(value)?),
+            Kind::Steps => Value::Steps(self.steps(value)?),
+            Kind::Stages => Value::Stages(self.stages(value)?),
             Kind::Map => {
                 if !value.get_ref().is_table() {
                     self.wrong_type(value, &what, "a table of names and values");
@@ -272,7 +278,7 @@ impl Parser<'_> {
         Some(Entry::Table(fields, Place::File { span: value.span(), content: None }))
     }
 
-    fn strings(&mut self, value: &Spanned<DeValue<'_>>, what: &str) -> Option<Vec<Text>> {
+    pub(super) fn strings(&mut self, value: &Spanned<DeValue<'_>>, what: &str) -> Option<Vec<Text>> {
         let DeValue::Array(items) = value.get_ref() else {
             self.wrong_type(value, what, "a list of strings");
             return None;
@@ -280,7 +286,7 @@ impl Parser<'_> {
         Some(items.iter().filter_map(|item| self.string(item, &format!("an item of {what}"))).collect())
     }
 
-    fn string(&mut self, value: &Spanned<DeValue<'_>>, what: &str) -> Option<Text> {
+    pub(super) fn string(&mut self, value: &Spanned<DeValue<'_>>, what: &str) -> Option<Text> {
         let Some(text) = value.get_ref().as_str() else {
             self.wrong_type(value, what, "a string");
             return None;
@@ -295,7 +301,7 @@ impl Parser<'_> {
     }
 
     /// A string, or a number or truth value as it is written: a version of `1.20` stays `1.20`.
-    fn scalar(&mut self, value: &Spanned<DeValue<'_>>, what: &str) -> Option<Text> {
+    pub(super) fn scalar(&mut self, value: &Spanned<DeValue<'_>>, what: &str) -> Option<Text> {
         match value.get_ref() {
             DeValue::String(_) => self.string(value, what),
             DeValue::Array(_) | DeValue::Table(_) => {

@@ -8,6 +8,7 @@ use super::attributes;
 use super::model::BuildFile;
 use super::resolve::Plan;
 use super::target::{Dockerfile, Secret, Ssh, Target};
+use crate::frontend::steps::{Definition, Shape, Stage, shape_of, shape_of_base};
 use crate::graph::Network;
 
 /// A plan, to be read by people and programs.
@@ -32,6 +33,12 @@ struct PrintedTarget<'a> {
     dockerfile: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     dockerfile_inline: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stages: Option<Shape>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    from: Option<Shape>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    steps: Option<Shape>,
     #[serde(skip_serializing_if = "Option::is_none")]
     target: Option<&'a str>,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
@@ -76,12 +83,20 @@ impl<'a> From<&'a Target> for PrintedTarget<'a> {
         let (dockerfile, dockerfile_inline) = match &target.dockerfile {
             Dockerfile::Path(path) => (Some(path.as_str()), None),
             Dockerfile::Inline(text) => (None, Some(text.as_str())),
+            Dockerfile::Steps(_) => (None, None),
+        };
+        let (stages, from, steps) = match &target.dockerfile {
+            Dockerfile::Steps(definition) => shapes(definition),
+            _ => (None, None, None),
         };
         Self {
             description: target.description.as_deref(),
             context: target.context.to_string(),
             dockerfile,
             dockerfile_inline,
+            stages,
+            from,
+            steps,
             target: target.stage.as_deref(),
             args: &target.args,
             labels: &target.labels,
@@ -102,6 +117,19 @@ impl<'a> From<&'a Target> for PrintedTarget<'a> {
             output: target.outputs.iter().map(|output| output.to_argument()).collect(),
         }
     }
+}
+
+/// `stages`, `from` and `steps`.
+fn shapes(definition: &Definition) -> (Option<Shape>, Option<Shape>, Option<Shape>) {
+    let Some((last, others)) = definition.stages.split_last() else { return (None, None, None) };
+    let steps = |stage: &Stage| Shape::List(stage.steps.iter().map(|step| shape_of(&step.instruction)).collect());
+    let table = |stage: &Stage| {
+        let name = stage.name.as_ref().map(|name| name.value.clone()).unwrap_or_default();
+        let fields = vec![("from".to_owned(), shape_of_base(&stage.base)), ("steps".to_owned(), steps(stage))];
+        (name, Shape::Table(fields))
+    };
+    let stages = (!others.is_empty()).then(|| Shape::Table(others.iter().map(table).collect()));
+    (stages, Some(shape_of_base(&last.base)), Some(steps(last)))
 }
 
 impl Secret {

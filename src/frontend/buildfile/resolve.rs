@@ -191,7 +191,8 @@ impl<'a> Resolver<'a> {
     /// Resolves a target; returns those that it links to.
     fn resolve(&mut self, name: &'a str, merged: &BTreeMap<&'a str, Values>, faults: &mut Vec<Fault>) -> Vec<&'a str> {
         let Some(values) = merged.get(name) else { return Vec::new() };
-        let resolved = match target::resolve(name, values, &self.scope) {
+        let place = self.file.target(name).map_or(0..0, |target| target.span.clone());
+        let resolved = match target::resolve(name, place, values, &self.scope) {
             Ok(resolved) => resolved,
             Err(found) => {
                 faults.extend(found);
@@ -202,7 +203,7 @@ impl<'a> Resolver<'a> {
         for (other, text) in resolved.links {
             match self.file.target(&other) {
                 Some(other) => links.push((other.name.as_str(), text.place.span(None))),
-                None => faults.push(unknown_link(self.file, &other, text)),
+                None => faults.push(unknown_link(self.file, &other, &text)),
             }
         }
         let names = links.iter().map(|(name, _)| *name).collect();

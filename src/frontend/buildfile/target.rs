@@ -1,11 +1,14 @@
 //! A target with nothing left to expand, and how values of the file become its fields.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 use super::attributes;
 use super::expand::{Fault, Scope};
 use super::keys::Key;
 use super::model::{Entry, Text, Value, Values};
+use super::steps;
+use crate::frontend::steps::Definition;
 use crate::graph::Network;
 use crate::oci::Platform;
 
@@ -60,6 +63,8 @@ pub enum Dockerfile {
     Path(String),
     /// Its text.
     Inline(String),
+    /// None: these steps instead.
+    Steps(Definition),
 }
 
 /// What a context is made of.
@@ -153,20 +158,20 @@ impl std::fmt::Display for ContextSource {
 }
 
 /// A target, with the texts that link to others.
-pub(super) struct Resolved<'a> {
+pub(super) struct Resolved {
     pub(super) target: Target,
-    pub(super) links: Vec<(String, &'a Text)>,
+    pub(super) links: Vec<(String, Text)>,
 }
 
 /// Turns the merged values of a target into its fields; returns all that is wrong with them otherwise.
-pub(super) fn resolve<'a>(name: &str, values: &'a Values, scope: &Scope) -> Result<Resolved<'a>, Vec<Fault>> {
+pub(super) fn resolve(name: &str, place: Range<usize>, values: &Values, scope: &Scope) -> Result<Resolved, Vec<Fault>> {
     let mut reader = Reader { values, scope, faults: Vec::new() };
     let mut links = Vec::new();
     let mut contexts = BTreeMap::new();
     for (name, text) in reader.map(Key::Contexts) {
         let Some(source) = reader.convert(text, ContextSource::parse) else { continue };
         if let ContextSource::Target(other) = &source {
-            links.push((other.clone(), text));
+            links.push((other.clone(), text.clone()));
         }
         contexts.insert(name.to_owned(), source);
     }
@@ -178,13 +183,21 @@ pub(super) fn resolve<'a>(name: &str, values: &'a Values, scope: &Scope) -> Resu
         move |text: &str| if text.is_empty() { Err(format!("{what} is empty")) } else { Ok(text.to_owned()) }
     };
     let inline = reader.verbatim(Key::DockerfileInline).map(Dockerfile::Inline);
+    let steps = steps::resolve(values, scope, place, &mut reader.faults).map(|(definition, linked)| {
+        for (other, text) in linked {
+            // The name that the steps use is that of a context.
+            contexts.insert(format!("target:{other}"), ContextSource::Target(other.clone()));
+            links.push((other, text));
+        }
+        Dockerfile::Steps(definition)
+    });
     let path = reader.text(Key::Dockerfile, not_empty("the path of the Dockerfile")).map(Dockerfile::Path);
     let target = Target {
         name: name.to_owned(),
         requested: false,
         description: reader.text(Key::Description, |text| Ok(text.to_owned())),
         context: context.unwrap_or_else(|| ContextSource::Path(".".into())),
-        dockerfile: inline.or(path).unwrap_or_else(|| Dockerfile::Path("Dockerfile".into())),
+        dockerfile: steps.or(inline).or(path).unwrap_or_else(|| Dockerfile::Path("Dockerfile".into())),
         stage: reader.text(Key::Target, |text| Ok(text.to_owned())).filter(|stage| !stage.is_empty()),
         args: reader.strings(Key::Args),
         labels: reader.strings(Key::Labels),

@@ -6,6 +6,7 @@
 
 use std::ops::Range;
 
+use crate::frontend::dockerfile::suggest::nearest;
 use crate::oci::Healthcheck;
 
 /// Bytes of a Dockerfile.
@@ -48,6 +49,20 @@ pub struct Dockerfile {
 }
 
 impl Dockerfile {
+    /// The bytes of all lines that some bytes touch, line breaks included.
+    pub(super) fn lines(&self, bytes: &Span) -> Span {
+        let after = self.line_starts.partition_point(|&start| start <= bytes.start);
+        let start = after.checked_sub(1).and_then(|line| self.line_starts.get(line)).copied().unwrap_or(0);
+        let next = self.line_starts.iter().skip(after).find(|&&start| start >= bytes.end);
+        start..next.copied().unwrap_or(bytes.end)
+    }
+
+    /// The stage that was probably meant by an image's name that is none.
+    pub fn stage_like(&self, reference: &str) -> Option<String> {
+        let names: Vec<String> = self.stages.iter().filter_map(Stage::known_name).collect();
+        nearest(reference, names.iter().map(String::as_str)).map(str::to_owned)
+    }
+
     /// The line of a byte, counted from 1.
     pub fn line(&self, byte: usize) -> u32 {
         u32::try_from(self.line_starts.partition_point(|&start| start <= byte).max(1)).unwrap_or(u32::MAX)
@@ -80,6 +95,22 @@ pub struct Head {
     pub text: String,
     /// The comments right above it, without `#`.
     pub comments: Vec<String>,
+    /// Where in the file pieces of `text` start: (place in the text, place in the file), ascending.
+    pub(super) pieces: Vec<(usize, usize)>,
+}
+
+impl Head {
+    /// Where some bytes of `text` stand in the file.
+    pub fn at(&self, bytes: Span) -> Span {
+        let place = |at: usize| {
+            let after = self.pieces.partition_point(|&(start, _)| start <= at);
+            let piece = after.checked_sub(1).and_then(|index| self.pieces.get(index));
+            piece.map_or(self.span.start, |&(start, source)| source + (at - start))
+        };
+        let start = place(bytes.start);
+        let end = if bytes.end > bytes.start { place(bytes.end - 1) + 1 } else { start };
+        start..end.max(start)
+    }
 }
 
 /// A stage: a `FROM` and what follows it.
@@ -95,8 +126,19 @@ pub struct Stage {
     pub as_keyword: Option<Word>,
     /// The stage's name as it is spelled; it is known in lower case.
     pub name: Option<Word>,
+    /// The stages and images it is put together from, instead of `base`. No Dockerfile can say this.
+    pub join: Option<Join>,
     /// The instructions.
     pub instructions: Vec<Instruction>,
+}
+
+/// A base that is put together from others.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Join {
+    /// All of these on top of each other, the first at the bottom.
+    Merge(Vec<Word>),
+    /// What the second has on top of the first.
+    Diff(Box<[Word; 2]>),
 }
 
 impl Stage {

@@ -16,12 +16,15 @@ mod go;
 mod lint;
 mod lower;
 mod parse;
+mod steps;
 mod suggest;
 
 pub use ast::*;
-pub use lint::{RULES, Rule};
+pub use lint::fix::{Fixed, apply_fixes};
+pub use lint::{FixKind, Level, RULES, Rule};
 pub use lower::{
-    ContextSource, ImageBuild, Lowered, Need, NoCache, Options, Resolved, ResolvedGit, ResolvedHttp, ResolvedImage,
-    lower,
+    Checked, ContextSource, ImageBuild, Lowered, Need, NoCache, Options, Resolved, ResolvedGit, ResolvedHttp,
+    ResolvedImage, check, lower,
 };
 pub use parse::{Parsed, parse};
+pub use steps::from_steps;

@@ -207,4 +207,70 @@ mod tests {
     fn knows_patterns() {
         assert!(has_wildcards(b"a/*") && has_wildcards(b"a[b]") && !has_wildcards(b"a\\*b"));
     }
+
+    /// The rules once more, read aloud: every way for a star is tried.
+    fn model(pattern: &[char], name: &[char]) -> Option<bool> {
+        let Some((&first, rest)) = pattern.split_first() else { return Some(name.is_empty()) };
+        let here = name.first().copied();
+        // Whether what is left is a pattern does not depend on whether the name still matches.
+        let then = |fits: bool, rest: &[char]| {
+            let below = model(rest, name.get(1..).unwrap_or_default())?;
+            Some(fits && here.is_some() && below)
+        };
+        match first {
+            '*' => {
+                let longest = name.iter().position(|&c| c == '/').unwrap_or(name.len());
+                let ends: Option<Vec<bool>> = (0..=longest).map(|end| model(rest, &name[end..])).collect();
+                Some(ends?.contains(&true))
+            }
+            '?' => then(here != Some('/'), rest),
+            '\\' => {
+                let (&literal, rest) = rest.split_first()?;
+                then(here == Some(literal), rest)
+            }
+            '[' => {
+                let (negated, mut rest) = rest.strip_prefix(&['^']).map_or((false, rest), |rest| (true, rest));
+                let (mut any, mut found) = (false, false);
+                let one = |rest: &mut &[char]| -> Option<char> {
+                    let (&c, after) = rest.split_first()?;
+                    let (c, after) = match c {
+                        '-' | ']' => return None,
+                        '\\' => after.split_first().map(|(&c, after)| (c, after))?,
+                        c => (c, after),
+                    };
+                    *rest = after;
+                    Some(c)
+                };
+                while !(any && rest.first() == Some(&']')) {
+                    let low = one(&mut rest)?;
+                    let high = match rest.strip_prefix(&['-']) {
+                        Some(after) => {
+                            rest = after;
+                            one(&mut rest)?
+                        }
+                        None => low,
+                    };
+                    any = true;
+                    found |= here.is_some_and(|c| low <= c && c <= high);
+                }
+                then(found != negated, &rest[1..])
+            }
+            literal => then(here == Some(literal), rest),
+        }
+    }
+
+    proptest::proptest! {
+        #![proptest_config(proptest::prelude::ProptestConfig::with_cases(4000))]
+
+        #[test]
+        fn agrees_with_trying_every_way(pattern in "[ab*?\\[\\]^\\\\/é-]{0,8}", names in proptest::collection::vec("[ab/é*-]{0,6}", 1..8)) {
+            let glob = Glob::parse(pattern.as_bytes()).ok();
+            let chars: Vec<char> = pattern.chars().collect();
+            for name in names {
+                let expected = model(&chars, &name.chars().collect::<Vec<_>>());
+                let actual = glob.as_ref().map(|glob| glob.matches(name.as_bytes()));
+                proptest::prop_assert_eq!(actual, expected, "{} {}", pattern, name);
+            }
+        }
+    }
 }

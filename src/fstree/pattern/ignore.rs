@@ -380,4 +380,75 @@ mod tests {
         }
         assert_eq!(Matcher::new(&["!"]).unwrap_err().to_string(), "\"!\" is not a pattern: nothing follows the `!`");
     }
+
+    /// One pattern, without `!`, by the rules as they are written: every way for a star is tried. There are no sets.
+    fn model(pattern: &[char], path: &[char]) -> bool {
+        match pattern {
+            [] => path.is_empty(),
+            ['*', '*', rest @ ..] => {
+                let rest = rest.strip_prefix(&['/']).unwrap_or(rest);
+                // Any folders, or none; at the end, anything.
+                rest.is_empty()
+                    || (0..=path.len()).any(|at| (at == 0 || path[at - 1] == '/') && model(rest, &path[at..]))
+            }
+            ['*', rest @ ..] => {
+                let longest = path.iter().position(|&c| c == '/').unwrap_or(path.len());
+                (0..=longest).any(|at| model(rest, &path[at..]))
+            }
+            ['?', rest @ ..] => path.first().is_some_and(|&c| c != '/') && model(rest, &path[1..]),
+            ['\\', c, rest @ ..] | [c, rest @ ..] => path.first() == Some(c) && model(rest, &path[1..]),
+        }
+    }
+
+    /// Whether a pattern matches a path as a whole. `**` and something plain, in either order, is an end or a start.
+    fn model_matches(pattern: &str, path: &str) -> bool {
+        let plain = |text: &str| !text.contains(['*', '?', '\\']);
+        match (pattern.strip_prefix("**"), pattern.strip_suffix("**")) {
+            (Some(rest), _) if !rest.is_empty() && plain(rest) => {
+                path.ends_with(rest) || rest.strip_prefix('/') == Some(path)
+            }
+            (_, Some(rest)) if !rest.is_empty() && plain(rest) => path.starts_with(rest),
+            _ => model(&pattern.chars().collect::<Vec<_>>(), &path.chars().collect::<Vec<_>>()),
+        }
+    }
+
+    /// Whether a path is excluded, and which patterns count as matching it: those that match a folder above it, and,
+    /// of the others, those that match it and change what the patterns before them say.
+    fn model_verdict(patterns: &[&str], path: &str) -> (bool, Vec<bool>) {
+        let above = match path.rsplit_once('/') {
+            Some((folder, _)) => model_verdict(patterns, folder).1,
+            None => vec![false; patterns.len()],
+        };
+        let mut excluded = false;
+        let matched = patterns.iter().zip(above).map(|(pattern, above)| {
+            let (exception, pattern) = pattern.strip_prefix('!').map_or((false, *pattern), |rest| (true, rest));
+            let matches = above || (exception == excluded && model_matches(pattern, path));
+            excluded = if matches { !exception } else { excluded };
+            matches
+        });
+        let matched = matched.collect();
+        (excluded, matched)
+    }
+
+    proptest::proptest! {
+        #![proptest_config(proptest::prelude::ProptestConfig::with_cases(4000))]
+
+        #[test]
+        fn agrees_with_the_rules_as_they_are_written(
+            patterns in proptest::collection::vec("!?([ab?]|\\*{1,2}|\\\\[ab*]){1,3}(/([ab?]|\\*{1,2}|\\\\[ab*]){1,3}){0,2}", 0..5),
+            paths in proptest::collection::vec("[ab]{1,2}(/[ab*]{1,2}){0,3}", 1..6),
+        ) {
+            let patterns: Vec<&str> = patterns.iter().map(String::as_str).collect();
+            let matcher = Matcher::new(&patterns).unwrap();
+            for path in paths {
+                let expected = model_verdict(&patterns, &path).0;
+                let path = TreePath::clean(&path);
+                proptest::prop_assert_eq!(matcher.excluded(&path), expected, "{:?} {}", patterns, path);
+                let hidden = path.ancestors().find(|folder| matcher.excluded(folder));
+                if let (false, Some(folder)) = (expected, hidden) {
+                    proptest::prop_assert!(matcher.may_hold_exceptions(&folder), "{:?} {} {}", patterns, folder, path);
+                }
+            }
+        }
+    }
 }

@@ -1,5 +1,8 @@
 //! What image references stand for: by the lockfile if it says, else by what the store has now.
 
+use std::ops::Range;
+
+use crate::frontend::diagnostic::Diagnostic;
 use crate::lockfile::LockedImage;
 use crate::oci::{Platform, Reference};
 use crate::ops::Error;
@@ -12,6 +15,18 @@ pub enum Unresolved {
     Here(String, Vec<String>),
     /// Something else is broken.
     Fatal(Error),
+}
+
+impl Unresolved {
+    /// The message at its place, unless it is something else that is broken.
+    pub fn told(self, span: &Range<usize>) -> Result<Diagnostic, Error> {
+        match self {
+            Self::Fatal(error) => Err(error),
+            Self::Here(message, help) => {
+                Ok(help.into_iter().fold(Diagnostic::error(span.clone(), message), Diagnostic::help))
+            }
+        }
+    }
 }
 
 impl<E: Into<Error>> From<E> for Unresolved {

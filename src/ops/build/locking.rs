@@ -1,10 +1,11 @@
 //! The lockfile of a build: read before anything is looked up, written when everything was.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use crate::digest::CacheKey;
 use crate::event::{Event, Reporter};
-use crate::lockfile::{LockedImage, Lockfile};
+use crate::lockfile::{LockKey, LockedHttp, LockedImage, Lockfile};
 use crate::oci::Platform;
 use crate::ops::Error;
 use crate::ops::build::target::LockMode;
@@ -42,6 +43,8 @@ pub struct Lock {
     text: Option<String>,
     old: Lockfile,
     new: Lockfile,
+    /// What was looked up in this build.
+    looked_up: BTreeSet<LockKey>,
 }
 
 impl Lock {
@@ -65,7 +68,7 @@ impl Lock {
             })?,
             _ => Lockfile::new(),
         };
-        Ok(Self { place, mode, text, new: old.clone(), old })
+        Ok(Self { place, mode, text, new: old.clone(), old, looked_up: BTreeSet::new() })
     }
 
     /// Where it is.
@@ -86,6 +89,37 @@ impl Lock {
     /// Notes what an image is.
     pub fn record_image(&mut self, reference: &str, platform: &Platform, image: LockedImage) {
         self.new.record_image(reference, platform, image);
+    }
+
+    /// What the file behind a URL was when it was locked, or is as of this build. With `fresh`, only the latter.
+    pub fn http(&self, url: &str, fresh: bool) -> Option<&LockedHttp> {
+        let key = LockKey::Http { url: url.to_owned() };
+        match self.looked_up.contains(&key) {
+            true => self.new.lookup_http(url),
+            false => self.old.lookup_http(url).filter(|_| !fresh),
+        }
+    }
+
+    /// Notes what the file behind a URL is.
+    pub fn record_http(&mut self, url: &str, file: LockedHttp) {
+        self.looked_up.insert(LockKey::Http { url: url.to_owned() });
+        self.new.record_http(url, file);
+    }
+
+    /// The commit that a git reference stood for when it was locked, or does as of this build. With `fresh`, only the
+    /// latter.
+    pub fn git(&self, url: &str, reference: &str, fresh: bool) -> Option<&str> {
+        let key = LockKey::Git { url: url.to_owned(), reference: reference.to_owned() };
+        match self.looked_up.contains(&key) {
+            true => self.new.lookup_git(url, reference),
+            false => self.old.lookup_git(url, reference).filter(|_| !fresh),
+        }
+    }
+
+    /// Notes the commit that a git reference stands for.
+    pub fn record_git(&mut self, url: &str, reference: &str, commit: &str) {
+        self.looked_up.insert(LockKey::Git { url: url.to_owned(), reference: reference.to_owned() });
+        self.new.record_git(url, reference, commit);
     }
 
     /// Notes what a target is defined by.

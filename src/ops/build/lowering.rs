@@ -13,8 +13,9 @@ use crate::graph::{Graph, StepId, Times};
 use crate::oci::{ImageConfig, Platform};
 use crate::ops::Error;
 use crate::ops::build::Session;
-use crate::ops::build::images::{self, Unresolved};
+use crate::ops::build::images;
 use crate::ops::build::locking::Lock;
+use crate::ops::build::remote::Remote;
 use crate::ops::build::target::{Dockerfile, Entitlement, Folder, NamedContext, NoCache, Target};
 use crate::ops::error::Diagnostics;
 use crate::store::layers::LayerBlob;
@@ -138,6 +139,7 @@ impl Job<'_> {
     fn read(&self) -> Result<(String, String), Error> {
         match &self.target.dockerfile {
             Dockerfile::Text { name, text } => Ok((name.clone(), text.clone())),
+            Dockerfile::Steps { name, text, .. } => Ok((name.clone(), text.to_string())),
             Dockerfile::File(path) => {
                 let name = path.display().to_string();
                 let bytes = std::fs::read(path).map_err(|error| match error.kind() {
@@ -161,9 +163,13 @@ impl Job<'_> {
         let told = |list: Vec<Diagnostic>| -> Error {
             Diagnostics { name: name.to_owned(), text: text.to_owned(), list }.into()
         };
-        let parsed = dockerfile::parse(text);
-        let Some(file) = parsed.dockerfile.filter(|_| parsed.diagnostics.is_empty()) else {
-            return Err(told(parsed.diagnostics));
+        let file = match &self.target.dockerfile {
+            Dockerfile::Steps { definition, .. } => dockerfile::from_steps(definition, text).map_err(told)?,
+            Dockerfile::File(_) | Dockerfile::Text { .. } => {
+                let parsed = dockerfile::parse(text);
+                let clean = parsed.dockerfile.filter(|_| parsed.diagnostics.is_empty());
+                clean.ok_or_else(|| told(parsed.diagnostics))?
+            }
         };
         let mut lowered = Lowered::default();
         let mut warnings = Vec::new();
@@ -306,10 +312,8 @@ impl Job<'_> {
                     let store = &self.session.store;
                     let image = match images::resolve(store, self.lock, reference, platform, self.target.pull) {
                         Ok(image) => image,
-                        Err(Unresolved::Fatal(error)) => return Err(error),
-                        Err(Unresolved::Here(message, help)) => {
-                            let error = Diagnostic::error(span.clone(), message);
-                            missing.push(help.into_iter().fold(error, Diagnostic::help));
+                        Err(error) => {
+                            missing.push(error.told(span)?);
                             continue;
                         }
                     };
@@ -322,7 +326,13 @@ impl Job<'_> {
                     let found = dockerfile::ResolvedImage { reference: shown, config: image.config };
                     resolved.images.insert((reference.clone(), platform.clone()), found);
                 }
-                Need::Http { url, span } => missing.push(unsupported(span, url, "fetching URLs")),
+                Need::Http { url, span } => {
+                    let remote = Remote { session: self.session, lock: self.lock, fresh: self.target.pull };
+                    match remote.http(url) {
+                        Ok(found) => drop(resolved.http.insert(url.clone(), found)),
+                        Err(error) => missing.push(error.told(span)?),
+                    }
+                }
                 Need::Git { url, span, .. } => missing.push(unsupported(span, url, "git sources")),
             }
         }

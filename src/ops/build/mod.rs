@@ -9,6 +9,7 @@ mod images;
 mod locking;
 mod lowering;
 mod output;
+mod remote;
 mod target;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -29,6 +30,7 @@ use crate::ops::Error;
 use crate::ops::error::{Diagnostics, Origin, StepExit, StepFailure, is_machine};
 use crate::sandbox::{Cancel, Executor, Exit, SandboxError};
 use crate::solve::{self, SolveError, StepError};
+use crate::source::Sources;
 use crate::store::layers::Layers;
 use crate::store::{Stop, Store};
 use locking::Lock;
@@ -48,6 +50,8 @@ pub struct Session<'a> {
     pub jobs: usize,
     /// What `/etc/resolv.conf` holds for steps that have a network.
     pub resolv_conf: Vec<u8>,
+    /// What brings files from the network.
+    pub sources: &'a Sources,
 }
 
 /// An image, or whatever else a target came to.
@@ -73,7 +77,8 @@ pub fn build(session: &Session<'_>, targets: &[Target], lock: &LockPlace, mode: 
     let cancel = session.cancel.clone();
     let layers = Layers::stoppable(session.store.clone(), Stop::when(move || cancel.is_canceled()));
     let layers = Arc::new(layers);
-    let solved = run(session, &graph, &lowered, targets, &layers)?;
+    let sources = (!mode.offline).then_some(session.sources);
+    let solved = run(session, sources, &graph, &lowered, targets, &layers)?;
     let mut built = Vec::new();
     let mut summary = Summary { executed: solved.executed, cached: solved.cached, ..Summary::default() };
     for (target, lowered) in targets.iter().zip(&lowered) {
@@ -97,6 +102,7 @@ pub fn check(session: &Session<'_>, target: &Target, lock: &LockPlace) -> Result
 
 fn run(
     session: &Session<'_>,
+    sources: Option<&Sources>,
     graph: &Graph,
     lowered: &[Lowered],
     targets: &[Target],
@@ -107,7 +113,9 @@ fn run(
     for (target, lowered) in targets.iter().zip(lowered) {
         let only_cache = target.outputs.iter().all(|output| output.kind == OutputKind::CacheOnly);
         if target.outputs.is_empty() || !only_cache {
-            lowered.platforms.iter().for_each(|build| drop(unread.remove(&build.step)));
+            for build in &lowered.platforms {
+                unread.remove(&build.step);
+            }
         }
     }
     for step in graph.needed(&steps) {
@@ -133,6 +141,7 @@ fn run(
         resolv_conf: session.resolv_conf.clone(),
         jobs: session.jobs,
         unread: &unread,
+        sources,
     };
     let mut wanted = steps;
     wanted.sort_unstable();

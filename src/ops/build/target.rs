@@ -2,8 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use crate::compress::Compression;
+use crate::frontend::steps::Definition;
 use crate::graph::Network;
 use crate::oci::{Platform, Reference};
 use crate::solve::Credentials;
@@ -89,6 +91,15 @@ pub enum Dockerfile {
         name: String,
         /// The instructions.
         text: String,
+    },
+    /// Steps of a build file.
+    Steps {
+        /// What to call the build file in messages.
+        name: String,
+        /// All of its text.
+        text: Arc<str>,
+        /// The steps.
+        definition: Definition,
     },
 }
 

@@ -13,14 +13,17 @@ use super::tree::{name_in_parent, os};
 use super::walk::{Inside, Item, describe, first_names, look_inside, walk};
 use super::{At, Overlay, Settle, SnapshotError, Tree, node};
 use crate::fstree::{Entry, Kind, Merged, Meta, NodeKind, Toc, TreePath, View, whiteout};
+use crate::store::Stop;
 
 /// How a folder is committed.
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone)]
 pub struct CommitOptions {
     /// How the overlay stored its own notes.
     pub overlay: Overlay,
     /// How times become data.
     pub settle: Settle,
+    /// Ends it early.
+    pub stop: Stop,
 }
 
 /// Turns `root`, the upper folder of an overlay over `view` that nobody uses any more, into a layer. Says what the layer
@@ -36,7 +39,7 @@ pub struct CommitOptions {
 /// When this fails, the folder is worth nothing.
 pub fn commit(root: BorrowedFd<'_>, view: &Merged, options: &CommitOptions) -> Result<Toc, SnapshotError> {
     let items = walk(root)?;
-    let inside = look_inside(root, &items)?;
+    let inside = look_inside(root, &items, &options.stop)?;
     check_overlay(&items, &inside, options.overlay)?;
     if items.len() > 200 {
         view.prepare();
@@ -55,7 +58,7 @@ pub fn commit(root: BorrowedFd<'_>, view: &Merged, options: &CommitOptions) -> R
 /// The overlay's other marks mean nothing.
 pub fn import(root: BorrowedFd<'_>, settle: &Settle) -> Result<Toc, SnapshotError> {
     let items = walk(root)?;
-    let inside = look_inside(root, &items)?;
+    let inside = look_inside(root, &items, &Stop::NEVER)?;
     let first = first_names(&items);
     let entries = items.iter().enumerate().filter(|(_, item)| !is_whiteout(item)).filter_map(|(at, item)| {
         let (seconds, nanoseconds) = item.mtime();

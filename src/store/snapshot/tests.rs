@@ -20,8 +20,11 @@ use crate::fstree::{Entry, Kind, Merged, Meta, Toc};
 const EPOCH: i64 = 315_532_800;
 
 /// No times are accidents.
-const AS_IT_IS: CommitOptions =
-    CommitOptions { overlay: Overlay::Trusted, settle: Settle { clock: None, epoch: EPOCH, ceiling: None } };
+const AS_IT_IS: CommitOptions = CommitOptions {
+    overlay: Overlay::Trusted,
+    settle: Settle { clock: None, epoch: EPOCH, ceiling: None },
+    stop: crate::store::Stop::NEVER,
+};
 
 fn is_root() -> bool {
     let root = rustix::process::geteuid().is_root();

@@ -11,6 +11,7 @@ use super::tree::{Tree, name_in_parent, os};
 use super::{At, SnapshotError, attributes};
 use crate::digest::ContentDigest;
 use crate::fstree::{Kind, Meta, TreePath};
+use crate::store::Stop;
 
 /// One thing below a folder.
 #[derive(Debug, Clone)]
@@ -92,7 +93,7 @@ pub(super) struct Inside {
 }
 
 /// Opens, hashes and reads attributes, on all cores; parallel to `items`. Further names of a file are as its first one.
-pub(super) fn look_inside(root: BorrowedFd<'_>, items: &[Item]) -> Result<Vec<Inside>, SnapshotError> {
+pub(super) fn look_inside(root: BorrowedFd<'_>, items: &[Item], stop: &Stop) -> Result<Vec<Inside>, SnapshotError> {
     let first = first_names(items);
     let parts: Result<Vec<Vec<Inside>>, SnapshotError> = items
         .par_chunks(64)
@@ -101,7 +102,7 @@ pub(super) fn look_inside(root: BorrowedFd<'_>, items: &[Item]) -> Result<Vec<In
             let mut tree = Tree::new(root);
             let start = chunk * 64;
             let of = |(at, item): (usize, &Item)| {
-                if first[start + at] == start + at { inside(&mut tree, item) } else { Ok(Inside::default()) }
+                if first[start + at] == start + at { inside(&mut tree, item, stop) } else { Ok(Inside::default()) }
             };
             part.iter().enumerate().map(of).collect()
         })
@@ -125,7 +126,7 @@ pub(super) fn first_names(items: &[Item]) -> Vec<usize> {
         .collect()
 }
 
-fn inside(tree: &mut Tree<'_>, item: &Item) -> Result<Inside, SnapshotError> {
+fn inside(tree: &mut Tree<'_>, item: &Item, stop: &Stop) -> Result<Inside, SnapshotError> {
     let path = &item.path;
     let mut inside = Inside::default();
     match item.file_type() {
@@ -141,7 +142,7 @@ fn inside(tree: &mut Tree<'_>, item: &Item) -> Result<Inside, SnapshotError> {
             inside.xattrs = attributes::read(&file, |_| true).at(path, "read its extended attributes")?;
             let mut hasher = blake3::Hasher::new();
             if item.stat.st_size > 0 {
-                hasher.update_reader(&file).at(path, "read it")?;
+                hasher.update_reader(stop.watch(&file)).at(path, "read it")?;
             }
             inside.size = hasher.count();
             inside.content = Some(ContentDigest::from_bytes(*hasher.finalize().as_bytes()));

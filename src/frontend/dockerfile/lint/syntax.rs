@@ -9,7 +9,8 @@ use crate::frontend::dockerfile::ast::{Dockerfile, Head, Kind, Span};
 pub(in crate::frontend::dockerfile) fn check_syntax(file: &Dockerfile, linter: &mut Linter) {
     for span in &file.empty_continuations {
         let message = "a blank line inside a continuation";
-        linter.report(&[], Linter::finding(rule::NoEmptyContinuation, span.clone(), message).help("remove the line"));
+        let finding = Linter::finding(rule::NoEmptyContinuation, span.clone(), message).help("remove the line");
+        linter.report(&[], finding.fix(file.lines(span), ""));
     }
     stage_names(file, linter);
     casing(file, linter);
@@ -19,6 +20,10 @@ pub(in crate::frontend::dockerfile) fn check_syntax(file: &Dockerfile, linter: &
             let span = instruction.head.keyword.span.clone();
             let finding = Linter::finding(rule::MaintainerDeprecated, span, "`MAINTAINER` is deprecated")
                 .help("write `LABEL org.opencontainers.image.authors=\"name\"`");
+            let finding = match authors_label(&instruction.head, &instruction.kind) {
+                Some(label) => finding.fix_with_changes(instruction.head.span.clone(), label),
+                None => finding,
+            };
             linter.report(&instruction.head.comments, finding);
         }
     }
@@ -33,7 +38,7 @@ fn stage_names(file: &Dockerfile, linter: &mut Linter) {
         if name.value != lower {
             let message = format!("the name of stage `{}` should be in lower case", name.value);
             let finding = Linter::finding(rule::StageNameCasing, name.span.clone(), message);
-            linter.report(comments, finding.help(format!("write `{lower}`")));
+            linter.report(comments, finding.help(format!("write `{lower}`")).fix(name.span.clone(), lower.clone()));
         }
         let keyword = &stage.head.keyword.value;
         if let Some(word) = &stage.as_keyword {
@@ -42,7 +47,9 @@ fn stage_names(file: &Dockerfile, linter: &mut Linter) {
                 || !consistent(keyword);
             if !same {
                 let message = format!("`{}` and `{keyword}` are not in the same case", word.value);
-                linter.report(comments, Linter::finding(rule::FromAsCasing, word.span.clone(), message));
+                let wanted = if *keyword == keyword.to_lowercase() { "as" } else { "AS" };
+                let finding = Linter::finding(rule::FromAsCasing, word.span.clone(), message);
+                linter.report(comments, finding.help(format!("write `{wanted}`")).fix(word.span.clone(), wanted));
             }
         }
         if matches!(lower.as_str(), "scratch" | "context") {
@@ -59,6 +66,17 @@ fn stage_names(file: &Dockerfile, linter: &mut Linter) {
             None => drop(seen.insert(lower, name.span.clone())),
         }
     }
+}
+
+/// The label that stands for a `MAINTAINER`; none if the name cannot be quoted simply.
+fn authors_label(head: &Head, kind: &Kind) -> Option<String> {
+    let Kind::Maintainer(name) = kind else { return None };
+    let bare = name.value.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).unwrap_or(&name.value);
+    if bare.contains(['"', '\\', '$', '`']) || bare.contains(char::is_control) {
+        return None;
+    }
+    let keyword = if head.keyword.value == "maintainer" { "label" } else { "LABEL" };
+    Some(format!("{keyword} org.opencontainers.image.authors=\"{bare}\""))
 }
 
 fn consistent(word: &str) -> bool {
@@ -82,7 +100,7 @@ fn casing(file: &Dockerfile, linter: &mut Linter) {
         if word.value != wanted {
             let message = format!("`{}` is not in the same case as most instructions", word.value);
             let finding = Linter::finding(rule::ConsistentInstructionCasing, word.span.clone(), message);
-            linter.report(&[], finding.help(format!("write `{wanted}`")));
+            linter.report(&[], finding.help(format!("write `{wanted}`")).fix(word.span.clone(), wanted));
         }
     }
 }

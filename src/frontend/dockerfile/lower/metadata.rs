@@ -34,6 +34,10 @@ impl Lowering<'_> {
                     let message = format!("`{keyword}` runs in a shell, which does not pass signals on");
                     let finding = Linter::finding(rule::JSONArgsRecommended, current.at(&head.span), message)
                         .help(format!("write `{keyword} [\"program\", \"argument\"]`, or choose a shell with `SHELL`"));
+                    let finding = match simple_command(&text.value).filter(|_| current.is_written_here()) {
+                        Some(array) => finding.fix_with_changes(text.span.clone(), array),
+                        None => finding,
+                    };
                     self.linter.report(&head.comments, finding);
                 }
                 current.with_shell(&text.value)
@@ -54,8 +58,12 @@ impl Lowering<'_> {
             if pair.legacy {
                 let span = current.at(&(pair.key.span.start..pair.value.span.end.max(pair.key.span.end)));
                 let message = format!("`{keyword} name value` is an old form");
-                let finding = Linter::finding(rule::LegacyKeyValueFormat, span, message);
-                self.linter.report(&head.comments, finding.help(format!("write `{keyword} {}=\"…\"`", pair.key.value)));
+                let mut finding = Linter::finding(rule::LegacyKeyValueFormat, span.clone(), message)
+                    .help(format!("write `{keyword} {}=\"…\"`", pair.key.value));
+                if let Some(modern) = modern_pair(pair).filter(|_| current.is_written_here()) {
+                    finding = finding.fix(span, modern);
+                }
+                self.linter.report(&head.comments, finding);
             }
             expanded.push((self.word(current, head, &pair.key)?, self.word(current, head, &pair.value)?));
         }
@@ -141,13 +149,25 @@ impl Lowering<'_> {
                 })?;
                 if found.odd_case {
                     let message = format!("the protocol of `{text}` should be in lower case");
-                    let finding = Linter::finding(rule::ExposeProtoCasing, current.at(&word.span), message);
-                    self.linter.report(&head.comments, finding.help(format!("write `{}`", text.to_lowercase())));
+                    let finding = Linter::finding(rule::ExposeProtoCasing, current.at(&word.span), message)
+                        .help(format!("write `{}`", text.to_lowercase()));
+                    let finding = if text == word.value && current.is_written_here() {
+                        finding.fix(word.span.clone(), text.to_lowercase())
+                    } else {
+                        finding
+                    };
+                    self.linter.report(&head.comments, finding);
                 }
                 if found.mapped {
                     let message = format!("`{text}` names an address or a port of the host");
                     let finding = Linter::finding(rule::ExposeInvalidFormat, current.at(&word.span), message)
                         .help("name only the port of the container; ports are published when it is run");
+                    let port = text.rsplit(':').next().unwrap_or_default();
+                    let finding = if text == word.value && current.is_written_here() {
+                        finding.fix(word.span.clone(), port)
+                    } else {
+                        finding
+                    };
                     self.linter.report(&head.comments, finding);
                 }
                 all.extend(found.ports);
@@ -175,6 +195,40 @@ impl Lowering<'_> {
         current.config.config.volumes.extend(paths.into_iter().map(|path| (path, Empty {})));
         Ok(())
     }
+}
+
+/// `NAME value` as `NAME=value`, if that means the same without a doubt. A value on several lines is left alone.
+fn modern_pair(pair: &Pair) -> Option<String> {
+    let Pair { key, value, .. } = pair;
+    let harmless = |text: &str| !text.contains(['"', '\'', '\\', '`']) && !text.contains(char::is_control);
+    let here = value.span.len() == value.value.len() && key.span.len() == key.value.len();
+    if !here || !harmless(&key.value) || key.value.contains('=') {
+        return None;
+    }
+    let (name, text) = (&key.value, &value.value);
+    let quoted = text.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
+    match quoted {
+        Some(inner) if harmless(inner) => Some(format!("{name}={text}")),
+        None if harmless(text) && text.contains(char::is_whitespace) => Some(format!("{name}=\"{text}\"")),
+        None if harmless(text) => Some(format!("{name}={text}")),
+        _ => None,
+    }
+}
+
+/// A command for the shell as an array, if no shell is needed: a program and plain words.
+fn simple_command(text: &str) -> Option<String> {
+    const OF_THE_SHELL: [&str; 17] = [
+        ".", ":", "cd", "eval", "exec", "exit", "export", "for", "if", "set", "source", "test", "trap", "ulimit",
+        "umask", "until", "while",
+    ];
+    let plain = |word: &&str| word.bytes().all(|b| b.is_ascii_alphanumeric() || b"/._-:@%+,=".contains(&b));
+    let words: Vec<&str> = text.split_whitespace().collect();
+    let first = words.first()?;
+    if first.contains('=') || OF_THE_SHELL.contains(first) || !words.iter().all(plain) {
+        return None;
+    }
+    let words: Vec<String> = words.iter().map(|word| format!("\"{word}\"")).collect();
+    Some(format!("[{}]", words.join(", ")))
 }
 
 /// A health check as history shows it.

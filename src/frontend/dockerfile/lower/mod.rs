@@ -7,6 +7,7 @@
 //!
 //! Steps are added to the graph only once all their inputs are known, so a second attempt finds its own steps again.
 
+mod arguments;
 mod copy;
 mod environment;
 mod metadata;
@@ -18,6 +19,7 @@ mod remote;
 mod run;
 mod signal;
 mod stage;
+mod variable;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -25,7 +27,7 @@ use crate::digest::Digest;
 use crate::frontend::diagnostic::Diagnostic;
 use crate::frontend::dockerfile::ast::{CheckOptions, Dockerfile, Span};
 use crate::frontend::dockerfile::expand::{Expander, Lookup};
-use crate::frontend::dockerfile::lint::{Linter, check_syntax};
+use crate::frontend::dockerfile::lint::{Linter, advise, check_syntax};
 use crate::frontend::dockerfile::parse::{CHECK_HELP, check_front_end, parse_check};
 use crate::graph::{GitOp, Graph, HttpOp, ImageOp, Label, LocalOp, Network, Op, Origin, StepId};
 use crate::oci::{ImageConfig, Platform};
@@ -242,24 +244,14 @@ pub fn lower(
     resolved: &Resolved,
     graph: &mut Graph,
 ) -> Result<Lowered, Vec<Diagnostic>> {
-    let (check, errors) = checks(file, options);
-    let mut lowering = Lowering {
-        file,
-        options,
-        resolved,
-        graph,
-        target: options.platform.clone().unwrap_or_else(|| options.build_platform.clone()),
-        globals: Environment::default(),
-        needs: Vec::new(),
-        errors,
-        linter: Linter::new(check),
-        finished: BTreeMap::new(),
-    };
+    let mut lowering = Lowering::new(file, options, resolved, graph, false);
     check_syntax(file, &mut lowering.linter);
-    let outcome = lowering.build();
-    let Lowering { mut errors, linter, needs, .. } = lowering;
+    let outcome = lowering.plan().and_then(|plan| lowering.build(&plan));
+    lowering.check_arguments();
+    let Lowering { mut errors, linter, needs, remarks, .. } = lowering;
     let failure = linter.failure();
     let mut warnings = linter.warnings;
+    warnings.extend(remarks);
     let place = |d: &Diagnostic| d.annotations.first().map_or(0, |place| place.span.start);
     warnings.sort_by_key(place);
     if errors.is_empty() && needs.is_empty() {
@@ -278,6 +270,47 @@ pub fn lower(
         // A result is missing only where something is needed or wrong, which was handled above.
         None => Err(vec![Diagnostic::error(0..0, "the build has no result")]),
     }
+}
+
+/// What the checks say of a file.
+#[derive(Debug, Clone)]
+pub struct Checked {
+    /// Errors, warnings and advice, in the order of the text.
+    pub diagnostics: Vec<Diagnostic>,
+    /// What was not looked up. More can be said once it is.
+    pub needs: Vec<Need>,
+    /// What the file defines, as far as that is known; none if there are errors.
+    pub build: Option<Box<ImageBuild>>,
+}
+
+/// Checks all stages of a file. Images that were not looked up are taken to say nothing of themselves.
+///
+/// `is_pinned` says of an image's reference whether a lockfile pins it.
+pub fn check(
+    file: &Dockerfile,
+    options: &Options,
+    resolved: &Resolved,
+    graph: &mut Graph,
+    is_pinned: &dyn Fn(&str) -> bool,
+) -> Checked {
+    let options = &Options { all_stages: true, ..options.clone() };
+    let mut lowering = Lowering::new(file, options, resolved, graph, true);
+    check_syntax(file, &mut lowering.linter);
+    let plan = lowering.plan();
+    let build = plan.as_ref().and_then(|plan| lowering.build(plan));
+    lowering.check_arguments();
+    let shape = plan.as_ref().map(|plan| lowering.shape(plan));
+    advise(file, shape.as_ref(), is_pinned, &mut lowering.linter);
+    let Lowering { mut errors, linter, needs, remarks, .. } = lowering;
+    if errors.is_empty() {
+        errors.extend(linter.failure());
+    }
+    let build = build.filter(|_| errors.is_empty()).map(Box::new);
+    let mut diagnostics = linter.warnings;
+    diagnostics.extend(remarks);
+    diagnostics.extend(errors);
+    diagnostics.sort_by_key(|one| one.annotations.first().map_or(0, |place| place.span.start));
+    Checked { diagnostics, needs, build }
 }
 
 /// Which checks are made, and what is wrong with the build arguments that say how a file is to be read.
@@ -306,6 +339,8 @@ struct Lowering<'a> {
     options: &'a Options,
     resolved: &'a Resolved,
     graph: &'a mut Graph,
+    /// Whether nothing has to be looked up, and what depends on what was not is left out.
+    only_check: bool,
     /// The platform of the image.
     target: Platform,
     /// What the `ARG`s before the first `FROM` come to, and the predefined arguments.
@@ -313,17 +348,45 @@ struct Lowering<'a> {
     needs: Vec<Need>,
     errors: Vec<Diagnostic>,
     linter: Linter,
+    /// What else there is to say, which is neither an error nor a check.
+    remarks: Vec<Diagnostic>,
+    /// Whether the instruction under way has a variable that an image which was not looked up may set.
+    guessed: bool,
     /// Stages by index; those that something is missing for are not here.
     finished: BTreeMap<usize, Finished>,
 }
 
 impl<'a> Lowering<'a> {
-    fn build(&mut self) -> Option<ImageBuild> {
-        let plan = self.plan()?;
+    fn new(
+        file: &'a Dockerfile,
+        options: &'a Options,
+        resolved: &'a Resolved,
+        graph: &'a mut Graph,
+        only_check: bool,
+    ) -> Self {
+        let (check, errors) = checks(file, options);
+        Self {
+            file,
+            options,
+            resolved,
+            graph,
+            only_check,
+            target: options.platform.clone().unwrap_or_else(|| options.build_platform.clone()),
+            globals: Environment::default(),
+            needs: Vec::new(),
+            errors,
+            linter: Linter::new(check),
+            remarks: Vec::new(),
+            guessed: false,
+            finished: BTreeMap::new(),
+        }
+    }
+
+    fn build(&mut self, plan: &Plan<'a>) -> Option<ImageBuild> {
         let source_date_epoch = self.source_date_epoch();
         let mut stages = Vec::new();
         for index in plan.order() {
-            if let Some(finished) = self.stage(&plan, index) {
+            if let Some(finished) = self.stage(plan, index) {
                 stages.push(plan.nodes[index].name.clone());
                 self.finished.insert(index, finished);
             }

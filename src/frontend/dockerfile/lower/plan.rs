@@ -7,10 +7,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::environment::Environment;
+use super::variable::{cannot_expand, place_of_variable};
 use super::{ContextSource, Lowering, reference};
 use crate::frontend::diagnostic::Diagnostic;
-use crate::frontend::dockerfile::ast::{Instruction, Kind, Span, Stage, Word};
-use crate::frontend::dockerfile::expand::{ExpandError, Expanded, Lookup, Nothing};
+use crate::frontend::dockerfile::ast::{Instruction, Join, Kind, Span, Stage, Word};
+use crate::frontend::dockerfile::expand::{Expanded, Lookup, Nothing};
 use crate::frontend::dockerfile::lint::{Linter, rule};
 use crate::frontend::dockerfile::parse::{fields, parse_trigger};
 use crate::frontend::dockerfile::suggest::nearest;
@@ -26,6 +27,8 @@ pub(super) enum Base<'a> {
     Image(String),
     /// A named context that stands for the image.
     Context(String, &'a ContextSource),
+    /// Several of them, put together.
+    Joined(&'a Join),
     /// A named context that stands for the stage itself: its instructions are not run.
     Replaced(String, &'a ContextSource),
 }
@@ -215,6 +218,9 @@ impl<'a> Lowering<'a> {
         {
             return Ok((Base::Replaced(name.to_owned(), context), platform));
         }
+        if let Some(join) = &stage.join {
+            return Ok((Base::Joined(join), platform));
+        }
         if let Some(&index) = names.get(&base) {
             return Ok((Base::Stage(index), platform));
         }
@@ -237,9 +243,11 @@ impl<'a> Lowering<'a> {
         let undeclared: Vec<&String> = expanded.unmatched.iter().filter(|name| !declared(name)).collect();
         for name in undeclared {
             let message = format!("`{name}` is not declared before the first `FROM`");
-            let mut finding = Linter::finding(rule::UndefinedArgInFrom, word.span.clone(), message);
+            let mut finding = Linter::finding(rule::UndefinedArgInFrom, place_of_variable(word, name), message);
             if let Some(meant) = nearest(name, self.globals.names()) {
                 finding = finding.help(format!("did you mean `{meant}`?"));
+            } else {
+                finding = finding.help(format!("declare it before the first `FROM`: `ARG {name}=value`"));
             }
             self.linter.report(&stage.head.comments, finding);
         }
@@ -265,7 +273,12 @@ impl<'a> Lowering<'a> {
         {
             let message = format!("`--platform={}` says what is so anyway", word.value);
             let finding = Linter::finding(rule::RedundantTargetPlatform, word.span.clone(), message);
-            self.linter.report(comments, finding.help("remove the flag"));
+            let mut finding = finding.help("remove the flag");
+            // Between the flag and the image are only blanks, and perhaps a break.
+            if self.file.line(word.span.start) == self.file.line(stage.base.span.start) {
+                finding = finding.fix(word.span.start..stage.base.span.start, "");
+            }
+            self.linter.report(comments, finding);
         }
         let platform = parsed.map_err(|error| Diagnostic::error(word.span.clone(), error.to_string()))?;
         let name = stage.known_name().unwrap_or_default();
@@ -283,8 +296,10 @@ impl<'a> Lowering<'a> {
         let mut edges: Vec<Vec<(usize, Span)>> = Vec::new();
         for node in &plan.nodes {
             let mut to = Vec::new();
-            for instruction in &node.stage.instructions {
-                match self.instruction_sources(plan, instruction) {
+            let joined = self.joined_sources(plan, node.stage);
+            let read = node.stage.instructions.iter().map(|instruction| self.instruction_sources(plan, instruction));
+            for sources in std::iter::once(joined).chain(read).collect::<Vec<_>>() {
+                match sources {
                     Ok(sources) => to.extend(sources.into_iter().filter_map(|(source, span)| match source {
                         Source::Stage(index) => Some((index, span)),
                         _ => None,
@@ -294,14 +309,19 @@ impl<'a> Lowering<'a> {
             }
             edges.push(to);
         }
-        if let Some((stage, span)) = find_cycle(&edges) {
-            let name = &plan.nodes[stage].name;
-            self.errors.push(
-                Diagnostic::error(span, format!("stage `{name}` needs itself"))
-                    .note(plan.nodes[stage].stage.head.span.clone(), "it starts here")
-                    .help("a stage can only use files of stages above it"),
-            );
+        if let Some(cycle) = find_cycle(&edges) {
+            self.errors.push(cycle_error(plan, &cycle));
         }
+    }
+
+    /// What a base is put together from.
+    pub(super) fn joined_sources(&self, plan: &Plan<'a>, stage: &Stage) -> Result<Vec<(Source<'a>, Span)>, Diagnostic> {
+        let words = match &stage.join {
+            None => &[][..],
+            Some(Join::Merge(words)) => words,
+            Some(Join::Diff(words)) => &words[..],
+        };
+        words.iter().map(|word| Ok((self.find_source(plan, &word.value, &word.span)?, word.span.clone()))).collect()
     }
 
     /// What an instruction reads from: the source of a `COPY`, or those of all mounts of a `RUN`, in their order.
@@ -402,7 +422,7 @@ impl<'a> Lowering<'a> {
                     let found = self.image(image, &platform, &stage.base.span);
                     found.map(|image| image.config.config.on_build.clone()).unwrap_or_default()
                 }
-                Base::Context(..) | Base::Scratch => Vec::new(),
+                Base::Context(..) | Base::Scratch | Base::Joined(_) => Vec::new(),
             };
             for text in triggers {
                 match parse_trigger(&text) {
@@ -421,6 +441,7 @@ impl<'a> Lowering<'a> {
                     }
                 }
             }
+            found.extend(self.joined_sources(plan, stage).unwrap_or_default());
             for instruction in &stage.instructions {
                 found.extend(self.instruction_sources(plan, instruction).unwrap_or_default());
             }
@@ -467,13 +488,29 @@ pub(super) fn in_trigger(error: Diagnostic, trigger: &str, stage: &Stage) -> Dia
     Diagnostic { annotations: place.annotations, ..error }
 }
 
-/// Why a word could not be expanded.
-pub(super) fn cannot_expand(word: &Word, error: &ExpandError) -> Diagnostic {
-    Diagnostic::error(word.span.clone(), error.to_string()).help(error.help())
+/// The complaint about stages that wait for each other, with the place at which each asks for the next.
+fn cycle_error(plan: &Plan<'_>, cycle: &[(usize, Span)]) -> Diagnostic {
+    let name = |index: usize| plan.nodes[index].name.as_str();
+    let Some((first, place)) = cycle.first() else { return Diagnostic::error(0..0, "stages need each other") };
+    if let [_] = cycle {
+        return Diagnostic::error(place.clone(), format!("stage `{}` needs itself", name(*first)))
+            .note(plan.nodes[*first].stage.head.span.clone(), "it starts here")
+            .help("a stage can only use files of stages above it");
+    }
+    let next = |at: usize| cycle[(at + 1) % cycle.len()].0;
+    let names: Vec<String> =
+        cycle.iter().map(|(stage, _)| *stage).chain([*first]).map(|stage| format!("`{}`", name(stage))).collect();
+    let error = Diagnostic::error(place.clone(), format!("stages need each other: {}", names.join(" → ")))
+        .label(format!("`{}` needs `{}`", name(*first), name(next(0))));
+    let others = cycle.iter().enumerate().skip(1);
+    let error = others.fold(error, |error, (at, (stage, place))| {
+        error.note(place.clone(), format!("`{}` needs `{}`", name(*stage), name(next(at))))
+    });
+    error.help("a stage can only use files of stages above it: move what both need to a stage of its own")
 }
 
-/// A stage that is reachable from itself, and the place that closes the circle.
-fn find_cycle(edges: &[Vec<(usize, Span)>]) -> Option<(usize, Span)> {
+/// Stages each of which needs the next, and the last one the first, with the place at which it says so.
+fn find_cycle(edges: &[Vec<(usize, Span)>]) -> Option<Vec<(usize, Span)>> {
     #[derive(Clone, Copy, PartialEq)]
     enum Mark {
         New,
@@ -496,10 +533,15 @@ fn find_cycle(edges: &[Vec<(usize, Span)>]) -> Option<(usize, Span)> {
                     marks[stage] = Mark::Done;
                     way.pop();
                 }
-                Some((next, span)) => {
+                Some((next, _)) => {
                     *followed += 1;
                     match marks[*next] {
-                        Mark::Open => return Some((*next, span.clone())),
+                        Mark::Open => {
+                            let from = way.iter().position(|(stage, _)| stage == next).unwrap_or(0);
+                            let asked =
+                                |&(stage, followed): &(usize, usize)| (stage, edges[stage][followed - 1].1.clone());
+                            return Some(way[from..].iter().map(asked).collect());
+                        }
                         Mark::New => way.push((*next, 0)),
                         Mark::Done => {}
                     }
@@ -516,14 +558,16 @@ mod tests {
 
     #[test]
     fn finds_circles() {
-        let check = |edges: &[&[usize]], expected: Option<usize>| {
+        let check = |edges: &[&[usize]], expected: &[usize]| {
             let edges: Vec<Vec<(usize, Span)>> =
                 edges.iter().map(|to| to.iter().map(|&to| (to, 0..0)).collect()).collect();
-            assert_eq!(find_cycle(&edges).map(|(stage, _)| stage), expected);
+            let found = find_cycle(&edges).unwrap_or_default();
+            assert_eq!(found.iter().map(|(stage, _)| *stage).collect::<Vec<_>>(), expected);
         };
-        check(&[&[], &[0], &[0, 1]], None);
-        check(&[&[0]], Some(0));
-        check(&[&[1], &[2], &[0]], Some(0));
-        check(&[&[1, 2], &[2], &[]], None);
+        check(&[&[], &[0], &[0, 1]], &[]);
+        check(&[&[0]], &[0]);
+        check(&[&[1], &[2], &[0]], &[0, 1, 2]);
+        check(&[&[1], &[2], &[1]], &[1, 2]);
+        check(&[&[1, 2], &[2], &[]], &[]);
     }
 }

@@ -2,10 +2,11 @@
 
 use super::environment::Environment;
 use super::metadata::show_healthcheck;
-use super::plan::{Base, Plan, Source, cannot_expand, in_trigger};
+use super::plan::{Base, Plan, Source, in_trigger};
+use super::variable::{cannot_expand, place_of_variable};
 use super::{ContextSource, Lowering, NoCache, signal};
 use crate::frontend::diagnostic::Diagnostic;
-use crate::frontend::dockerfile::ast::{Head, Instruction, Kind, Span, Stage, Word};
+use crate::frontend::dockerfile::ast::{Head, Instruction, Join, Kind, Span, Stage, Word};
 use crate::frontend::dockerfile::expand::{Expanded, Expander};
 use crate::frontend::dockerfile::go;
 use crate::frontend::dockerfile::lint::{Linter, rule};
@@ -29,6 +30,8 @@ pub(super) struct Finished {
     variables: Environment,
     arguments: Vec<(String, Option<String>)>,
     workdir_set: bool,
+    /// Whether its image was not looked up.
+    guessed: bool,
 }
 
 /// A stage under way.
@@ -53,6 +56,8 @@ pub(super) struct Current<'p> {
     total: usize,
     /// Set while triggers of the base are run: their text is not in this file.
     trigger: Option<String>,
+    /// Whether the stage's image was not looked up, so that its variables are not known.
+    guessed: bool,
 }
 
 /// Where a stage remembers the last instruction of a kind.
@@ -62,6 +67,11 @@ impl Current<'_> {
     /// Where something of an instruction is shown: a trigger's text stands elsewhere.
     pub(super) fn at(&self, span: &Span) -> Span {
         if self.trigger.is_some() { self.stage.head.span.clone() } else { span.clone() }
+    }
+
+    /// Whether the instruction stands in this file, and not in a trigger of the base.
+    pub(super) fn is_written_here(&self) -> bool {
+        self.trigger.is_none()
     }
 
     /// The working folder: absolute, without dots and double slashes.
@@ -115,6 +125,7 @@ impl<'a> Lowering<'a> {
             number: 0,
             total: own + has_image,
             trigger: None,
+            guessed: false,
         };
         match self.start(plan, &mut current) {
             Ok(true) => {}
@@ -141,7 +152,11 @@ impl<'a> Lowering<'a> {
             let all = triggers.chain(stage.instructions.iter().map(|instruction| (instruction, false)));
             for (instruction, fired) in all {
                 current.trigger = fired.then(|| instruction.head.text.clone());
+                self.guessed = false;
                 if let Err(error) = self.instruction(plan, &mut current, instruction) {
+                    if self.guessed {
+                        continue;
+                    }
                     let error = match &current.trigger {
                         Some(text) => in_trigger(error, text, stage),
                         None => error,
@@ -158,6 +173,7 @@ impl<'a> Lowering<'a> {
             variables: current.variables,
             arguments: current.arguments,
             workdir_set: current.workdir_set,
+            guessed: current.guessed,
         })
     }
 
@@ -181,11 +197,36 @@ impl<'a> Lowering<'a> {
                 current.variables = base.variables.clone();
                 current.arguments = base.arguments.clone();
                 current.workdir_set = base.workdir_set;
+                current.guessed = base.guessed;
                 current.base_history = base.base_history;
+            }
+            Base::Joined(join) => {
+                current.platform = self.target.clone();
+                let sources = self.joined_sources(plan, node.stage)?;
+                current.config = match (join, sources.first()) {
+                    (Join::Merge(_), Some((source, span))) => match self.source_config(source, span)? {
+                        Some(config) => ImageConfig { created: None, ..config },
+                        None => return Ok(false),
+                    },
+                    _ => empty_image(&current.platform),
+                };
+                current.config.config.on_build.clear();
+                let mut inputs = Vec::new();
+                for (source, span) in &sources {
+                    match self.source(plan, source, current.index, span)? {
+                        Some(step) => inputs.push(step),
+                        None => return Ok(false),
+                    }
+                }
+                let op = if matches!(join, Join::Merge(_)) { Op::Merge } else { Op::Diff };
+                let label = self.label("FROM several", Some(&node.stage.head.span));
+                current.step = Some(self.graph.add(op, &inputs, current.platform.clone(), label, false));
             }
             Base::Image(reference) => {
                 let platform = current.platform.clone();
-                let Some(image) = self.image(reference, &platform, &span) else { return Ok(false) };
+                let Some(image) = self.image(reference, &platform, &span) else {
+                    return Ok(self.only_check && self.guess(current));
+                };
                 let label = self.step_label(current, "", &node.stage.head.span);
                 current.step = Some(self.image_step(image, &platform, label));
                 current.config = image.config.clone();
@@ -201,7 +242,7 @@ impl<'a> Lowering<'a> {
                 };
                 let missing = step.is_none() && matches!(source, ContextSource::Image(_));
                 if missing {
-                    return Ok(false);
+                    return Ok(self.only_check && self.guess(current));
                 }
                 if matches!(node.base, Base::Context(..)) {
                     current.number += 1;
@@ -214,6 +255,28 @@ impl<'a> Lowering<'a> {
             }
         }
         Ok(true)
+    }
+
+    /// Goes on with nothing instead of an image that was not looked up.
+    fn guess(&mut self, current: &mut Current<'_>) -> bool {
+        current.step = Some(self.scratch(&current.platform));
+        current.config = empty_image(&current.platform);
+        current.guessed = true;
+        true
+    }
+
+    /// The configuration of what is named; none if it is not known yet.
+    fn source_config(&mut self, source: &Source<'a>, span: &Span) -> Result<Option<ImageConfig>, Diagnostic> {
+        let platform = self.target.clone();
+        Ok(match source {
+            Source::Scratch => Some(empty_image(&platform)),
+            Source::Stage(index) => self.finished.get(index).map(|finished| finished.config.clone()),
+            Source::Image(reference) => self.image(reference, &platform, span).map(|image| image.config.clone()),
+            Source::Context(name, context) => {
+                let (step, config) = self.context(name, context, &platform, span)?;
+                step.map(|_| config.unwrap_or_else(|| empty_image(&platform)))
+            }
+        })
     }
 
     /// All of a folder as a layer.
@@ -284,13 +347,18 @@ impl<'a> Lowering<'a> {
         rules: Expander,
         variables: &Environment,
     ) -> Result<Expanded, Diagnostic> {
-        let expanded = rules.expand(&word.value, variables).map_err(|error| cannot_expand(word, &error))?;
+        let expanded = rules.expand(&word.value, variables).map_err(|error| {
+            self.guessed |= current.guessed;
+            cannot_expand(word, &error)
+        })?;
+        self.guessed |= current.guessed && !expanded.unmatched.is_empty();
         for name in &expanded.unmatched {
-            if current.arguments.iter().any(|(declared, _)| declared == name) {
+            if current.guessed || current.arguments.iter().any(|(declared, _)| declared == name) {
                 continue;
             }
             let message = format!("the variable `{name}` is not set");
-            let mut finding = Linter::finding(rule::UndefinedVar, current.at(&word.span), message);
+            let place = current.at(&place_of_variable(word, name));
+            let mut finding = Linter::finding(rule::UndefinedVar, place, message);
             finding = match nearest(name, variables.names()) {
                 Some(meant) => finding.help(format!("did you mean `{meant}`?")),
                 None => finding.help(format!("set it before with `ENV {name}=value` or `ARG {name}`")),
@@ -392,6 +460,14 @@ impl<'a> Lowering<'a> {
             let message = format!("where `{path}` lies depends on the base image");
             let finding = Linter::finding(rule::WorkdirRelativePath, current.at(&word.span), message)
                 .help("start with an absolute path");
+            let old = current.config.config.working_dir.as_str();
+            // Where the folder lies can be told once the base is known.
+            let finding = if current.is_written_here() && !current.guessed && path == word.value && is_plain(&path) {
+                let absolute = TreePath::clean(format!("{old}/{path}")).to_string();
+                finding.fix(word.span.clone(), absolute)
+            } else {
+                finding
+            };
             self.linter.report(&head.comments, finding);
         }
         current.workdir_set = true;
@@ -443,6 +519,11 @@ impl<'a> Lowering<'a> {
     ) -> Result<Option<StepId>, Diagnostic> {
         self.source(plan, source, current.index, &current.at(span))
     }
+}
+
+/// Whether a path can be written without quotes.
+fn is_plain(path: &str) -> bool {
+    !path.is_empty() && path.bytes().all(|b| b.is_ascii_alphanumeric() || b"/._-".contains(&b))
 }
 
 /// The configuration of `scratch`.

@@ -1,7 +1,7 @@
 use super::*;
 use crate::digest::DiffId;
 use crate::frontend::diagnostic::Severity;
-use crate::frontend::dockerfile::parse::parse;
+use crate::frontend::dockerfile::parse::{Parsed, parse};
 use crate::graph::{CopyAction, CopySource, ExecOp, FileAction, MountKind, Owner, Unpack};
 
 struct Setup {
@@ -293,7 +293,9 @@ fn stages_that_do_not_exist() {
     let later = setup.errors("FROM base AS one\nCOPY --from=late / /\nFROM base AS late\nFROM one\n");
     assert_eq!(later, [("stage `late` comes after stage `one`".to_owned(), "--from=late")]);
     let circle = setup.errors("FROM base AS one\nCOPY --from=two / /\nFROM base AS two\nCOPY --from=one / /\n");
-    assert_eq!(circle[0].0, "stage `one` needs itself");
+    assert_eq!(circle, [("stages need each other: `one` → `two` → `one`".to_owned(), "--from=two")]);
+    let itself = setup.errors("FROM base AS one\nCOPY --from=one / /\n");
+    assert_eq!(itself, [("stage `one` needs itself".to_owned(), "--from=one")]);
     setup.options.target = Some("on".into());
     let found = setup.lower("FROM base AS one\n").unwrap_err();
     assert_eq!(found[0].help, ["did you mean `one`?"]);
@@ -355,4 +357,69 @@ fn checks() {
     assert!(message.starts_with("a check found something: ConsistentInstructionCasing, CopyIgnoredFile"), "{message}");
     setup.options.build_args.insert("BUILDKIT_DOCKERFILE_CHECK".into(), "skip=all".into());
     assert_eq!(warnings(&setup.build(&strict)), [""; 0]);
+}
+
+/// The first piece of advice of the first error.
+fn first_help(found: Result<Lowered, Vec<Diagnostic>>) -> String {
+    let errors = found.unwrap_err();
+    let error = errors.iter().find(|one| one.severity == Severity::Error).unwrap();
+    error.help.first().cloned().unwrap_or_default()
+}
+
+#[test]
+fn unknown_names_suggest_the_nearest() {
+    let mut setup = setup();
+    let check = |setup: &mut Setup, text: &str, expected: &str| {
+        let help = match parse(text) {
+            Parsed { dockerfile: Some(_), .. } => first_help(setup.lower(text)),
+            Parsed { diagnostics, .. } => first_help(Err(diagnostics)),
+        };
+        assert!(help.starts_with(expected), "{text}: {help:?}");
+    };
+    check(&mut setup, "FROM base AS build\nCOPY --from=buil_ a b\n", "did you mean the stage `build`?");
+    check(&mut setup, "FROM base\nRUN --mount=type=cach,target=/x y\n", "did you mean `cache`?");
+    check(&mut setup, "FROM base\nRUN --mount=type=cache,taget=/x y\n", "did you mean `target");
+    check(&mut setup, "FROM base\nCOPY --chwon=1 a b\n", "did you mean `--chown`?");
+    check(&mut setup, "FROM base\nCOPPY a b\n", "did you mean `COPY`?");
+    check(&mut setup, "FROM base\nCMDD x\n", "did you mean `CMD`?");
+    check(&mut setup, "# check=skp=all\nFROM base\n", "write `check=");
+    setup.options.target = Some("bild".into());
+    check(&mut setup, "FROM base AS build\n", "did you mean `build`?");
+    let file = parse("FROM base AS build\nCOPY --from=biuld a b\n").dockerfile.unwrap();
+    assert_eq!(file.stage_like("biuld").as_deref(), Some("build"));
+    assert_eq!(file.stage_like("docker.io/build").as_deref(), None);
+}
+
+#[test]
+fn build_arguments_that_nothing_declares() {
+    let mut setup = setup();
+    for name in ["VERSON", "http_proxy", "BUILDKIT_INLINE_CACHE", "VERSION", "SOURCE_DATE_EPOCH", "TARGETARCH"] {
+        setup.options.build_args.insert(name.into(), "1".into());
+    }
+    let build = setup.build("FROM base\nARG VERSION\n");
+    let found: Vec<(&str, &[String])> =
+        build.warnings.iter().map(|one| (one.message.as_str(), &one.help[..])).collect();
+    let message = "the build argument `VERSON` is declared by no `ARG`, so it does nothing";
+    assert_eq!(found, [(message, &["did you mean `VERSION`?".to_owned()][..])]);
+    setup.image("base", &["ARG VERSON"]);
+    assert!(setup.build("FROM base\nARG VERSION\n").warnings.is_empty(), "a trigger may take it");
+}
+
+#[test]
+fn errors_point_at_the_variable() {
+    let mut setup = setup();
+    let check = |setup: &mut Setup, text: &str, expected: &str| {
+        let errors = setup.errors(text);
+        assert_eq!(errors[0].1, expected, "{text}: {}", errors[0].0);
+    };
+    check(&mut setup, "FROM base\nWORKDIR /a/${B:?give it}/c\n", "${B:?give it}");
+    check(&mut setup, "FROM base\nWORKDIR /a/${B^}/c\n", "${B^}");
+    check(&mut setup, "FROM base\nWORKDIR /a/${}/c\n", "${}");
+    check(&mut setup, "FROM base\nWORKDIR /a/${B\n", "${B");
+    check(&mut setup, "FROM base\nCOPY --chown=${U:?} a b\n", "${U:?}");
+    check(&mut setup, "FROM x:${T:?}\n", "${T:?}");
+    let build = setup.build("FROM base\nWORKDIR /a/$BB/$B/\n");
+    let text = "FROM base\nWORKDIR /a/$BB/$B/\n";
+    let places: Vec<&str> = build.warnings.iter().map(|one| &text[one.annotations[0].span.clone()]).collect();
+    assert_eq!(places, ["$BB", "$B"]);
 }

@@ -193,6 +193,7 @@ impl Reader<'_> {
             platform,
             as_keyword: as_keyword.cloned(),
             name: name.cloned(),
+            join: None,
             instructions: Vec::new(),
         })
     }

@@ -45,6 +45,11 @@ pub(super) struct Line {
 }
 
 impl Line {
+    /// Where in the file pieces of the text start.
+    pub(super) fn pieces(&self) -> &[(usize, usize)] {
+        &self.pieces
+    }
+
     /// Where a byte of the text stands in the file.
     fn place(&self, at: usize) -> usize {
         let index = self.pieces.partition_point(|&(start, _)| start <= at);

@@ -51,6 +51,7 @@ pub(super) fn read(line: Line, escape: char, reader: &mut LineReader<'_>) -> Res
                 span: line.span.clone(),
                 text: text.clone(),
                 comments: line.comments.clone(),
+                pieces: line.pieces().to_vec(),
             };
             let node = Node {
                 head,

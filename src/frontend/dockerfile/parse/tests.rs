@@ -1,3 +1,5 @@
+mod print;
+
 use super::*;
 use crate::frontend::dockerfile::ast::CommandLine;
 

@@ -1,0 +1,179 @@
+#!/usr/bin/env python3
+"""Make the first inputs of all fuzz targets from the conformance cases.
+
+    python3 fuzz/seeds.py [CORPUS]      (default: fuzz/corpus)
+
+Names are the digests of the bytes, as libFuzzer has them, so this can be run again at any time.
+"""
+import hashlib
+import io
+import json
+import pathlib
+import sys
+import tarfile
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+CASES = ROOT / "tests/conformance/cases"
+DIGESTS = ["sha256:" + c * 64 for c in "0123456789abcdef"]
+
+
+def files(pattern):
+    return [path.read_bytes() for path in sorted(CASES.glob(pattern)) if path.is_file()]
+
+
+def words(dockerfiles):
+    """What follows the keyword on lines with a variable: inputs for the expander."""
+    for text in dockerfiles:
+        for line in text.splitlines():
+            if b"$" in line and b" " in line.strip():
+                yield line.strip().split(b" ", 1)[1]
+
+
+def ignore_files():
+    paths = b"\0a\na/b/c\nsrc/main.rs\n.git/config\ndir/sub/file.txt\nx.log\nnode_modules/x/y"
+    for text in files("*/*/**/*dockerignore*") + files("*/*/*dockerignore*"):
+        yield text + paths
+    yield b"*\n!**/*.md\nd[a-c]?\n\\*x\nd/**/x*\n" + paths
+
+
+def globs():
+    for pattern in ["*", "*.txt", "lib*-*.so.?", "[a-c]1", "[^a]", "[\\]x]", "a\\*", "x?y", "*a*a*a"]:
+        yield pattern.encode() + b"\0notes.txt\nlibfoo-1.2.so.3\nb1\nx\xc3\xb6y\nbanana\n"
+
+
+def lockfiles():
+    yield f"""version = 1
+
+[[image]]
+reference = "redis:7"
+platform = "linux/arm64"
+index = "{DIGESTS[1]}"
+manifest = "{DIGESTS[2]}"
+config = "{DIGESTS[3]}"
+
+[[http]]
+url = "https://example.org/\\"x\\"\\u0001"
+sha256 = "{'a' * 64}"
+size = 1
+last-modified = 1980-01-01T00:00:00Z
+
+[[git]]
+url = "https://example.org/a.git"
+ref = "main"
+commit = "{'a' * 40}"
+
+[[target]]
+name = ""
+platform = "linux/amd64"
+definition = "key:{'9' * 64}"
+
+[[output]]
+target = ""
+platform = "linux/amd64"
+manifest = "{DIGESTS[4]}"
+layers = [
+    "{DIGESTS[5]}",
+]
+""".encode()
+
+
+def documents():
+    config = {"architecture": "amd64", "os": "linux", "created": "1980-01-01T00:00:00Z",
+              "config": {"Env": ["PATH=/bin"], "Cmd": ["sh"], "ExposedPorts": {"80/tcp": {}}, "Labels": {"a": "b"},
+                         "Healthcheck": {"Test": ["CMD", "true"], "Interval": 1000000}, "Shell": ["/bin/sh", "-c"]},
+              "rootfs": {"type": "layers", "diff_ids": [DIGESTS[1]]}, "history": [{"created_by": "RUN x"}]}
+    link = {"mediaType": "application/vnd.oci.image.config.v1+json", "digest": DIGESTS[2], "size": 7,
+            "annotations": {"a": "b"}, "x": 1.5}
+    manifest = {"schemaVersion": 2, "mediaType": "application/vnd.oci.image.manifest.v1+json", "config": link,
+                "layers": [link], "annotations": {}}
+    platform = {"architecture": "arm64", "os": "linux", "variant": "v8", "os.features": ["x"]}
+    index = {"schemaVersion": 2, "manifests": [{**link, "platform": platform}]}
+    for document in (config, manifest, index):
+        yield json.dumps(document).encode()
+    for facts in sorted(CASES.glob("*/*/expected.json"))[::20]:
+        document = json.loads(facts.read_bytes())
+        yield json.dumps({**config, "config": document.get("config") or {}}).encode()
+
+
+def tars():
+    for kind in (tarfile.USTAR_FORMAT, tarfile.GNU_FORMAT, tarfile.PAX_FORMAT):
+        out = io.BytesIO()
+        with tarfile.open(fileobj=out, mode="w", format=kind) as tar:
+            for name, type_, link, data in [
+                    ("d", tarfile.DIRTYPE, "", b""), ("d/file", tarfile.REGTYPE, "", b"content"),
+                    ("d/hard", tarfile.LNKTYPE, "d/file", b""), ("d/.wh.gone", tarfile.REGTYPE, "", b""),
+                    ("d/.wh..wh..opq", tarfile.REGTYPE, "", b""), ("null", tarfile.CHRTYPE, "", b""),
+                    ("l" * (90 if kind == tarfile.USTAR_FORMAT else 200), tarfile.SYMTYPE, "/x", b"")]:
+                entry = tarfile.TarInfo(name)
+                entry.type, entry.linkname, entry.size, entry.mtime = type_, link, len(data), 1.5 if link else 7
+                entry.pax_headers = {"SCHILY.xattr.user.a": "b"} if kind == tarfile.PAX_FORMAT else {}
+                tar.addfile(entry, io.BytesIO(data))
+        yield out.getvalue().rstrip(b"\0") + bytes(1024)
+    for records in ([("GNU.sparse.size", "4096"), ("GNU.sparse.numblocks", "1"), ("GNU.sparse.map", "512,5")],
+                    [("GNU.sparse.major", "1"), ("GNU.sparse.minor", "0"), ("GNU.sparse.name", "real"),
+                     ("GNU.sparse.realsize", "4096")]):
+        out = io.BytesIO()
+        with tarfile.open(fileobj=out, mode="w", format=tarfile.PAX_FORMAT) as tar:
+            data = b"hello" if len(records) == 3 else b"1\n512\n5\n".ljust(512, b"\0") + b"hello"
+            entry = tarfile.TarInfo("sparse")
+            entry.size, entry.pax_headers = len(data), dict(records)
+            tar.addfile(entry, io.BytesIO(data))
+        yield out.getvalue()[:4096]
+
+
+def archives():
+    """The language of the target `archive`: see `fuzz/src/archive.rs`."""
+    empty_tar = b"x"
+    config = b'b{"architecture":"amd64","os":"linux","rootfs":{"type":"layers","diff_ids":["@0"]}}'
+    kinds = [b"application/vnd.oci.image." + kind for kind in (b"config.v1+json", b"layer.v1.tar", b"manifest.v1+json")]
+
+    def link(kind, number, more=b""):
+        return b'{"mediaType":"%s","digest":"@%d","size":#%d%s}' % (kind, number, number, more)
+    manifest = b'b{"schemaVersion":2,"config":%s,"layers":[%s]}' % (link(kinds[0], 1), link(kinds[1], 0))
+    name = b',"annotations":{"org.opencontainers.image.ref.name":"v1","io.containerd.image.name":"docker.io/library/a:v1"}'
+    index = b'i{"schemaVersion":2,"manifests":[%s]}' % link(kinds[2], 2, name)
+    yield b"\0".join([b"b" + empty_tar, config, manifest, index, b'o{"imageLayoutVersion":"1.0.0"}'])
+    nested = b'b{"schemaVersion":2,"manifests":[%s]}' % link(kinds[2], 2)
+    outer = b'i{"schemaVersion":2,"manifests":[%s]}' % link(b"application/vnd.oci.image.index.v1+json", 3, name)
+    yield b"\0".join([b"b" + empty_tar, config, manifest, nested, outer, b'o{"imageLayoutVersion":"1.0.0"}'])
+    docker = b'm[{"Config":"config.json","RepoTags":["a:v1"],"Layers":["layer/layer.tar"]}]'
+    yield b"\0".join([b"l" + empty_tar, b"c" + config[1:], docker])
+    yield b"\0".join([b"b" + empty_tar, config, b'm[{"Config":"blobs/sha256/%1","RepoTags":["a:v1"],"Layers":["blobs/sha256/%0"]}]'])
+    yield b"\0".join([b"l" + empty_tar, b"c" + config[1:], docker, b'r{"a":{"v1":"layer"}}', b"v1.0"])
+
+
+def tables():
+    """The encoding in `src/fstree/toc.rs`."""
+    def bytes_(data):
+        return len(data).to_bytes(4, "little") + data
+
+    def entry(path, kind, xattrs=()):
+        meta = b"".join(n.to_bytes(4, "little") for n in (0o644, 1, 2)) + (7).to_bytes(8, "little")
+        meta += len(xattrs).to_bytes(4, "little") + b"".join(bytes_(n) + bytes_(v) for n, v in xattrs)
+        return bytes_(path) + meta + kind
+    entries = [entry(b"a", b"d\0"), entry(b"a/f", b"f" + (3).to_bytes(8, "little") + bytes(32), [(b"user.a", b"b")]),
+               entry(b"a/h", b"h" + bytes_(b"a/f")), entry(b"a.x", b"l" + bytes_(b"../y")),
+               entry(b"c", b"c" + bytes(8)), entry(b"p", b"p"), entry(b"w", b"w")]
+    for count in range(len(entries) + 1):
+        yield b"imgtoc\0\x01" + count.to_bytes(8, "little") + b"".join(entries[:count])
+
+
+def main():
+    corpus = pathlib.Path(sys.argv[1]) if len(sys.argv) > 1 else ROOT / "fuzz/corpus"
+    dockerfiles = [text for text in files("*/*/Dockerfile*") + files("*/*/context/*ockerfile*") if b"\0" not in text]
+    references = [b"redis", b"host:5000/a/b:c@" + DIGESTS[1].encode(), b"[::1]:80/a", b"linux/arm64/v8", b"x86_64"]
+    example = (ROOT / "build.toml.example").read_bytes()
+    seeds = {"archive": archives(), "buildfile": [example, *example.split(b"\n\n")], "dockerfile": dockerfiles,
+             "expand": words(dockerfiles), "glob": globs(), "ignore": ignore_files(), "lockfile": lockfiles(),
+             "lower": dockerfiles, "oci": documents(), "reference": references, "tar": tars(), "toc": tables()}
+    for target, inputs in seeds.items():
+        folder = corpus / target
+        folder.mkdir(parents=True, exist_ok=True)
+        unique = {hashlib.sha1(data).hexdigest(): data for data in inputs}
+        for name, data in unique.items():
+            (folder / name).write_bytes(data)
+        print(f"{target}: {len(unique)} seeds")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,79 @@
+//! Files that one layer adds and a later one only hides.
+
+use super::{Linter, Seen, Step, report};
+use crate::frontend::diagnostic::Diagnostic;
+use crate::frontend::dockerfile::ast::Kind;
+use crate::frontend::dockerfile::lint::rule;
+use crate::frontend::dockerfile::lint::shell::Command;
+
+/// `DeletedLater`.
+pub(super) fn check(seen: &Seen<'_>, linter: &mut Linter) {
+    if !seen.shipped {
+        return;
+    }
+    let mut made: Vec<(String, usize)> = Vec::new();
+    for (number, step) in seen.steps.iter().enumerate() {
+        for command in step.commands.iter().filter(|command| command.name() == "rm") {
+            for target in command.args().iter().filter(|word| !word.text.starts_with('-')) {
+                let path = target.text.trim_end_matches('*').trim_end_matches('/');
+                if path.is_empty() || !path.starts_with('/') || path.contains(['$', '`', '*', '?']) {
+                    continue;
+                }
+                let below =
+                    |other: &str| other.strip_prefix(path).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+                let Some((_, maker)) = made.iter().find(|(other, maker)| *maker < number && below(other)) else {
+                    continue;
+                };
+                let message = format!("`{}` stays in the image: an earlier layer has it", target.text);
+                let finding = Diagnostic::advice(rule::DeletedLater, step.at(&target.span), message)
+                    .label("this only hides it")
+                    .note(seen.steps[*maker].instruction.head.keyword.span.clone(), "it is made here")
+                    .help("delete it in the step that makes it, or use a mount: `RUN --mount=type=cache`, `type=bind` or `type=tmpfs`");
+                report(linter, step.instruction, finding);
+            }
+        }
+        made.extend(makes(step).into_iter().filter(|path| path.starts_with('/')).map(|path| (path, number)));
+    }
+}
+
+/// What a step adds to the image, as far as its text says.
+fn makes(step: &Step<'_>) -> Vec<String> {
+    if let Kind::Copy(copy) | Kind::Add(copy) = &step.instruction.kind {
+        let dest = copy.dest.value.trim_end_matches('/');
+        let into = |source: &str| {
+            let name = source.trim_end_matches('/').rsplit('/').next().unwrap_or_default();
+            if copy.dest.value.ends_with('/') { format!("{dest}/{name}") } else { dest.to_owned() }
+        };
+        return copy.sources.iter().map(|source| into(&source.value)).collect();
+    }
+    let mut made = Vec::new();
+    for command in &step.commands {
+        made.extend(command.written.iter().filter(|path| !path.starts_with("/dev/")).cloned());
+        made.extend(made_by(step, command));
+    }
+    made
+}
+
+fn made_by(step: &Step<'_>, command: &Command) -> Vec<String> {
+    let plain: Vec<&str> = command.texts().filter(|word| !word.starts_with('-')).collect();
+    let after = |flags: &[&str]| -> Vec<String> {
+        let pairs = command.args().windows(2);
+        pairs.filter(|pair| flags.contains(&pair[0].text.as_str())).map(|pair| pair[1].text.clone()).collect()
+    };
+    let last = || plain.last().map(|path| (*path).to_owned()).into_iter().collect();
+    match command.name() {
+        "mkdir" | "touch" => plain.iter().map(|path| (*path).to_owned()).collect(),
+        "cp" | "mv" if plain.len() > 1 => last(),
+        "git" if plain.first() == Some(&"clone") && plain.len() > 2 => last(),
+        "curl" => after(&["-o", "--output", "-fsSLo", "-fsSo", "-Lo", "-sSLo", "-fLo", "-sLo"]),
+        "wget" => after(&["-O", "--output-document", "-P", "-qO", "-nvO"]),
+        "tar" => after(&["-C", "--directory"]),
+        "unzip" => after(&["-d"]),
+        "apt-get" | "apt"
+            if plain.first() == Some(&"update") && !step.has_cache(&["/var/lib/apt", "/var/cache/apt"]) =>
+        {
+            vec!["/var/lib/apt/lists".into()]
+        }
+        _ => Vec::new(),
+    }
+}
