@@ -26,17 +26,17 @@ pub struct NoEmulation {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Reason {
-    NotMounted,
-    NotRegistered,
-    NotFixed,
+    Unmounted,
+    Unregistered,
+    OutOfSight,
 }
 
 impl std::fmt::Display for Reason {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
-            Self::NotMounted => "no emulator can be registered, because binfmt_misc is not mounted",
-            Self::NotRegistered => "no emulator is registered for them",
-            Self::NotFixed => "the emulator that is registered for them is not in the image",
+            Self::Unmounted => "no emulator can be registered, because binfmt_misc is not mounted",
+            Self::Unregistered => "no emulator is registered for them",
+            Self::OutOfSight => "the emulator that is registered for them is not in the image",
         })
     }
 }
@@ -47,11 +47,11 @@ impl NoEmulation {
         let install = "install one: on Debian and Ubuntu `apt-get install qemu-user-static binfmt-support` installs and \
                        registers QEMU";
         match self.reason {
-            Reason::NotMounted => {
+            Reason::Unmounted => {
                 format!("`mount -t binfmt_misc binfmt_misc {REGISTERED}`, then {install}")
             }
-            Reason::NotRegistered => install.into(),
-            Reason::NotFixed => {
+            Reason::Unregistered => install.into(),
+            Reason::OutOfSight => {
                 "register it with flag F, as Debian's qemu-user-static does: then the kernel opens it once, outside of \
                  the image"
                     .into()
@@ -67,7 +67,7 @@ pub fn explain(error: SandboxError, platform: &Platform) -> StepError {
         && host.rank(platform).is_none()
         && let Some(reason) = reason(*problem, platform, Path::new(REGISTERED))
     {
-        return StepError::Emulation(NoEmulation { platform: platform.clone(), host, reason });
+        return StepError::Emulation(Box::new(NoEmulation { platform: platform.clone(), host, reason }));
     }
     error.into()
 }
@@ -75,10 +75,10 @@ pub fn explain(error: SandboxError, platform: &Platform) -> StepError {
 fn reason(problem: CommandProblem, platform: &Platform, registered: &Path) -> Option<Reason> {
     let format = || handler(platform, registered);
     match problem {
-        CommandProblem::ExecFormat if !registered.join("register").exists() => Some(Reason::NotMounted),
+        CommandProblem::ExecFormat if !registered.join("register").exists() => Some(Reason::Unmounted),
         // With an emulator, it is the program that has no format.
-        CommandProblem::ExecFormat => format().is_none().then_some(Reason::NotRegistered),
-        CommandProblem::NoInterpreter => format().filter(|fixed| !fixed).map(|_| Reason::NotFixed),
+        CommandProblem::ExecFormat => format().is_none().then_some(Reason::Unregistered),
+        CommandProblem::NoInterpreter => format().filter(|fixed| !fixed).map(|_| Reason::OutOfSight),
         _ => None,
     }
 }
@@ -147,13 +147,13 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let arm64 = "linux/arm64".parse().unwrap();
         let check = |problem, expected: Option<Reason>| assert_eq!(reason(problem, &arm64, folder.path()), expected);
-        check(CommandProblem::ExecFormat, Some(Reason::NotMounted));
+        check(CommandProblem::ExecFormat, Some(Reason::Unmounted));
         std::fs::write(folder.path().join("register"), "").unwrap();
-        check(CommandProblem::ExecFormat, Some(Reason::NotRegistered));
+        check(CommandProblem::ExecFormat, Some(Reason::Unregistered));
         check(CommandProblem::NoInterpreter, None);
         std::fs::write(folder.path().join("any-name"), ARM64.replace("OCF", "OC")).unwrap();
         check(CommandProblem::ExecFormat, None);
-        check(CommandProblem::NoInterpreter, Some(Reason::NotFixed));
+        check(CommandProblem::NoInterpreter, Some(Reason::OutOfSight));
         check(CommandProblem::NotFound, None);
         std::fs::write(folder.path().join("any-name"), ARM64).unwrap();
         check(CommandProblem::NoInterpreter, None);

@@ -46,7 +46,7 @@ pub enum StepError {
     Sandbox(#[from] SandboxError),
     /// The process is for a machine that this one neither is nor emulates.
     #[error(transparent)]
-    Emulation(#[from] NoEmulation),
+    Emulation(Box<NoEmulation>),
     /// The process failed.
     #[error("it failed with {exit}")]
     Failed {

@@ -191,7 +191,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let socket = folder.path().join("agent");
         let _listener = UnixListener::bind(&socket).unwrap();
-        assert_eq!(Agent::open(&[socket.clone()]).unwrap().socket(), socket);
+        assert_eq!(Agent::open(std::slice::from_ref(&socket)).unwrap().socket(), socket);
         let error = Agent::open(&[socket.clone(), socket]).unwrap_err();
         assert!(matches!(error, AgentError::SeveralSockets(_)), "{error}");
     }

@@ -283,9 +283,9 @@ fn without_an_emulator_the_error_says_how_to_get_one() {
         return;
     }
     // All of a program that the kernel looks at before it gives up.
-    let mut elf = *b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0\x02\0\x02\x01\x01\0\0\0";
+    let elf = *b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0\x02\0\x02\x01\x01\0\0\0";
     let context = scratch();
-    put(context.path(), "program", &mut elf);
+    put(context.path(), "program", elf);
     put(context.path(), "Dockerfile", "FROM scratch\nCOPY --chmod=755 program /\nRUN [\"/program\"]\n");
     let store = Store::new();
     let mut command = store.command();
