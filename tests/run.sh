@@ -16,7 +16,7 @@ fi
 
 # What must be there, and the Debian package that has it.
 missing=
-for need in cc:gcc git:git python3:python3 mmdebstrap:mmdebstrap skopeo:skopeo umoci:umoci podman:podman runc:runc; do
+for need in cc:gcc git:git openssl:openssl python3:python3 mmdebstrap:mmdebstrap skopeo:skopeo umoci:umoci podman:podman runc:runc; do
     command -v "${need%%:*}" >/dev/null || missing="$missing ${need#*:}"
 done
 if [ -n "$missing" ]; then
