@@ -16,8 +16,8 @@ fi
 
 # What must be there, and the Debian package that has it.
 missing=
-for need in cc:gcc git:git python3:python3 mmdebstrap:mmdebstrap skopeo:skopeo umoci:umoci podman:podman runc:runc \
-    ssh:openssh-client sshd:openssh-server qemu-aarch64-static:qemu-user-static; do
+for need in cc:gcc git:git openssl:openssl python3:python3 mmdebstrap:mmdebstrap skopeo:skopeo umoci:umoci podman:podman \
+    runc:runc ssh:openssh-client sshd:openssh-server qemu-aarch64-static:qemu-user-static; do
     command -v "${need%%:*}" >/dev/null || missing="$missing ${need#*:}"
 done
 if [ -n "$missing" ]; then

@@ -98,21 +98,15 @@ fn walking(criterion: &mut Criterion) {
     let matcher = || Matcher::new(PATTERNS).expect("they are patterns");
     group.bench_function(format!("walk {FILES} files for the first time"), |bencher| {
         bencher.iter(|| {
-            let context = LocalContext::open(
-                folder.path(),
-                matcher(),
-                0,
-                StatCache::forgetful(),
-                imgbuild::store::Stop::default(),
-            )
-            .expect("it is there");
+            let context =
+                LocalContext::open(folder.path(), matcher(), 0, StatCache::forgetful(), imgbuild::store::Stop::NEVER)
+                    .expect("it is there");
             let matches = select(&context, everything).expect("it can be read");
             context.contents(&regular_files(&matches)).expect("they can be read")
         });
     });
-    let context =
-        LocalContext::open(folder.path(), matcher(), 0, StatCache::forgetful(), imgbuild::store::Stop::default())
-            .expect("it is there");
+    let context = LocalContext::open(folder.path(), matcher(), 0, StatCache::forgetful(), imgbuild::store::Stop::NEVER)
+        .expect("it is there");
     group.bench_function(format!("walk {FILES} files that are known"), |bencher| {
         bencher.iter(|| {
             let matches = select(&context, everything).expect("it can be read");

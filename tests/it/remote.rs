@@ -487,3 +487,60 @@ fn an_archive_is_a_context() {
     assert_eq!(text(&project.build(&store, &["--build-context", &context])["file"].bytes), "content");
     assert!(project.lock().contains(&format!("url = \"{url}\"")));
 }
+
+#[test]
+fn ctrl_c_does_not_wait_for_servers() {
+    use std::io::Read;
+    use std::os::unix::process::CommandExt;
+    let (asked, heard) = std::sync::mpsc::channel();
+    let web = Web::start(move |_, stream| {
+        asked.send(()).unwrap();
+        // The answer never comes; the end of the connection does.
+        stream.read_to_end(&mut Vec::new()).map(drop)
+    });
+    let project = Project::new(&format!("FROM scratch\nADD {} /f\n", web.url("/f")));
+    let store = Store::new();
+    let mut command = store.command();
+    command.args(["build", "-q"]).arg(project.path()).process_group(0).stderr(std::process::Stdio::null());
+    let mut child = command.spawn().unwrap();
+    heard.recv().unwrap();
+    nix::sys::signal::kill(nix::unistd::Pid::from_raw(child.id().cast_signed()), nix::sys::signal::Signal::SIGINT)
+        .unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+}
+
+#[test]
+fn certificates_are_checked() {
+    use std::io::{BufRead, BufReader};
+    use std::process::{Command, Stdio};
+    let folder = scratch();
+    let mut request = Command::new("openssl");
+    request.args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2"]);
+    request.args(["-subj", "/CN=test", "-addext", "subjectAltName=DNS:localhost"]);
+    request.args(["-addext", "basicConstraints=critical,CA:FALSE", "-keyout", "key.pem", "-out", "cert.pem"]);
+    run(request.current_dir(folder.path()));
+    fs::write(folder.path().join("file"), "over TLS").unwrap();
+    let mut server = Command::new("openssl");
+    server.args(["s_server", "-accept", "127.0.0.1:0", "-cert", "cert.pem", "-key", "key.pem", "-WWW"]);
+    let mut server = server.current_dir(folder.path()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    let mut lines = BufReader::new(server.stdout.take().unwrap()).lines().map_while(Result::ok);
+    let port = lines.find_map(|line| Some(line.strip_prefix("ACCEPT ")?.rsplit_once(':')?.1.to_owned())).unwrap();
+    let project = Project::new(&format!("FROM scratch\nADD https://localhost:{port}/file /f\n"));
+    let build = |variables: &[(&str, &Path)]| {
+        let store = Store::new();
+        let mut command = store.command();
+        command.args(["build", "-o", "type=cacheonly", "--no-lock"]).arg(project.path());
+        command.envs(variables.iter().copied()).output().unwrap()
+    };
+    let certificate = folder.path().join("cert.pem");
+    let trusted = build(&[("SSL_CERT_FILE", &certificate)]);
+    let unknown = build(&[]);
+    server.kill().unwrap();
+    server.wait().unwrap();
+    assert!(trusted.status.success(), "{}", text(&trusted.stderr));
+    assert!(
+        text(&unknown.stderr).contains("its certificate or encryption is not accepted"),
+        "{}",
+        text(&unknown.stderr)
+    );
+}

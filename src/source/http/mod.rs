@@ -359,6 +359,8 @@ impl Client {
     /// What a failure of the HTTP library means.
     fn broken(&self, address: &Address, error: &ureq::Error) -> HttpError {
         use ureq::Error;
+        let not_accepted =
+            |error: &dyn std::fmt::Display| (format!("its certificate or encryption is not accepted: {error}"), false);
         let (reason, again) = match error {
             Error::Timeout(ureq::Timeout::PerRead | ureq::Timeout::RecvResponse) => {
                 (format!("the server has sent nothing for {} s", self.settings.idle.as_secs()), true)
@@ -368,11 +370,13 @@ impl Client {
                 Some(error) => (error.to_string(), matches!(error, dns::NameError::Failed { .. })),
                 None => match error.kind() {
                     io::ErrorKind::UnexpectedEof => ("the connection ended early".to_owned(), true),
+                    // TLS says so of what it cannot accept.
+                    io::ErrorKind::InvalidData => not_accepted(error),
                     io::ErrorKind::ConnectionRefused => (format!("{} refuses the connection", address.host), true),
                     _ => (error.to_string(), true),
                 },
             },
-            Error::Rustls(error) => (format!("its certificate or encryption is not accepted: {error}"), false),
+            Error::Rustls(error) => not_accepted(error),
             Error::Protocol(error) => (format!("the server does not speak HTTP: {error}"), true),
             error => (error.to_string(), false),
         };
