@@ -44,7 +44,7 @@ fn toml_and_rust_make_the_same_images() {
     });
     assert_eq!(
         ran,
-        [("COPY", 3), ("RUN", 3), ("WORKDIR", 3)].into(),
+        [("COPY", 1), ("RUN", 3), ("WORKDIR", 3)].into(),
         "only the web in its three languages: {changed:?}"
     );
 }
@@ -66,4 +66,43 @@ fn a_program_is_a_build_command() {
     let mut refused = program();
     let refused = refused.args(["build", "-f", "other.toml"]).output().unwrap();
     assert_eq!(refused.status.code(), Some(2), "{refused:?}");
+}
+
+#[test]
+fn only_what_changed_is_listed_and_built() {
+    let folder = scratch();
+    copy_folder(&repository("examples/monorepo"), folder.path());
+    let store = Store::with_busybox();
+    let git = |arguments: &[&str]| {
+        let mut command = Command::new("git");
+        command.current_dir(folder.path()).args(["-c", "user.name=a", "-c", "user.email=a@example.org"]);
+        run(command.args(arguments));
+    };
+    git(&["init", "--quiet"]);
+    git(&["add", "."]);
+    git(&["commit", "--quiet", "-m", "all"]);
+    let bake = |arguments: &[&str]| -> Value {
+        let mut command = store.command();
+        command.current_dir(folder.path()).arg("bake").args(arguments);
+        serde_json::from_slice(&run(&mut command).stdout).unwrap()
+    };
+    let listed = |arguments: &[&str]| -> Vec<String> {
+        let list = bake(&[&["--list"], arguments].concat());
+        list.as_array().unwrap().iter().map(|one| one["name"].as_str().unwrap().to_owned()).collect()
+    };
+    assert_eq!(listed(&["--changed-since", "HEAD"]), [""; 0]);
+    assert_eq!(listed(&["--affected-by", "services/mail/index.html"]), ["mail-de", "mail-en", "mail-fr", "greetings"]);
+    assert_eq!(listed(&["--affected-by", "tools/greeter/compile.sh"]).len(), 14, "all but the base");
+    assert_eq!(listed(&["--affected-by", "services"]).len(), 13, "all services, and the greetings");
+    assert_eq!(listed(&["--affected-by", "README.md"]), [""; 0], "nobody reads it");
+    assert_eq!(listed(&["--affected-by", "build.toml"]).len(), 15);
+
+    fs::write(folder.path().join("services/web/new.html"), "new").unwrap();
+    assert_eq!(listed(&["--changed-since", "HEAD"]), ["web-de", "web-en", "web-fr", "greetings"]);
+    let printed = bake(&["--print", "--changed-since", "HEAD", "service"]);
+    let names: Vec<&String> = printed["target"].as_object().unwrap().keys().collect();
+    assert_eq!(names, ["base", "greeter", "web-de", "web-en", "web-fr"]);
+    let mut wrong = store.command();
+    let wrong = wrong.current_dir(folder.path()).args(["bake", "--changed-since", "nope"]).output().unwrap();
+    assert!(text(&wrong.stderr).contains("git says"), "{wrong:?}");
 }

@@ -94,7 +94,9 @@ Examples:
   imgbuild bake --print web
       show the resolved definition of a target, without building it
   imgbuild bake --set '*.platform=linux/arm64' --set web.tags=web:dev web
-      change values of targets for this build")]
+      change values of targets for this build
+  imgbuild bake --list --changed-since origin/main
+      list the targets that a branch changes, as JSON for a CI system")]
 pub struct BakeArgs {
     /// The targets or groups to build [default: the build file's default]
     #[arg(value_name = "TARGET")]
@@ -129,6 +131,12 @@ pub struct BakeArgs {
     /// What is shown.
     #[command(flatten)]
     pub progress: ProgressArgs,
+    /// Only targets that read this file or folder, and those that depend on them
+    #[arg(long, value_name = "PATH", num_args = 1.., help_heading = "What to build")]
+    pub affected_by: Vec<PathBuf>,
+    /// Only targets of which a file differs from a git revision, and those that depend on them
+    #[arg(long, value_name = "REVISION", help_heading = "What to build")]
+    pub changed_since: Option<String>,
     /// Show the resolved definition as JSON, without building it
     #[arg(long, help_heading = "What to do")]
     pub print: bool,

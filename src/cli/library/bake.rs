@@ -11,7 +11,7 @@ use crate::cli::library::build::{
     apply_cache, apply_image, apply_run, apply_values, lock_mode, named_context, outputs, read_secret, references,
     ssh_agent, warnings, write_results,
 };
-use crate::cli::library::running;
+use crate::cli::library::{changes, running};
 use crate::cli::{Session, interrupt};
 use crate::event::Reporter;
 use crate::frontend::buildfile::{self, BuildFile, ContextSource, Plan, Printed};
@@ -22,7 +22,7 @@ use crate::solve::SecretValue;
 
 pub(super) fn bake(args: &BakeArgs, session: &Session, reporter: Arc<dyn Reporter>) -> Result<Vec<Diagnostics>, Error> {
     let file = File::read(args)?;
-    let plan = file.resolve(args, session)?;
+    let plan = file.plan(args, session)?;
     let run = running::Run::start(session, args.run.jobs)?;
     let mut targets = Vec::new();
     for target in &plan.targets {
@@ -41,18 +41,31 @@ pub(super) fn describe(args: &BakeArgs, session: &Session) -> Result<serde_json:
     let file = File::read(args)?;
     let failed = |error| Error::build("the build file cannot be shown as JSON").caused_by(error);
     match args.list {
+        Some(List::Targets) if changes::asked(args) => {
+            let all = file.names();
+            let plan = file.resolve(args, session, &all)?;
+            let affected = changes::affected(args, &plan, file.path.as_deref(), &file.folder)?;
+            let mut listed = serde_json::to_value(buildfile::list(&file.model)).map_err(failed)?;
+            if let Some(listed) = listed.as_array_mut() {
+                let name = |one: &serde_json::Value| one["name"].as_str().unwrap_or_default().to_owned();
+                listed.retain(|one| one["kind"] == "target" && affected.contains(&name(one)));
+            }
+            Ok(listed)
+        }
         Some(List::Targets) => serde_json::to_value(buildfile::list(&file.model)).map_err(failed),
         Some(List::Variables) => {
             let one = |variable: &buildfile::Variable| serde_json::json!({"name": variable.name, "description": variable.description});
             Ok(file.model.variables().iter().map(one).collect())
         }
-        None => serde_json::to_value(Printed::from(&file.resolve(args, session)?)).map_err(failed),
+        None => serde_json::to_value(Printed::from(&file.plan(args, session)?)).map_err(failed),
     }
 }
 
 /// A build file that was read.
 struct File {
     name: String,
+    /// Where it is; none if it is a program's.
+    path: Option<PathBuf>,
     text: String,
     folder: PathBuf,
     model: BuildFile,
@@ -61,7 +74,12 @@ struct File {
 impl File {
     fn read(args: &BakeArgs) -> Result<Self, Error> {
         if let Some(program) = &args.program {
-            return Self::parse("build.toml of this program".into(), program.text.to_string(), program.folder.clone());
+            return Self::parse(
+                "build.toml of this program".into(),
+                None,
+                program.text.to_string(),
+                program.folder.clone(),
+            );
         }
         let path = args.file.clone().unwrap_or_else(|| "build.toml".into());
         let name = path.display().to_string();
@@ -71,16 +89,33 @@ impl File {
             _ => Error::build(format!("cannot read {name}")).caused_by(error),
         })?;
         let folder = path.parent().unwrap_or(Path::new("")).to_owned();
-        Self::parse(name, text, folder)
+        Self::parse(name, Some(path), text, folder)
     }
 
-    fn parse(name: String, text: String, folder: PathBuf) -> Result<Self, Error> {
+    fn parse(name: String, path: Option<PathBuf>, text: String, folder: PathBuf) -> Result<Self, Error> {
         let model = buildfile::parse(&text)
             .map_err(|list| Error::from(Diagnostics { name: name.clone(), text: text.clone(), list }))?;
-        Ok(Self { name, text, folder, model })
+        Ok(Self { name, path, text, folder, model })
     }
 
-    fn resolve(&self, args: &BakeArgs, session: &Session) -> Result<Plan, Error> {
+    /// The names of all targets.
+    fn names(&self) -> Vec<String> {
+        self.model.targets().map(str::to_owned).collect()
+    }
+
+    /// What is to be built: of what is asked for, only what is affected if a change is given.
+    fn plan(&self, args: &BakeArgs, session: &Session) -> Result<Plan, Error> {
+        let plan = self.resolve(args, session, &args.targets)?;
+        if !changes::asked(args) {
+            return Ok(plan);
+        }
+        let affected = changes::affected(args, &plan, self.path.as_deref(), &self.folder)?;
+        let wanted = plan.targets.iter().filter(|target| target.requested && affected.contains(&target.name));
+        let wanted: Vec<String> = wanted.map(|target| target.name.clone()).collect();
+        if wanted.is_empty() { Ok(Plan::default()) } else { self.resolve(args, session, &wanted) }
+    }
+
+    fn resolve(&self, args: &BakeArgs, session: &Session, names: &[String]) -> Result<Plan, Error> {
         let variables = self.model.variables().iter();
         let environment: BTreeMap<String, String> = variables
             .filter_map(|variable| {
@@ -94,7 +129,7 @@ impl File {
             .map(|set| format!("{}.{}={}", set.target, set.key, set.value).parse())
             .collect::<Result<Vec<buildfile::Override>, _>>()
             .map_err(|error| Error::Usage(error.to_string()))?;
-        buildfile::resolve(&self.model, &args.targets, &environment, &overrides).map_err(|error| match error {
+        buildfile::resolve(&self.model, names, &environment, &overrides).map_err(|error| match error {
             buildfile::Error::File(list) => {
                 Diagnostics { name: self.name.clone(), text: self.text.clone(), list }.into()
             }

@@ -4,6 +4,7 @@
 
 mod bake;
 mod build;
+mod changes;
 mod check;
 mod network;
 mod running;

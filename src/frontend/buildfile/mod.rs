@@ -12,6 +12,7 @@
 //! kept as they were written; whoever reads files takes them relative to the folder of the build file. No file is opened here,
 //! no environment read.
 
+mod affected;
 mod attributes;
 mod check;
 mod expand;
@@ -28,6 +29,7 @@ mod target;
 #[cfg(test)]
 mod tests;
 
+pub use affected::affected;
 pub use model::{BuildFile, Group, Variable};
 pub use overrides::{Override, OverrideError};
 pub use parse::parse;

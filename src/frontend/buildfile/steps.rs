@@ -389,9 +389,7 @@ pub(super) fn resolve(
     faults: &mut Vec<Fault>,
 ) -> Option<(Definition, Vec<(String, model::Text)>)> {
     let (base, steps, stages) = (values.get(&Key::From), values.get(&Key::Steps), values.get(&Key::Stages));
-    if base.or(steps).or(stages).is_none() {
-        return None;
-    }
+    base.or(steps).or(stages)?;
     let mut definition = Definition::default();
     if let Some(Value::Stages(stages)) = stages {
         definition.stages.clone_from(stages);

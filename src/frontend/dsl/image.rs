@@ -127,6 +127,7 @@ impl Image {
 
     /// Copies files, fetches URLs and git repositories, and unpacks archives.
     #[must_use]
+    #[expect(clippy::should_implement_trait, reason = "it is called as the instruction is")]
     pub fn add(self, files: impl Into<Files>) -> Self {
         let files = files.into();
         self.step(Instruction::Add(files.transfer), files.uses)
