@@ -198,6 +198,7 @@ fn run(tokens: &[Token], path: &[u8]) -> Vec<bool> {
     let mut states = vec![false; tokens.len() + 1];
     // Whether a `**/` is inside a component, that is, may not end here.
     let mut inside = vec![false; tokens.len()];
+    let (mut next, mut still_inside) = (states.clone(), inside.clone());
     states[0] = true;
     let mut rest = path;
     loop {
@@ -207,8 +208,8 @@ fn run(tokens: &[Token], path: &[u8]) -> Vec<bool> {
             }
         }
         let Some(c) = next_char(&mut rest) else { break };
-        let mut next = vec![false; tokens.len() + 1];
-        let mut still_inside = vec![false; tokens.len()];
+        next.fill(false);
+        still_inside.fill(false);
         for (at, token) in tokens.iter().enumerate() {
             if *token == Token::Folders && (states[at] || inside[at]) {
                 still_inside[at] = true;
@@ -227,8 +228,8 @@ fn run(tokens: &[Token], path: &[u8]) -> Vec<bool> {
                 Token::Folders => {}
             }
         }
-        states = next;
-        inside = still_inside;
+        std::mem::swap(&mut states, &mut next);
+        std::mem::swap(&mut inside, &mut still_inside);
     }
     // Inside a component of `**/`, more can still come.
     for at in 0..tokens.len() {
