@@ -237,3 +237,6 @@ fn put(editor: &mut Editor<'_>, path: &TreePath, there: Option<&Node>, meta: Met
     editor.put(path, meta, new);
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

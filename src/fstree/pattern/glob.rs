@@ -51,6 +51,7 @@ impl Glob {
     pub fn matches(&self, name: &[u8]) -> bool {
         let tokens = &self.0;
         let mut states = vec![false; tokens.len() + 1];
+        let mut next = states.clone();
         states[0] = true;
         let mut rest = name;
         loop {
@@ -60,7 +61,7 @@ impl Glob {
                 }
             }
             let Some(c) = next_char(&mut rest) else { return states[tokens.len()] };
-            let mut next = vec![false; tokens.len() + 1];
+            next.fill(false);
             for (at, token) in tokens.iter().enumerate().filter(|&(at, _)| states[at]) {
                 match token {
                     Token::Star if c != SLASH => next[at] = true,
@@ -70,7 +71,7 @@ impl Glob {
                     _ => {}
                 }
             }
-            states = next;
+            std::mem::swap(&mut states, &mut next);
         }
     }
 }
@@ -260,7 +261,7 @@ mod tests {
     }
 
     proptest::proptest! {
-        #![proptest_config(proptest::prelude::ProptestConfig::with_cases(4000))]
+        #![proptest_config(proptest::prelude::ProptestConfig::with_cases(1000))]
 
         #[test]
         fn agrees_with_trying_every_way(pattern in "[ab*?\\[\\]^\\\\/é-]{0,8}", names in proptest::collection::vec("[ab/é*-]{0,6}", 1..8)) {

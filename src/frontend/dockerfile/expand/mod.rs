@@ -535,4 +535,57 @@ mod tests {
         let deep = format!("{}x{}", "${n:-".repeat(5000), "}".repeat(5000));
         refuse(&deep, "substitutions are nested more than 100 deep");
     }
+
+    proptest::proptest! {
+        #![proptest_config(proptest::prelude::ProptestConfig::with_cases(500))]
+
+        #[test]
+        fn any_text_is_expanded_or_refused(
+            text in "([$]\\{?(a|e|p|s|n|brace)?|[:?+#%/*=<\\[}-]|[\"'` ]|\\\\|[a-zé]){0,24}",
+            escape in proptest::sample::select(vec!['\\', '`']),
+            rules in proptest::prelude::any::<[bool; 4]>(),
+        ) {
+            let [raw_quotes, raw_escapes, ignore_quotes, keep_unset] = rules;
+            let rules = Expander { escape, raw_quotes, raw_escapes, ignore_quotes, keep_unset };
+            let Ok(expanded) = rules.expand(&text, &VARIABLES) else { return Ok(()) };
+            // No variable is longer than this, and only a replacement uses its value more than once.
+            let longest = "/usr/lib/libx.so.1".len();
+            if !text.contains('/') {
+                proptest::prop_assert!(expanded.text.len() <= (text.len() + 1) * longest, "{} {}", text, expanded.text);
+            }
+            let words: usize = expanded.words.iter().map(String::len).sum();
+            proptest::prop_assert!(words <= expanded.text.len());
+            proptest::prop_assert!(expanded.words.iter().all(|word| !word.is_empty()));
+            proptest::prop_assert!(expanded.matched.is_disjoint(&expanded.unmatched));
+            // Where there is nothing to expand, nothing changes.
+            if !text.contains(['$', '"', '\'', escape]) {
+                proptest::prop_assert_eq!(&expanded.text, &text);
+            }
+        }
+    }
+
+    #[test]
+    fn results_are_limited_however_they_come_about() {
+        let mut text = "a".repeat(200);
+        let mut variables = std::collections::BTreeMap::new();
+        struct Map<'a>(&'a std::collections::BTreeMap<String, String>);
+        impl Lookup for Map<'_> {
+            fn get(&self, name: &str) -> Option<&str> {
+                self.0.get(name).map(String::as_str)
+            }
+        }
+        let mut refused = false;
+        for _ in 0..8 {
+            variables.insert("x".to_owned(), text.clone());
+            match Expander::new('\\').expand("${x//?/$x}", &Map(&variables)) {
+                Ok(expanded) => text = expanded.text,
+                Err(error) => {
+                    assert_eq!(error, ExpandError::Size);
+                    refused = true;
+                    break;
+                }
+            }
+        }
+        assert!(refused && text.len() <= MAX_SIZE);
+    }
 }
