@@ -17,7 +17,8 @@ fi
 # What must be there, and the Debian package that has it.
 missing=
 for need in cc:gcc git:git openssl:openssl python3:python3 mmdebstrap:mmdebstrap skopeo:skopeo umoci:umoci podman:podman \
-    runc:runc ssh:openssh-client sshd:openssh-server qemu-aarch64-static:qemu-user-static; do
+    runc:runc ssh:openssh-client sshd:openssh-server qemu-aarch64-static:qemu-user-static \
+    /bin/busybox:busybox-static xz:xz-utils zstd:zstd bzip2:bzip2; do
     command -v "${need%%:*}" >/dev/null || missing="$missing ${need#*:}"
 done
 if [ -n "$missing" ]; then
@@ -60,11 +61,20 @@ cases() {
     comm -23 "$scratch/all" "$scratch/known" | sed 's|^|tests/conformance/cases/|'
 }
 
+# The quickstart, whose lockfile must not change: it says what the Dockerfile defines, and that is committed.
+quickstart() {
+    cp examples/quickstart/Dockerfile.lock "$scratch/lock"
+    sh examples/quickstart/run.sh || return
+    cmp "$scratch/lock" examples/quickstart/Dockerfile.lock && return
+    echo "the quickstart's lockfile is stale; commit the new one"
+    return 1
+}
+
 if cargo fmt --version >/dev/null 2>&1; then
     part formatting cargo fmt --check
 fi
 part "cargo test" cargo test --locked --no-fail-fast
-part quickstart sh examples/quickstart/run.sh
+part quickstart quickstart
 binary=${CARGO_TARGET_DIR:-target}/release/imgbuild
 # shellcheck disable=SC2046 # one word for each case is meant
 part conformance python3 -B tests/conformance/check.py --imgbuild "$binary" $(cases)

@@ -39,6 +39,15 @@ impl Compression {
     /// Zstandard as its authors set it: level 3.
     pub const ZSTD: Self = Self::Zstd { level: 3 };
 
+    /// The same algorithm with another level. No compression has none.
+    pub fn with_level(self, level: u8) -> Self {
+        match self {
+            Self::None => Self::None,
+            Self::Gzip { .. } => Self::Gzip { level },
+            Self::Zstd { .. } => Self::Zstd { level },
+        }
+    }
+
     /// Everything that decides the compressed bytes, as a key: algorithm, encoder and version, level, block size.
     pub fn profile(self) -> String {
         match self {

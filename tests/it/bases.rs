@@ -36,6 +36,9 @@ fn a_base_layer_stays_as_it_is() {
     let warm = store.build(&context, &["-t", "app"]);
     assert_eq!((cold.executed, warm.executed), (1, 0));
     assert_eq!(warm.digest, cold.digest, "a warm cache makes the same image");
+    let archive = format!("type=oci,dest={}", work.path().join("app.tar").display());
+    let written = store.build(&context, &["-t", "app", "-o", "type=image", "-o", &archive]);
+    assert_eq!(written.digest, cold.digest, "an output that says nothing of compression has the same layers");
     let inspected: Value = serde_json::from_str(&store.run(&["inspect", "app"])).unwrap();
     let lowest = &inspected[0]["RootFS"]["Layers"][0];
     assert_eq!(*lowest, Digest::of(&odd_tar()).to_string(), "the base's layer is the tar that was imported");

@@ -32,10 +32,11 @@ struct Outcome {
 }
 
 fn world() -> Option<World> {
-    if !rustix_is_root() || !Path::new("/bin/busybox").exists() {
-        eprintln!("skipped: needs root and /bin/busybox");
+    if !rustix_is_root() {
+        eprintln!("skipped: needs root");
         return None;
     }
+    assert!(Path::new("/bin/busybox").exists(), "needs busybox-static; `sh tests/run.sh` as root installs it");
     let folder = TempDir::new().unwrap();
     let bin = folder.path().join("image/bin");
     fs::create_dir_all(&bin).unwrap();

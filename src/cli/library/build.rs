@@ -302,12 +302,13 @@ pub(super) fn outputs(outputs: &[output::Output]) -> Result<Vec<Output>, Error> 
 }
 
 fn one_output(output: &output::Output) -> Result<Output, Error> {
-    let level = |default: u8| output.compression_level.unwrap_or(default);
+    // An output that does not say gets the layers that the store has without any.
     let compression = match output.compression {
-        None | Some(output::Compression::Gzip) => Compression::Gzip { level: level(6) },
-        Some(output::Compression::Zstd) => Compression::Zstd { level: level(3) },
+        None | Some(output::Compression::Gzip) => Compression::GZIP,
+        Some(output::Compression::Zstd) => Compression::ZSTD,
         Some(output::Compression::Uncompressed) => Compression::None,
     };
+    let compression = output.compression_level.map_or(compression, |level| compression.with_level(level));
     compression.check().map_err(|error| Error::Usage(format!("--output: {error}")))?;
     if output.force_compression {
         return Err(Error::Usage(
