@@ -93,7 +93,7 @@ pub fn targets(spec: &Spec) -> io::Result<Vec<Target>> {
 /// What a step needs that its image lacks.
 ///
 /// `cwd` is the working folder, which is made for its `owner` (user and group) if it is missing. New entries get
-/// `mtime`, in seconds since 1970: the start of the step, so that they count as made by it.
+/// `mtime`, in seconds since 1970: not the moment, since some of them end up in a layer.
 ///
 /// # Errors
 /// See [`StubError`]. A target inside another mount is not looked at: it is made, or found wanting, in that mount.

@@ -108,7 +108,7 @@ impl ExecStep<'_> {
             shm_size: 64 << 20,
         };
         let started = SystemTime::now();
-        self.make_mount_points(context, &mut spec, started)?;
+        self.make_mount_points(context, &mut spec)?;
         // All of them, not only its own: one that an earlier step has left in a file may be printed by any.
         let secrets = Secrets::new(context.credentials.secrets.values().map(|value| value.0.as_slice()));
         let mut log = Log { number: self.number, reporter: context.reporter, tail: Vec::new() };
@@ -147,24 +147,14 @@ impl ExecStep<'_> {
     }
 
     /// Gives the process the folders and files that something will be mounted on and that its image lacks.
-    fn make_mount_points(
-        &self,
-        context: &ExecContext<'_>,
-        spec: &mut Spec,
-        started: SystemTime,
-    ) -> Result<(), StepError> {
+    fn make_mount_points(&self, context: &ExecContext<'_>, spec: &mut Spec) -> Result<(), StepError> {
         let targets = stubs::targets(spec).map_err(|error| StepError::other(&error))?;
-        let start = started.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs().cast_signed();
-        let found = stubs::stubs(&self.root.view, &spec.cwd, (spec.uid, spec.gid), start, &targets)
+        let found = stubs::stubs(&self.root.view, &spec.cwd, (spec.uid, spec.gid), self.times.epoch, &targets)
             .map_err(|error| StepError::other(&error))?;
         stubs::write(&found.kept, &spec.upper).map_err(|error| StepError::store(&spec.upper, error))?;
         if !found.hidden.is_empty() || spec.lower.is_empty() {
             // The folder is the same for each step that lacks the same, so it is kept like a layer.
-            let mut hidden = found.hidden;
-            for entry in &mut hidden {
-                entry.meta.mtime = if entry.meta.mtime == start { self.times.epoch } else { entry.meta.mtime };
-            }
-            let layer = context.layers.promise(Toc::new(hidden), Arc::new(Empty));
+            let layer = context.layers.promise(Toc::new(found.hidden), Arc::new(Empty));
             spec.lower.insert(0, context.layers.folder(layer)?);
         }
         Ok(())

@@ -16,4 +16,5 @@ mod secrets;
 mod ssh;
 mod support;
 mod tidy;
+mod times;
 mod web;
