@@ -133,10 +133,6 @@ pub fn solve(graph: &Graph, targets: &[StepId], environment: &Environment<'_>) -
     }
     let contexts = open_contexts(graph, &needed, environment)?;
     announce(graph, &needed, environment.reporter);
-    // Before any result is looked up: one may name layers of images whose own step is then never asked for.
-    for blobs in environment.images.values() {
-        environment.layers.add_image(blobs);
-    }
     let keys = DefinitionKeys::compute(graph, &needed, |step| {
         let context = contexts.get(&ContextKey::of(step)?)?;
         Some(context.as_ref() as &dyn View)
