@@ -54,6 +54,23 @@ fn seen(merged: &Merged) -> Toc {
     Flattened::new(merged).toc().clone()
 }
 
+/// The layer without files that are as they were below, though they had more names there: that a file has a name less is
+/// no change by itself, since an overlay takes it from its other names when it is merely opened for writing.
+fn without_mere_splits(layer: &Toc, view: &Merged) -> Toc {
+    let linked = |path: &TreePath| layer.entries().iter().any(|entry| entry.kind == Kind::Hardlink(path.clone()));
+    let shown = |path: &TreePath| {
+        let opaque = |above: TreePath| layer.get(&above).is_some_and(|entry| entry.kind == OPAQUE);
+        !path.ancestors().any(opaque)
+    };
+    let same = |entry: &Entry| {
+        matches!(entry.kind, Kind::File { .. })
+            && !linked(&entry.path)
+            && shown(&entry.path)
+            && view.entry(&entry.path).is_some_and(|(_, below)| below.meta == entry.meta && below.kind == entry.kind)
+    };
+    Toc::new(layer.entries().iter().filter(|entry| !same(entry)).cloned().collect())
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(150))]
 
@@ -71,7 +88,8 @@ proptest! {
         let committed = commit_in(folder.path(), &view);
         let after = view.with(Arc::new(committed.clone()));
         // Nothing that is seen changes...
-        prop_assert_eq!(seen(&after), seen(&view.with(Arc::new(layer.clone()))));
+        let layer = without_mere_splits(&layer, &view);
+        prop_assert_eq!(seen(&after), seen(&view.with(Arc::new(layer))));
         // ...nothing is left to tidy, and all that is left says something.
         prop_assert_eq!(&commit_in(folder.path(), &view), &committed);
         for entry in committed.entries().iter().filter(|entry| entry.kind == Kind::Whiteout) {
