@@ -16,7 +16,7 @@ impl Lowering<'_> {
     pub(super) fn once(&mut self, current: &mut Current<'_>, head: &Head, slot: Slot) {
         let here = current.at(&head.span);
         if let Some(earlier) = slot(current).replace(here.clone()) {
-            let keyword = head.keyword.value.to_uppercase();
+            let keyword = head.keyword().to_uppercase();
             let message = format!("this `{keyword}` has no effect");
             let finding = Linter::finding(rule::MultipleInstructionsDisallowed, earlier, message)
                 .note(here, "a later one replaces it")
@@ -30,7 +30,7 @@ impl Lowering<'_> {
             CommandLine::Exec(args) => args.clone(),
             CommandLine::Shell(text) => {
                 if current.config.config.shell.is_empty() {
-                    let keyword = head.keyword.value.to_uppercase();
+                    let keyword = head.keyword().to_uppercase();
                     let message = format!("`{keyword}` runs in a shell, which does not pass signals on");
                     let finding = Linter::finding(rule::JSONArgsRecommended, current.at(&head.span), message)
                         .help(format!("write `{keyword} [\"program\", \"argument\"]`, or choose a shell with `SHELL`"));
@@ -52,7 +52,7 @@ impl Lowering<'_> {
         head: &Head,
         pairs: &[Pair],
     ) -> Result<Vec<(String, String)>, Diagnostic> {
-        let keyword = head.keyword.value.to_uppercase();
+        let keyword = head.keyword().to_uppercase();
         let mut expanded = Vec::new();
         for pair in pairs {
             if pair.legacy {
@@ -77,10 +77,12 @@ impl Lowering<'_> {
             text.push_str(&format!(" {name}={value}"));
             current.variables.set(&name, &value);
             let pair = format!("{name}={value}");
-            let known = |pair: &&mut String| pair.split_once('=').map_or(pair.as_str(), |(known, _)| known) == name;
-            match current.config.config.env.iter_mut().find(known) {
-                Some(old) => *old = pair,
-                None => current.config.config.env.push(pair),
+            match current.places.get(&name) {
+                Some(&place) => current.config.config.env[place] = pair,
+                None => {
+                    current.places.insert(name, current.config.config.env.len());
+                    current.config.config.env.push(pair);
+                }
             }
         }
         current.history(text, true);
@@ -123,7 +125,7 @@ impl Lowering<'_> {
                     current.variables.set(name, value);
                 }
             }
-            current.arguments.push((name.to_owned(), value));
+            current.arguments.declare(name, value);
         }
         current.history(text, true);
         Ok(())

@@ -21,7 +21,7 @@ mod signal;
 mod stage;
 mod variable;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use crate::digest::Digest;
 use crate::frontend::diagnostic::Diagnostic;
@@ -350,6 +350,8 @@ struct Lowering<'a> {
     target: Platform,
     /// What the `ARG`s before the first `FROM` come to, and the predefined arguments.
     globals: Environment,
+    /// The names that are declared there.
+    declared: HashSet<&'a str>,
     needs: Vec<Need>,
     errors: Vec<Diagnostic>,
     linter: Linter,
@@ -378,6 +380,7 @@ impl<'a> Lowering<'a> {
             only_check,
             target: options.platform.clone().unwrap_or_else(|| options.build_platform.clone()),
             globals: Environment::default(),
+            declared: HashSet::new(),
             needs: Vec::new(),
             errors,
             linter: Linter::new(check),

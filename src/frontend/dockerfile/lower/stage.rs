@@ -1,6 +1,8 @@
 //! One stage, instruction by instruction: what each does to the configuration, the history and the variables.
 
-use super::environment::Environment;
+use std::collections::HashMap;
+
+use super::environment::{Arguments, Environment};
 use super::metadata::show_healthcheck;
 use super::plan::{Base, Plan, Source, in_trigger};
 use super::variable::{cannot_expand, place_of_variable};
@@ -28,7 +30,7 @@ pub(super) struct Finished {
     pub base_history: usize,
     platform: Platform,
     variables: Environment,
-    arguments: Vec<(String, Option<String>)>,
+    arguments: Arguments,
     workdir_set: bool,
     /// Whether its image was not looked up.
     guessed: bool,
@@ -43,8 +45,10 @@ pub(super) struct Current<'p> {
     pub platform: Platform,
     /// What `ENV` and `ARG` have set, the later one counting.
     pub variables: Environment,
-    /// The names that `ARG` declared, with values where they have one.
-    pub arguments: Vec<(String, Option<String>)>,
+    /// What `ARG` has declared.
+    pub arguments: Arguments,
+    /// Where in the configuration each variable stands.
+    pub places: HashMap<String, usize>,
     pub no_cache: bool,
     base_history: usize,
     workdir_set: bool,
@@ -111,7 +115,8 @@ impl<'a> Lowering<'a> {
             config: ImageConfig::default(),
             platform: node.platform.clone().unwrap_or_else(|| self.target.clone()),
             variables: Environment::default(),
-            arguments: Vec::new(),
+            arguments: Arguments::default(),
+            places: HashMap::new(),
             no_cache: match &self.options.no_cache {
                 NoCache::None => false,
                 NoCache::All => true,
@@ -139,9 +144,10 @@ impl<'a> Lowering<'a> {
         if !has_path && current.platform.os != "windows" {
             current.config.config.env.push(format!("PATH={DEFAULT_PATH}"));
         }
-        for pair in &current.config.config.env {
+        for (place, pair) in current.config.config.env.iter().enumerate() {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
             current.variables.set(name, value);
+            current.places.entry(name.to_owned()).or_insert(place);
         }
         let workdir = &mut current.config.config.working_dir;
         if !workdir.is_empty() && !workdir.starts_with('/') {
@@ -353,7 +359,7 @@ impl<'a> Lowering<'a> {
         })?;
         self.guessed |= current.guessed && !expanded.unmatched.is_empty();
         for name in &expanded.unmatched {
-            if current.guessed || current.arguments.iter().any(|(declared, _)| declared == name) {
+            if current.guessed || current.arguments.has(name) {
                 continue;
             }
             let message = format!("the variable `{name}` is not set");

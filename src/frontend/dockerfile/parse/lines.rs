@@ -1,7 +1,7 @@
 //! Logical lines: physical ones joined at their continuations, comments left out, with a way back to the file.
 
 use super::{Diagnostic, Directives};
-use crate::frontend::dockerfile::ast::Span;
+use crate::frontend::dockerfile::ast::{self, Span};
 
 /// How many bytes a physical line can have, its line feed not counted.
 pub(super) const MAX_LINE: usize = 65_535;
@@ -36,8 +36,8 @@ impl<'a> Physical<'a> {
 pub(super) struct Line {
     /// The text.
     pub text: String,
-    /// Where in the file pieces of it start: (place in the text, place in the file), ascending.
-    pieces: Vec<(usize, usize)>,
+    /// Where in the file its pieces after the first start: (place in the text, place in the file), ascending.
+    pub pieces: Vec<(usize, usize)>,
     /// All its bytes in the file.
     pub span: Span,
     /// The comments right above it.
@@ -45,25 +45,9 @@ pub(super) struct Line {
 }
 
 impl Line {
-    /// Where in the file pieces of the text start.
-    pub(super) fn pieces(&self) -> &[(usize, usize)] {
-        &self.pieces
-    }
-
-    /// Where a byte of the text stands in the file.
-    fn place(&self, at: usize) -> usize {
-        let index = self.pieces.partition_point(|&(start, _)| start <= at);
-        match index.checked_sub(1).and_then(|index| self.pieces.get(index)) {
-            Some(&(start, source)) => source + (at - start),
-            None => self.span.start,
-        }
-    }
-
     /// Where some bytes of the text stand in the file.
     pub(super) fn at(&self, bytes: Span) -> Span {
-        let start = self.place(bytes.start);
-        let end = if bytes.end > bytes.start { self.place(bytes.end - 1) + 1 } else { start };
-        start..end.max(start)
+        ast::place(&self.span, &self.pieces, bytes)
     }
 }
 
@@ -120,7 +104,6 @@ impl<'a> LineReader<'a> {
             }
             let start = first.start + indent;
             let mut line = Line { span: start..start + piece.len(), ..Line::default() };
-            line.pieces.push((0, start));
             line.text.push_str(piece);
             while goes_on {
                 let Some(next) = self.checked(errors) else { break };

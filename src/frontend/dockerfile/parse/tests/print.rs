@@ -62,6 +62,8 @@ impl Printer {
             Kind::Entrypoint(command) => format!("ENTRYPOINT {}", command_line(command)),
             Kind::Env(pairs) => format!("ENV {}", self::pairs(pairs)),
             Kind::Label(pairs) => format!("LABEL {}", self::pairs(pairs)),
+            // The words are sorted, and an escape character at the end would go on with the next line.
+            Kind::Expose(ports) if words(ports).ends_with(self.escape) => return None,
             Kind::Expose(ports) => format!("EXPOSE {}", guarded(&words(ports))),
             Kind::Healthcheck(check) => {
                 let (kind, command) = check.test.split_first()?;
