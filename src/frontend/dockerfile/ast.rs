@@ -42,8 +42,8 @@ pub struct Dockerfile {
     pub globals: Vec<Instruction>,
     /// The stages, at least one.
     pub stages: Vec<Stage>,
-    /// Lines that are blank although the line above promised more.
-    pub empty_continuations: Vec<Span>,
+    /// Lines that are blank although the line above promised more: those of each instruction that has any.
+    pub empty_continuations: Vec<Vec<Span>>,
     /// Where each line starts, in bytes.
     pub(super) line_starts: Vec<usize>,
 }

@@ -7,10 +7,14 @@ use crate::frontend::dockerfile::ast::{Dockerfile, Head, Kind, Span};
 
 /// Makes them all.
 pub(in crate::frontend::dockerfile) fn check_syntax(file: &Dockerfile, linter: &mut Linter) {
-    for span in &file.empty_continuations {
-        let message = "a blank line inside a continuation";
-        let finding = Linter::finding(rule::NoEmptyContinuation, span.clone(), message).help("remove the line");
-        linter.report(&[], finding.fix(file.lines(span), ""));
+    for lines in &file.empty_continuations {
+        let Some(first) = lines.first() else { continue };
+        let (message, help) = match lines.len() {
+            1 => ("a blank line inside a continuation".to_owned(), "remove the line"),
+            many => (format!("{many} blank lines inside a continuation"), "remove the lines"),
+        };
+        let finding = Linter::finding(rule::NoEmptyContinuation, first.clone(), message).help(help);
+        linter.report(&[], lines.iter().fold(finding, |finding, line| finding.fix(file.lines(line), "")));
     }
     stage_names(file, linter);
     casing(file, linter);

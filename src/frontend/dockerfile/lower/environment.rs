@@ -4,6 +4,9 @@ use std::collections::HashMap;
 
 use crate::frontend::dockerfile::expand::Lookup;
 
+/// Arguments that are about the scanning of images: no variables.
+pub(super) const SCAN_ARGUMENTS: [&str; 2] = ["BUILDKIT_SBOM_SCAN_CONTEXT", "BUILDKIT_SBOM_SCAN_STAGE"];
+
 /// Names and values, in the order in which the names first came.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Environment {

@@ -1,7 +1,9 @@
 //! The instructions that change only the configuration and the history: `ENV`, `LABEL`, `ARG`, `EXPOSE`, `VOLUME`, and
 //! what `CMD`, `ENTRYPOINT` and `HEALTHCHECK` have in common.
 
+use super::environment::SCAN_ARGUMENTS;
 use super::stage::{Current, Slot};
+use super::variable::cannot_expand;
 use super::{Lowering, ports};
 use crate::frontend::diagnostic::Diagnostic;
 use crate::frontend::dockerfile::ast::{CommandLine, Declaration, Head, Pair, Word};
@@ -121,7 +123,7 @@ impl Lowering<'_> {
             text.push_str(&format!(" {name}"));
             if let Some(value) = &value {
                 text.push_str(&format!("={value}"));
-                if !matches!(name, "BUILDKIT_SBOM_SCAN_CONTEXT" | "BUILDKIT_SBOM_SCAN_STAGE") {
+                if !SCAN_ARGUMENTS.contains(&name) {
                     current.variables.set(name, value);
                 }
             }
@@ -143,8 +145,13 @@ impl Lowering<'_> {
     pub(super) fn expose(&mut self, current: &mut Current<'_>, head: &Head, words: &[Word]) -> Result<(), Diagnostic> {
         let mut all = Vec::new();
         for word in words {
-            let rules = self.expander();
-            for text in self.expand(current, head, word, rules, &current.variables)?.words {
+            // Variables that are not set are no finding here: they may stand for no port.
+            let expanded = self.expander().expand(&word.value, &current.variables).map_err(|error| {
+                self.guessed |= current.guessed;
+                cannot_expand(word, &error)
+            })?;
+            self.guessed |= current.guessed && !expanded.unmatched.is_empty();
+            for text in expanded.words {
                 let found = ports::parse(&text).map_err(|reason| {
                     Diagnostic::error(word.span.clone(), format!("`{text}` is no port: {reason}"))
                         .help("write a port or a range, such as 80, 53/udp or 7000-7010")

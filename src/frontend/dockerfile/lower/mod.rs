@@ -288,7 +288,7 @@ pub struct Checked {
     pub build: Option<Box<ImageBuild>>,
 }
 
-/// Checks all stages of a file. Images that were not looked up are taken to say nothing of themselves.
+/// Checks all stages of a file, or those that the target needs if there is one. Images that were not looked up are taken to say nothing of themselves.
 ///
 /// `is_pinned` says of an image's reference whether a lockfile pins it.
 pub fn check(
@@ -298,7 +298,7 @@ pub fn check(
     graph: &mut Graph,
     is_pinned: &dyn Fn(&str) -> bool,
 ) -> Checked {
-    let options = &Options { all_stages: true, ..options.clone() };
+    let options = &Options { all_stages: options.target.is_none(), ..options.clone() };
     let mut lowering = Lowering::new(file, options, resolved, graph, true);
     check_syntax(file, &mut lowering.linter);
     let plan = lowering.plan();

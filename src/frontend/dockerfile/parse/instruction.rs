@@ -287,8 +287,7 @@ impl Reader {
             };
             let value = word.value.split_off(length + 1);
             word.value.truncate(length);
-            declarations
-                .push(Declaration { key: Word::new(word.value, left), default: Some(Word::new(value, right)) });
+            declarations.push(Declaration { key: Word::new(word.value, left), default: Some(Word::new(value, right)) });
         }
         Some(declarations)
     }
@@ -386,8 +385,7 @@ impl Reader {
             return None;
         }
         let text = self.node.head.text.get(self.node.head.keyword.end..).unwrap_or_default();
-        let mut text =
-            text.trim_start_matches(['\t', '\u{c}', '\r', ' ']).to_owned();
+        let mut text = text.trim_start_matches(['\t', '\u{c}', '\r', ' ']).to_owned();
         for heredoc in &self.node.heredocs {
             text.push('\n');
             text.push_str(&heredoc.body.value);

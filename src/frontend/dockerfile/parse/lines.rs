@@ -58,8 +58,8 @@ pub(super) struct LineReader<'a> {
     comments: Vec<String>,
     /// Where each line starts.
     pub line_starts: Vec<usize>,
-    /// Blank lines inside continuations.
-    pub empty_continuations: Vec<Span>,
+    /// Blank lines inside continuations, by instruction.
+    pub empty_continuations: Vec<Vec<Span>>,
 }
 
 impl<'a> LineReader<'a> {
@@ -87,7 +87,8 @@ impl<'a> LineReader<'a> {
             let first = self.checked(errors)?;
             let text = first.text();
             if first.is_comment() {
-                let comment = text.trim_start().strip_prefix('#').unwrap_or_default().trim();
+                // Of one that is indented, all but the first blank counts.
+                let comment = text.get(1..).unwrap_or_default().trim();
                 if !directives.line(first, errors) {
                     match comment {
                         "" => self.comments.clear(),
@@ -105,13 +106,14 @@ impl<'a> LineReader<'a> {
             let start = first.start + indent;
             let mut line = Line { span: start..start + piece.len(), ..Line::default() };
             line.text.push_str(piece);
+            let mut blank = Vec::new();
             while goes_on {
                 let Some(next) = self.checked(errors) else { break };
                 if next.is_comment() {
                     continue;
                 }
                 if next.text().trim().is_empty() {
-                    self.empty_continuations.push(next.span());
+                    blank.push(next.span());
                     continue;
                 }
                 let (piece, more) = split_continuation(next.text(), directives.escape);
@@ -119,6 +121,9 @@ impl<'a> LineReader<'a> {
                 line.text.push_str(piece);
                 line.span.end = next.start + piece.len();
                 goes_on = more;
+            }
+            if !blank.is_empty() {
+                self.empty_continuations.push(blank);
             }
             line.comments = std::mem::take(&mut self.comments);
             return Some(line);

@@ -1,7 +1,7 @@
 //! A line as keyword, flags and arguments, and the heredocs below it. What the arguments mean comes later.
 
-use super::lines::{Line, LineReader, MAX_LINE, too_long};
 use super::instruction::known;
+use super::lines::{Line, LineReader, MAX_LINE, too_long};
 use super::words::{self, Json};
 use super::{Diagnostic, Failed, heredoc};
 use crate::frontend::dockerfile::ast::{Head, Heredoc, Pair, Span, Word};
@@ -54,8 +54,7 @@ pub(super) fn read(line: Line, escape: char, reader: &mut LineReader<'_>) -> Res
         return Ok(node);
     }
     let openings = heredoc::openings(&node.head.text).map_err(|error| {
-        Diagnostic::error(span.clone(), format!("the name of a heredoc cannot be read: {error}"))
-            .help(error.help())
+        Diagnostic::error(span.clone(), format!("the name of a heredoc cannot be read: {error}")).help(error.help())
     })?;
     for opening in openings {
         let mut body = String::new();
@@ -98,12 +97,7 @@ pub(super) fn read(line: Line, escape: char, reader: &mut LineReader<'_>) -> Res
 }
 
 /// Finds the parts of a line by what its instruction takes.
-fn shape(
-    line: &Line,
-    within: Span,
-    escape: char,
-    outermost: bool,
-) -> Result<Shape, (Diagnostic, &'static str)> {
+fn shape(line: &Line, within: Span, escape: char, outermost: bool) -> Result<Shape, (Diagnostic, &'static str)> {
     let text = line.text.as_str();
     let (keyword, after) = words::first(text, within.clone());
     let name = known(&text[keyword.clone()]);
