@@ -21,20 +21,22 @@ use crate::ops::error::Diagnostics;
 use crate::solve::SecretValue;
 
 pub(super) fn bake(args: &BakeArgs, session: &Session, reporter: Arc<dyn Reporter>) -> Result<Vec<Diagnostics>, Error> {
-    let file = File::read(args)?;
-    let plan = file.plan(args, session)?;
+    let (targets, lock) = targets(args, session)?;
     let run = running::Run::start(session, args.run.jobs)?;
-    let mut targets = Vec::new();
-    for target in &plan.targets {
-        targets.push(file.target(target, args, session)?);
-    }
     make_output_folders(&targets)?;
-    let lock = LockPlace::File(file.folder.join("build.lock"));
     let built = build::build(&run.session(reporter.as_ref())?, &targets, &lock, lock_mode(args.lock))
         .map_err(|error| if interrupt::is_interrupted() { Error::Interrupted } else { error })?;
     let requested = built.iter().zip(&targets).filter(|(_, target)| target.requested);
     write_results(&args.output, &requested.map(|(built, _)| built.clone()).collect::<Vec<_>>())?;
     Ok(warnings(built))
+}
+
+/// What is to be built, each target after those it is linked to, and where the lockfile is.
+pub(super) fn targets(args: &BakeArgs, session: &Session) -> Result<(Vec<Target>, LockPlace), Error> {
+    let file = File::read(args)?;
+    let plan = file.plan(args, session)?;
+    let targets = plan.targets.iter().map(|target| file.target(target, args, session)).collect::<Result<_, _>>()?;
+    Ok((targets, LockPlace::File(file.folder.join("build.lock"))))
 }
 
 pub(super) fn describe(args: &BakeArgs, session: &Session) -> Result<serde_json::Value, Error> {

@@ -8,6 +8,7 @@ mod changes;
 mod check;
 mod network;
 mod running;
+mod subject;
 
 use std::sync::Arc;
 
