@@ -15,7 +15,7 @@
 //! | absolute host paths | no | another checkout is the same build |
 //!
 //! A string enters with its length before it and a list with its count, so that no two different ops can give the same
-//! bytes. Every value has a name; a hash ignores the names, an explanation shows them.
+//! bytes. Every value has a name; a hash ignores the names, an explanation ([`explain`](crate::graph::explain)) shows them.
 
 use crate::digest::{CacheKey, Digest};
 use crate::graph::{
@@ -34,6 +34,10 @@ pub type DefinitionDigest = CacheKey;
 pub trait Visitor {
     /// A value; `name` says what it is.
     fn value(&mut self, name: &str, value: &[u8]);
+    /// A value that is no text: a hash.
+    fn identity(&mut self, name: &str, bytes: &[u8; 32]) {
+        self.value(name, bytes);
+    }
     /// A list of `count` items follows.
     fn list(&mut self, name: &str, count: usize);
 }
@@ -65,20 +69,6 @@ impl Visitor for KeyHasher {
     fn list(&mut self, _: &str, count: usize) {
         self.0.update(b"[");
         self.0.update(&(count as u64).to_le_bytes());
-    }
-}
-
-/// Notes what it is shown as (name, value) lines, for `imgbuild why`.
-#[derive(Debug, Default, Clone, PartialEq, Eq)]
-pub struct Explanation(pub Vec<(String, String)>);
-
-impl Visitor for Explanation {
-    fn value(&mut self, name: &str, value: &[u8]) {
-        self.0.push((name.to_owned(), String::from_utf8_lossy(value).into_owned()));
-    }
-
-    fn list(&mut self, name: &str, count: usize) {
-        self.0.push((format!("{name}.count"), count.to_string()));
     }
 }
 
@@ -146,7 +136,7 @@ pub fn visit(op: &Op, platform: &Platform, v: &mut impl Visitor) {
             v.value("op", b"image");
             v.list("layers", image.layers.len());
             for layer in &image.layers {
-                v.value("layer", layer.as_bytes());
+                v.identity("layer", layer.as_bytes());
             }
         }
         Op::Local(local) => {

@@ -1,6 +1,7 @@
 //! What a user can ask for: the public API, one file each. Functions take a store and values and return values; nothing
 //! is printed and no environment is read.
 
+pub mod account;
 pub mod build;
 mod check;
 mod context;
@@ -12,6 +13,7 @@ mod images;
 mod import;
 mod inspect;
 mod load;
+pub mod record;
 mod rmi;
 mod save;
 mod tag;
