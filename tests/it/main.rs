@@ -18,3 +18,4 @@ mod support;
 mod tidy;
 mod times;
 mod web;
+mod why;

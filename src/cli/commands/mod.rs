@@ -3,15 +3,18 @@
 pub mod bake;
 pub mod build;
 pub mod check;
+pub mod graph;
 pub mod history;
 pub mod images;
 pub mod import;
 pub mod inspect;
 pub mod load;
+pub mod plan;
 pub mod rmi;
 pub mod save;
 pub mod tag;
 pub mod version;
+pub mod why;
 
 use std::fs::File;
 use std::io::Read;

@@ -329,11 +329,11 @@ Finished in 7.0s: 1 step run, 1 cached
     fn says_why_a_step_runs() {
         let text = log(vec![
             (0, planned()),
-            (0, Event::Explained(2, "a/main.c\n changed".into())),
+            (0, Event::Explained(2, "a/main.c changed".into())),
             (0, Event::Started(2)),
             (0, Event::Finished(2, Outcome::Done, Duration::ZERO)),
         ]);
-        assert_eq!(text, "#1 [build 3/3] COPY a b\n#1 BECAUSE a/main.c? changed\n#1 DONE 0.0s\n");
+        assert_eq!(text, "#1 [build 3/3] COPY a b\n#1 BECAUSE a/main.c changed\n#1 DONE 0.0s\n");
     }
 
     #[test]

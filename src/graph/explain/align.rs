@@ -107,20 +107,34 @@ fn common(new: usize, old: usize, same: &dyn Fn(usize, usize) -> bool) -> Vec<(u
     found
 }
 
-/// Pairs what stands between two steps that are the same: each with the most similar of its kind, in order.
+/// Pairs what stands between two steps that are the same: in order, those of one kind that are most alike in sum.
 fn edited(new: &Snapshot, gap: &[usize], old: &Snapshot, old_gap: &[usize], pairs: &mut HashMap<usize, usize>) {
-    let mut from = 0;
-    for (place, step) in gap.iter().enumerate() {
-        let facts = &new.steps[*step];
-        // Those that come after still need partners.
-        let spare = old_gap.len().saturating_sub(from).saturating_sub(gap.len() - place - 1).max(1);
-        let candidates = old_gap.iter().enumerate().skip(from).take(spare);
-        let best = candidates
-            .filter(|(_, other)| is_kin(facts, &old.steps[**other]))
-            .max_by_key(|(at, other)| (likeness(&facts.name, &old.steps[**other].name), std::cmp::Reverse(*at)));
-        if let Some((at, other)) = best {
-            pairs.insert(*step, *other);
-            from = at + 1;
+    if gap.is_empty() || old_gap.is_empty() || gap.len() * old_gap.len() > LARGEST {
+        return;
+    }
+    let gain = |row: usize, column: usize| {
+        let (a, b) = (&new.steps[gap[row]], &old.steps[old_gap[column]]);
+        is_kin(a, b).then(|| 1 + likeness(&a.name, &b.name) as u32)
+    };
+    let width = old_gap.len() + 1;
+    let mut best = vec![0u32; (gap.len() + 1) * width];
+    for row in (0..gap.len()).rev() {
+        for column in (0..old_gap.len()).rev() {
+            let (below, beside) = (best[(row + 1) * width + column], best[row * width + column + 1]);
+            let both = gain(row, column).map_or(0, |gain| gain + best[(row + 1) * width + column + 1]);
+            best[row * width + column] = both.max(below).max(beside);
+        }
+    }
+    let (mut row, mut column) = (0, 0);
+    while row < gap.len() && column < old_gap.len() {
+        let here = best[row * width + column];
+        if gain(row, column).is_some_and(|gain| gain + best[(row + 1) * width + column + 1] == here) {
+            pairs.insert(gap[row], old_gap[column]);
+            (row, column) = (row + 1, column + 1);
+        } else if best[(row + 1) * width + column] == here {
+            row += 1;
+        } else {
+            column += 1;
         }
     }
 }

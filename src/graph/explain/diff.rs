@@ -16,7 +16,7 @@ pub fn diff(old: &StepFacts, new: &StepFacts) -> Vec<Reason> {
         StepKind::Git => source(old, new, "commit", Reason::Git),
         StepKind::Local => ignore(old, new).into_iter().collect(),
         StepKind::Scratch | StepKind::Merge | StepKind::Diff => Vec::new(),
-        StepKind::Exec | StepKind::File => options(old, new),
+        StepKind::Exec | StepKind::File => options(old, new, ""),
     }
 }
 
@@ -59,8 +59,7 @@ fn source(old: &StepFacts, new: &StepFacts, what: &str, reason: fn(String, Chang
     if change.from != change.to {
         reasons.push(reason(new.source.clone(), change));
     }
-    let rest = options(old, new).into_iter();
-    reasons.extend(rest.filter(|one| !matches!(one, Reason::Option(name, _) if *name == what)));
+    reasons.extend(options(old, new, what));
     reasons
 }
 
@@ -74,7 +73,8 @@ fn short(digest: &str) -> String {
 /// The values of a name in a group.
 type Values<'a> = Vec<&'a str>;
 
-fn options(old: &StepFacts, new: &StepFacts) -> Vec<Reason> {
+/// All facts but the one that was told already.
+fn options(old: &StepFacts, new: &StepFacts, told: &str) -> Vec<Reason> {
     let mut before: BTreeMap<(&str, &str), Values<'_>> = BTreeMap::new();
     for fact in &old.facts.0 {
         before.entry((&fact.group, &fact.name)).or_default().push(&fact.value);
@@ -93,7 +93,7 @@ fn options(old: &StepFacts, new: &StepFacts) -> Vec<Reason> {
     let mut reasons: Vec<Reason> = Vec::new();
     for place in order {
         let (from, to) = (before.get(&place).unwrap_or(&nothing), after.get(&place).unwrap_or(&nothing));
-        if from == to {
+        if from == to || place == ("", told) {
             continue;
         }
         let reason = one(old, new, place, from, to);

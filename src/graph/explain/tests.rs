@@ -50,15 +50,16 @@ fn only(graph: &Graph, id: StepId) -> StepFacts {
     Snapshot::new(graph, &[id], &Definitions(graph, 0), &[], true).steps.remove(0)
 }
 
-/// Definition digests as keys; all contexts have the files of this number.
+/// Keys of what steps are and of their inputs; all contexts have the files of this number.
 struct Definitions<'a>(&'a Graph, u8);
 
 impl Keys for Definitions<'_> {
     fn key(&self, step: StepId) -> CacheKey {
-        let inputs: Vec<u8> =
-            self.0.inputs(step).iter().enumerate().filter_map(|(i, _)| self.files(step, i)).map(|_| self.1).collect();
-        let below = self.0.inputs(step).into_iter().map(|input| *self.key(input).as_bytes());
-        let all: Vec<u8> = below.flatten().chain(inputs).chain(*self.0[step].definition.as_bytes()).collect();
+        let mut all = format!("{:?}", self.0[step].op).into_bytes();
+        for (number, input) in self.0.inputs(step).into_iter().enumerate() {
+            let key = self.files(step, number).unwrap_or_else(|| self.key(input));
+            all.extend_from_slice(key.as_bytes());
+        }
         CacheKey::from_bytes(*blake3::hash(&all).as_bytes())
     }
 
@@ -71,11 +72,7 @@ impl Keys for Definitions<'_> {
 /// A build of one stage: `FROM` something, then `RUN`s and, for lines that start with `COPY`, uses of the context.
 fn build(lines: &[&str], files: u8, ignore: &[&str]) -> Snapshot {
     let mut graph = Graph::new();
-    let label = |text: &str, number: usize| Label {
-        text: text.into(),
-        stage: format!("{number}/9"),
-        origin: Some(("Dockerfile".into(), number as u32)),
-    };
+    let label = |text: &str, number: usize| Label { text: text.into(), stage: format!("{number}/9"), origin: None };
     let ignore = ignore.iter().map(ToString::to_string).collect();
     let local = Op::Local(LocalOp { name: "context".into(), ignore });
     let local = graph.add(local, &[], amd64(), Label::default(), false);
