@@ -79,14 +79,16 @@ impl Counts {
     }
 
     fn words(&self) -> String {
-        if self.run == 0 {
-            return format!("nothing to run, {} cached", count(self.cached, "step"));
-        }
-        let mut words = format!("{} to run", count(self.run, "step"));
-        if self.depend > 0 {
-            let verb = if self.depend == 1 { "depends" } else { "depend" };
-            let _ = write!(words, ", {} {verb} on {}", self.depend, if self.run == 1 { "it" } else { "them" });
-        }
+        let verb = if self.depend == 1 { "depends" } else { "depend" };
+        let mut words = match (self.run, self.depend) {
+            (0, 0) => return format!("nothing to run, {} cached", count(self.cached, "step")),
+            (0, depend) => format!("{} {verb} on other targets", count(depend, "step")),
+            (run, 0) => format!("{} to run", count(run, "step")),
+            (run, depend) => {
+                let on = if run == 1 { "it" } else { "them" };
+                format!("{} to run, {depend} {verb} on {on}", count(run, "step"))
+            }
+        };
         if self.cached > 0 {
             let _ = write!(words, ", {} cached", self.cached);
         }
