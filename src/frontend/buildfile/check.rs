@@ -114,8 +114,11 @@ fn variables_of<'a>(file: &'a BuildFile, text: &'a Text, found: &mut Vec<Diagnos
         }
     };
     let mut names = Vec::new();
-    for piece in pieces {
-        let Piece::Variable(name, part) = piece else { continue };
+    let of = |piece| match piece {
+        Piece::Expression(expression) => expression.variables(),
+        Piece::Literal(_) => Vec::new(),
+    };
+    for (name, part) in pieces.into_iter().flat_map(of) {
         let span = text.place.span(Some(part));
         if file.variable(name).is_some() {
             names.push((name, span));

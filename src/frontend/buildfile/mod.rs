@@ -16,6 +16,8 @@ mod affected;
 mod attributes;
 mod check;
 mod expand;
+mod expression;
+pub mod functions;
 pub mod keys;
 mod matrix;
 mod model;

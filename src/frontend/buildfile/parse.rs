@@ -8,7 +8,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::check;
-use super::expand::is_variable_name;
+use super::expression::is_variable_name;
 use super::keys::{KEYS, Key, KeyInfo, Kind, NOT_YET, NOT_YET_TOP, NOT_YET_VARIABLE};
 use super::matrix;
 use super::model::{BuildFile, Declaration, Entry, Group, Place, Text, Value, Variable};

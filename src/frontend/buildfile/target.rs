@@ -5,6 +5,7 @@ use std::ops::Range;
 
 use super::attributes;
 use super::expand::{Fault, Scope};
+use super::functions;
 use super::keys::Key;
 use super::model::{Entry, Text, Value, Values};
 use super::steps;
@@ -330,8 +331,22 @@ impl<'a> Reader<'a, '_> {
         let mut found = Vec::new();
         if let Some(Value::Texts(texts)) = self.values.get(&key) {
             for text in texts {
-                let value = self.convert(text, &convert).filter(|value| !found.contains(value));
-                found.extend(value);
+                // An item that is one expression may come to several.
+                let items = match self.scope.value(text) {
+                    Ok(functions::Value::List(items)) => items,
+                    Ok(value) => value.to_text().into_iter().collect(),
+                    Err(fault) => {
+                        self.faults.push(fault);
+                        continue;
+                    }
+                };
+                for item in items {
+                    match convert(&item) {
+                        Ok(value) if found.contains(&value) => {}
+                        Ok(value) => found.push(value),
+                        Err(message) => self.faults.push(blame(text, &item, message)),
+                    }
+                }
             }
         }
         found

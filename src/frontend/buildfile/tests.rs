@@ -159,6 +159,59 @@ fn variables_have_defaults_and_the_environment_wins() {
 }
 
 #[test]
+fn functions_are_called_in_strings() {
+    let text = r#"
+        [variable]
+        BRANCH = "feature/Login"
+        VERSION = "1.2.3"
+        LANGS = "${split(' ', 'de en')}"
+        MINOR = "${join('.', split('.', substr(VERSION, 0, 3)))}"
+        [variable.COMMIT]
+        [target.default]
+        matrix = { v = ["A", "b"] }
+        name = "app-${lower(v)}"
+        tags = [
+            "app:${tag(lower(BRANCH))}",
+            "app:${default(COMMIT, 'none')}",
+            "${formatlist('app:%s-%s', MINOR, LANGS)}",
+            "app:${if(equal(v, 'A'), 'first', 'second')}",
+        ]
+        args = { HASH = "${truncate(sha256(VERSION), 8)}", N = "${length(LANGS)}" }
+    "#;
+    let tags = |name: &str, env: &[(&str, &str)]| plan(text, &[name], env, &[]).targets.remove(0).tags;
+    let expected = ["app:feature-login", "app:none", "app:1.2-de", "app:1.2-en", "app:first"];
+    assert_eq!(tags("app-a", &[]), expected);
+    assert_eq!(tags("app-b", &[("COMMIT", "c0ffee")])[1..], ["app:c0ffee", "app:1.2-de", "app:1.2-en", "app:second"]);
+    let args = plan(text, &["app-a"], &[], &[]).targets.remove(0).args;
+    assert_eq!(args, environment(&[("HASH", "c47f5b18"), ("N", "2")]));
+}
+
+#[test]
+fn mistakes_in_calls_are_pointed_at_to_the_letter() {
+    let check = |value: &str, expected: &str| {
+        let text = format!("[variable]\nV = 'a,b'\n[variable.NONE]\n[target.default]\ntags = [\"{value}\"]");
+        assert_eq!(errors(&text, &[], &[], &[]), [expected], "{value}");
+    };
+    check("${truncate(V, 'x')}", "'x' | `x` is not a whole number");
+    check("a${upper(split(',', V))}", "split(',', V) | a list where a text is needed: use `join(',', …)`");
+    check(
+        "a:${split(',', V)}",
+        "split(',', V) | a list cannot stand in a text (put its items together: `${join(',', …)}`)",
+    );
+    check(
+        "${upper(NONE)}",
+        "NONE | the variable `NONE` has no value (set NONE in the environment, or give it a `default`)",
+    );
+    check("${if('', NONE, W)}", "W | no variable is called `W` (did you mean `V`?)");
+    check("${if(V, NONE, '')}", "V | `a,b` is neither `true` nor `false`");
+    check(
+        "${timestamp()}",
+        "timestamp | `timestamp` gives something else each time, and such a build cannot be reproduced: take the value from a variable",
+    );
+    check("${upper(V}", "} | `}` where `,` or `)` is expected (write `$${` for a `${` that is meant as it is)");
+}
+
+#[test]
 fn values_are_read_in_all_their_forms() {
     let output = |text: &str| target(&format!("output = [{text}]")).outputs.remove(0).to_argument();
     assert_eq!(output(r#""out""#), "type=local,dest=out");
@@ -223,7 +276,7 @@ fn several_mistakes_get_several_messages() {
         attest = []
         context = 5
         args = { A = [] }
-        tags = ["app:${TAGS}", "${x", "${upper(TAG)}"]
+        tags = ["app:${TAGS}", "${x", "${uper(TAG)}"]
         secrets = [{ id = "a", source = "x" }]
         inherits = ["base"]
         dockerfile = "a"
@@ -241,7 +294,7 @@ fn several_mistakes_get_several_messages() {
         "[] | `A` in `args` must be a string, a number or a truth value, not an array",
         "${TAGS} | no variable is called `TAGS` (did you mean `TAG`?)",
         "${x | `${` without a `}` (write `$${` for a `${` that is meant as it is)",
-        "${upper(TAG)} | `upper(TAG)` is not the name of a variable (names are letters, digits and `_`; functions and defaults are not supported here; `$${` stands for `${`)",
+        "uper | no function is called `uper` (did you mean `upper`?)",
         "source | unknown key `source` in `secrets` (known are `id`, `src`, `env`)",
         "\"base\" | no target is called `base`",
         "dockerfile-inline | `dockerfile` and `dockerfile-inline` exclude each other",
