@@ -54,8 +54,7 @@ pub(super) fn describe(args: &BakeArgs, session: &Session) -> Result<serde_json:
         }
         Some(List::Targets) => serde_json::to_value(buildfile::list(&file.model)).map_err(failed),
         Some(List::Variables) => {
-            let one = |variable: &buildfile::Variable| serde_json::json!({"name": variable.name, "description": variable.description});
-            Ok(file.model.variables().iter().map(one).collect())
+            serde_json::to_value(buildfile::variables(&file.model, &file.environment(session))).map_err(failed)
         }
         None => serde_json::to_value(Printed::from(&file.plan(args, session)?)).map_err(failed),
     }
@@ -115,21 +114,23 @@ impl File {
         if wanted.is_empty() { Ok(Plan::default()) } else { self.resolve(args, session, &wanted) }
     }
 
+    /// What the environment says about the variables of the file.
+    fn environment(&self, session: &Session) -> BTreeMap<String, String> {
+        let value = |variable: &buildfile::Variable| {
+            let value = session.env.variable(&variable.name)?;
+            Some((variable.name.clone(), value.into_string().ok()?))
+        };
+        self.model.variables().iter().filter_map(value).collect()
+    }
+
     fn resolve(&self, args: &BakeArgs, session: &Session, names: &[String]) -> Result<Plan, Error> {
-        let variables = self.model.variables().iter();
-        let environment: BTreeMap<String, String> = variables
-            .filter_map(|variable| {
-                let value = session.env.variable(&variable.name)?;
-                Some((variable.name.clone(), value.into_string().ok()?))
-            })
-            .collect();
         let overrides = args
             .set
             .iter()
             .map(|set| format!("{}.{}={}", set.target, set.key, set.value).parse())
             .collect::<Result<Vec<buildfile::Override>, _>>()
             .map_err(|error| Error::Usage(error.to_string()))?;
-        buildfile::resolve(&self.model, names, &environment, &overrides).map_err(|error| match error {
+        buildfile::resolve(&self.model, names, &self.environment(session), &overrides).map_err(|error| match error {
             buildfile::Error::File(list) => {
                 Diagnostics { name: self.name.clone(), text: self.text.clone(), list }.into()
             }

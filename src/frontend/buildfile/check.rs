@@ -87,8 +87,11 @@ fn references<'a>(
 fn variables<'a>(file: &'a BuildFile, found: &mut Vec<Diagnostic>) -> References<'a> {
     let mut needs = References::new();
     for variable in &file.variables {
-        let names = variable.default.iter().flat_map(|text| variables_of(file, text, found)).collect();
-        needs.insert(variable.name.as_str(), names);
+        let defaults = variable.default_texts().iter();
+        needs.insert(variable.name.as_str(), defaults.flat_map(|text| variables_of(file, text, found)).collect());
+        if let Some(condition) = &variable.condition {
+            variables_of(file, condition, found);
+        }
     }
     for target in &file.targets {
         for (key, value) in &target.values {

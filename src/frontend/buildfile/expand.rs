@@ -9,6 +9,7 @@ use std::ops::Range;
 use super::expression::{self, Expression, Mistake};
 use super::functions::{LONGEST, Value};
 use super::model::{BuildFile, Place, Text};
+use super::variables::{Default, Variable};
 
 /// What is wrong with a value: the words, advice, and which part of the text.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -69,6 +70,15 @@ pub(super) fn pieces(text: &Text) -> Result<Vec<Piece<'_>>, Fault> {
     Ok(found)
 }
 
+/// The variables in a text, if it can be read.
+fn variables_of(text: &Text) -> Vec<String> {
+    let of = |piece: &Piece<'_>| match piece {
+        Piece::Expression(expression) => expression.variables().iter().map(|(name, _)| (*name).to_owned()).collect(),
+        Piece::Literal(_) => Vec::new(),
+    };
+    pieces(text).unwrap_or_default().iter().flat_map(of).collect()
+}
+
 /// The values of all variables.
 #[derive(Default)]
 pub(super) struct Scope {
@@ -78,36 +88,96 @@ pub(super) struct Scope {
 
 impl Scope {
     /// The values, with those of the environment instead of the defaults. Cycles have been ruled out.
-    pub(super) fn new(file: &BuildFile, environment: &BTreeMap<String, String>) -> Self {
-        let mut scope = Self { values: BTreeMap::new() };
+    ///
+    /// Also returns what is wrong with them. A default that needs a variable without a value is wrong where it is used.
+    pub(super) fn new(file: &BuildFile, environment: &BTreeMap<String, String>) -> (Self, Vec<Fault>) {
+        let mut scope = Self::default();
+        let mut faults = Vec::new();
         for variable in &file.variables {
-            scope.define(file, environment, &variable.name);
+            scope.define(file, environment, &variable.name, &mut faults);
         }
-        scope
+        for variable in &file.variables {
+            faults.extend(scope.condition(variable, environment.contains_key(&variable.name)));
+        }
+        (scope, faults)
     }
 
-    fn define(&mut self, file: &BuildFile, environment: &BTreeMap<String, String>, name: &str) {
+    fn define(
+        &mut self,
+        file: &BuildFile,
+        environment: &BTreeMap<String, String>,
+        name: &str,
+        faults: &mut Vec<Fault>,
+    ) {
         if self.values.contains_key(name) {
             return;
         }
-        let default = file.variable(name).and_then(|variable| variable.default.as_ref());
-        let value = match (environment.get(name), default) {
-            (Some(value), _) => Some(Ok(Value::Text(value.clone()))),
+        let Some(variable) = file.variable(name) else { return };
+        let given = environment.get(name);
+        let value = match (given, &variable.default) {
+            (Some(value), _) => Ok(Value::Text(value.clone())),
             (None, Some(default)) => {
-                for piece in pieces(default).unwrap_or_default() {
-                    if let Piece::Expression(expression) = piece {
-                        for (other, _) in expression.variables() {
-                            self.define(file, environment, other);
-                        }
+                for text in variable.default_texts() {
+                    for other in variables_of(text) {
+                        self.define(file, environment, &other, faults);
                     }
                 }
-                Some(self.value(default))
+                match default {
+                    Default::One(text) => self.value(text),
+                    Default::List(items, _) => self.list(items).map(Value::List),
+                }
             }
-            (None, None) => None,
+            (None, None) => {
+                faults.extend(variable.required.then(|| variable.missing()));
+                return;
+            }
         };
-        if let Some(value) = value {
-            self.values.insert(name.to_owned(), value);
+        let value = value
+            .and_then(|value| variable.check(value, given.is_some()).inspect_err(|fault| faults.push(fault.clone())));
+        self.values.insert(name.to_owned(), value);
+    }
+
+    /// What is wrong if the condition of a variable does not hold. One without a value has nothing to be wrong.
+    fn condition(&self, variable: &Variable, from_environment: bool) -> Option<Fault> {
+        let condition = variable.condition.as_ref()?;
+        let Some(Ok(value)) = self.values.get(&variable.name) else { return None };
+        let held = match self.expand(condition) {
+            Ok(held) => held,
+            Err(fault) => return Some(fault),
+        };
+        let problem = match held.as_str() {
+            "true" | "1" => return None,
+            "false" | "0" | "" => variable.message.clone().map_or_else(
+                || format!("is not as it must be: {}", condition.text),
+                |message| format!("is not as it must be: {message}"),
+            ),
+            other => return Some(Fault::at(condition, format!("`{other}` is neither `true` nor `false`"))),
+        };
+        let shown = match value {
+            Value::List(items) => items.join(","),
+            value => value.to_text().unwrap_or_default(),
+        };
+        Some(variable.fault(&shown, &problem, from_environment))
+    }
+
+    /// The value of a variable, if it has one.
+    pub(super) fn get(&self, name: &str) -> Option<&Value> {
+        self.values.get(name)?.as_ref().ok()
+    }
+
+    /// The items of a list. One that is a list itself stands for its items.
+    pub(super) fn list(&self, texts: &[Text]) -> Result<Vec<String>, Fault> {
+        let mut all = Vec::new();
+        for text in texts {
+            match self.value(text)? {
+                Value::List(items) => all.extend(items),
+                value => all.extend(value.to_text()),
+            }
+            if all.len() > LONGEST {
+                return Err(Fault::at(text, "a list of more than a million items"));
+            }
         }
+        Ok(all)
     }
 
     /// The text with the values of its expressions.

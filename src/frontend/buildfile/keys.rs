@@ -111,9 +111,6 @@ pub(super) const NOT_YET: &[&str] =
 /// The same at the top level.
 pub(super) const NOT_YET_TOP: &[&str] = &["function", "include"];
 
-/// The same in a variable.
-pub(super) const NOT_YET_VARIABLE: &[&str] = &["sensitive", "type", "validation", "values"];
-
 impl KeyInfo {
     /// The row of a key by how it is written.
     pub fn named(name: &str) -> Option<&'static KeyInfo> {

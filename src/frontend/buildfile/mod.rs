@@ -18,6 +18,7 @@ mod check;
 mod expand;
 mod expression;
 pub mod functions;
+mod glob;
 pub mod keys;
 mod matrix;
 mod model;
@@ -30,11 +31,13 @@ mod suggest;
 mod target;
 #[cfg(test)]
 mod tests;
+mod variables;
 
 pub use affected::affected;
-pub use model::{BuildFile, Group, Variable};
+pub use model::{BuildFile, Group};
 pub use overrides::{Override, OverrideError};
 pub use parse::parse;
-pub use print::{Listed, Printed, list};
+pub use print::{Listed, ListedVariable, Printed, list, variables};
 pub use resolve::{Error, Plan, resolve};
 pub use target::{ContextSource, Dockerfile, Output, Secret, Ssh, Target};
+pub use variables::{Type, Variable};

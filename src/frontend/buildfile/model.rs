@@ -5,6 +5,7 @@ use std::ops::Range;
 
 use super::keys::Key;
 use super::matrix::Matrix;
+use super::variables::Variable;
 use crate::frontend::steps::{Base, Stage, Step};
 
 /// A parsed build file. Everything is in the order of the file.
@@ -13,16 +14,6 @@ pub struct BuildFile {
     pub(super) variables: Vec<Variable>,
     pub(super) groups: Vec<Group>,
     pub(super) targets: Vec<Declaration>,
-}
-
-/// A variable.
-#[derive(Debug, Clone)]
-pub struct Variable {
-    /// Its name, also in the environment.
-    pub name: String,
-    /// What it is for.
-    pub description: Option<String>,
-    pub(super) default: Option<Text>,
 }
 
 /// Several targets under one name.

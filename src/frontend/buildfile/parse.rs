@@ -8,10 +8,9 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::check;
-use super::expression::is_variable_name;
-use super::keys::{KEYS, Key, KeyInfo, Kind, NOT_YET, NOT_YET_TOP, NOT_YET_VARIABLE};
+use super::keys::{KEYS, Key, KeyInfo, Kind, NOT_YET, NOT_YET_TOP};
 use super::matrix;
-use super::model::{BuildFile, Declaration, Entry, Group, Place, Text, Value, Variable};
+use super::model::{BuildFile, Declaration, Entry, Group, Place, Text, Value};
 use super::suggest::did_you_mean;
 use crate::frontend::diagnostic::Diagnostic;
 
@@ -125,33 +124,6 @@ impl Parser<'_> {
             self.error(name.span(), format!("`{}` cannot be the name of a {what}", name.get_ref()), Some(help.into()));
         }
         fine
-    }
-
-    fn variable(&mut self, (name, value): Item<'_>) -> Option<Variable> {
-        if !is_variable_name(name.get_ref()) {
-            let help = "names are letters, digits and `_`, and do not start with a digit";
-            self.error(
-                name.span(),
-                format!("`{}` cannot be the name of a variable", name.get_ref()),
-                Some(help.into()),
-            );
-            return None;
-        }
-        let mut variable = Variable { name: name.get_ref().to_string(), description: None, default: None };
-        if !value.get_ref().is_table() {
-            variable.default = self.scalar(value, "a variable");
-            return Some(variable);
-        }
-        for (key, value) in self.table(value, "a variable") {
-            match key.get_ref().as_ref() {
-                "default" => variable.default = self.scalar(value, "`default`"),
-                "description" => variable.description = self.string(value, "`description`").map(|text| text.text),
-                other => {
-                    self.unknown(key.span(), other, "a variable", &["default", "description"], NOT_YET_VARIABLE);
-                }
-            }
-        }
-        Some(variable)
     }
 
     fn group(&mut self, (name, value): Item<'_>) -> Option<Group> {

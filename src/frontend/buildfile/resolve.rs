@@ -57,9 +57,11 @@ pub fn resolve(
     for option in overrides {
         option.check(file)?;
     }
+    let (scope, faults) = Scope::new(file, environment);
+    report(faults)?;
     let mut resolver = Resolver {
         file,
-        scope: Scope::new(file, environment),
+        scope,
         overrides,
         merged: BTreeMap::new(),
         targets: BTreeMap::new(),

@@ -5,7 +5,6 @@ use std::ops::Range;
 
 use super::attributes;
 use super::expand::{Fault, Scope};
-use super::functions;
 use super::keys::Key;
 use super::model::{Entry, Text, Value, Values};
 use super::steps;
@@ -332,9 +331,8 @@ impl<'a> Reader<'a, '_> {
         if let Some(Value::Texts(texts)) = self.values.get(&key) {
             for text in texts {
                 // An item that is one expression may come to several.
-                let items = match self.scope.value(text) {
-                    Ok(functions::Value::List(items)) => items,
-                    Ok(value) => value.to_text().into_iter().collect(),
+                let items = match self.scope.list(std::slice::from_ref(text)) {
+                    Ok(items) => items,
                     Err(fault) => {
                         self.faults.push(fault);
                         continue;
