@@ -71,7 +71,7 @@ pub(super) fn pieces(text: &Text) -> Result<Vec<Piece<'_>>, Fault> {
 }
 
 /// The variables in a text, if it can be read.
-fn variables_of(text: &Text) -> Vec<String> {
+pub(super) fn variables_of(text: &Text) -> Vec<String> {
     let of = |piece: &Piece<'_>| match piece {
         Piece::Expression(expression) => expression.variables().iter().map(|(name, _)| (*name).to_owned()).collect(),
         Piece::Literal(_) => Vec::new(),

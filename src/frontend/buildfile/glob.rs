@@ -1,7 +1,7 @@
 //! Patterns for names and values: `*` stands for any letters, `?` for one, `[a-z]` for one of these, `[!a-z]` for another.
 
 /// Whether a text fits a pattern. A `[` that is not closed stands for itself.
-pub(super) fn matches(pattern: &str, text: &str) -> bool {
+pub fn matches(pattern: &str, text: &str) -> bool {
     let (pattern, text): (Vec<char>, Vec<char>) = (pattern.chars().collect(), text.chars().collect());
     let (mut p, mut t) = (0, 0);
     // Where to go on when the letters after the last star do not fit.

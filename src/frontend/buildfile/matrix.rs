@@ -44,12 +44,12 @@ impl Parser<'_> {
             self.wrong_type(value, "`matrix`", "a table of lists");
             return None;
         }
-        let mut matrix = Matrix { axes: Vec::new(), name: None, span: value.span() };
+        let mut matrix = Matrix { axes: Vec::new(), name: None, span: self.at(value) };
         for (axis, values) in self.table(value, "`matrix`") {
             if !is_variable_name(axis.get_ref()) {
                 let help = "names are letters, digits and `_`, and do not start with a digit";
                 self.error(
-                    axis.span(),
+                    self.at(axis),
                     format!("`{}` cannot be the name of an axis", axis.get_ref()),
                     Some(help.into()),
                 );

@@ -19,6 +19,7 @@ mod expand;
 mod expression;
 pub mod functions;
 mod glob;
+mod include;
 pub mod keys;
 mod matrix;
 mod model;
@@ -34,6 +35,8 @@ mod tests;
 mod variables;
 
 pub use affected::affected;
+pub use glob::matches;
+pub use include::{Broken, Found, Loading, MOST as MOST_FILES, Need, has_wildcards};
 pub use model::{BuildFile, Group};
 pub use overrides::{Override, OverrideError};
 pub use parse::parse;

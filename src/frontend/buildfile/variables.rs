@@ -73,7 +73,7 @@ impl Parser<'_> {
         if !is_variable_name(name.get_ref()) {
             let help = "names are letters, digits and `_`, and do not start with a digit";
             let message = format!("`{}` cannot be the name of a variable", name.get_ref());
-            self.error(name.span(), message, Some(help.into()));
+            self.error(self.at(name), message, Some(help.into()));
             return None;
         }
         let mut variable = Variable {
@@ -81,7 +81,7 @@ impl Parser<'_> {
             description: None,
             kind: None,
             required: false,
-            span: name.span(),
+            span: self.at(name),
             default: None,
             values: Vec::new(),
             pattern: None,
@@ -115,9 +115,9 @@ impl Parser<'_> {
                 "condition" => variable.condition = self.string(value, &what),
                 "message" => {
                     variable.message = self.string(value, &what).map(|text| text.text);
-                    message = Some(key.span());
+                    message = Some(self.at(key));
                 }
-                other => self.unknown(key.span(), other, "a variable", VARIABLE, &[]),
+                other => self.unknown(self.at(key), other, "a variable", VARIABLE, &[]),
             }
         }
         if let Some(span) = message
@@ -133,7 +133,7 @@ impl Parser<'_> {
     fn default(&mut self, value: &Spanned<DeValue<'_>>, what: &str) -> Option<Default> {
         let DeValue::Array(items) = value.get_ref() else { return self.scalar(value, what).map(Default::One) };
         let items = items.iter().filter_map(|item| self.scalar(item, &format!("an item of {what}"))).collect();
-        Some(Default::List(items, value.span()))
+        Some(Default::List(items, self.at(value)))
     }
 
     fn type_of(&mut self, value: &Spanned<DeValue<'_>>) -> Option<Type> {
@@ -143,7 +143,7 @@ impl Parser<'_> {
             let names = TYPES.iter().map(|(name, _)| *name);
             let help = did_you_mean(&name, names.clone());
             let help = help.unwrap_or_else(|| format!("the types are {}", names.collect::<Vec<_>>().join(", ")));
-            self.error(value.span(), format!("no type is called `{name}`"), Some(help));
+            self.error(self.at(value), format!("no type is called `{name}`"), Some(help));
         }
         found
     }
