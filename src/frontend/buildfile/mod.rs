@@ -16,6 +16,7 @@ mod affected;
 mod attributes;
 mod check;
 mod expand;
+pub mod foreign;
 pub mod keys;
 mod matrix;
 mod model;
