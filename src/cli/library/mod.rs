@@ -6,6 +6,7 @@ mod bake;
 mod build;
 mod changes;
 mod check;
+mod include;
 mod network;
 mod running;
 

@@ -2,15 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use super::super::expand::is_variable_name;
-use super::super::model::{Group, Place, Text, Variable};
+use super::super::expression::is_variable_name;
+use super::super::model::{Group, Place, Text};
 use super::super::suggest::did_you_mean;
 use super::ast::{Attribute, Block, Definition, Span};
 use super::eval::{Found, Locals, wrong};
 use super::scope::{Instance, Scope};
 use super::types::to_json;
 use super::value::{Value, escape};
-use super::{Format, Read, Source, Surroundings, add_group, add_target, hcl, json};
+use super::{Format, Read, Source, Surroundings, add_group, add_target, add_variable, hcl, json};
 use crate::frontend::diagnostic::Diagnostic;
 
 /// The most targets that a matrix makes.
@@ -237,12 +237,9 @@ fn variables(scope: &mut Scope<'_>, read: &mut Read) {
             Some(Value::Null) | None => None,
             Some(value) => Some(escape(&value.to_str().map_or_else(|| to_json(value).to_string(), |text| text.text().to_owned()))),
         };
-        read.file.variables.retain(|other| other.name != name);
-        read.file.variables.push(Variable {
-            name: name.to_owned(),
-            description: description.and_then(|value| value.to_str()).map(|text| text.text().to_owned()),
-            default: default.map(|text| Text { text, place: place(&block.span) }),
-        });
+        let description = description.and_then(|value| value.to_str()).map(|text| text.text().to_owned());
+        let default = default.map(|text| Text { text, place: place(&block.span) });
+        add_variable(&mut read.file, name, description, default, block.span.clone());
         if scope.frozen.contains(name)
             && let Ok(value) = scope.global(name, &block.span, Locals::NONE)
         {

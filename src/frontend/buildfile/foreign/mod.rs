@@ -30,7 +30,10 @@ pub use sources::{Source, Sources};
 pub use toml::toml;
 
 use super::check;
-use super::model::{BuildFile, Declaration, Group};
+use super::include::{Broken, SourceFile};
+use super::model::{BuildFile, Declaration, Group, Text};
+use super::variables::{Default, Type, Variable};
+use ast::Span;
 use crate::frontend::diagnostic::Diagnostic;
 
 /// What remarks about such files are called.
@@ -83,21 +86,36 @@ impl Format {
     }
 }
 
-/// Reads files whose names end as [`Format::of`] says. Places in messages are those of [`Sources::text`].
-pub fn read(sources: &Sources, surroundings: &Surroundings<'_>) -> Result<Read, Vec<Diagnostic>> {
+/// Reads files whose names end as [`Format::of`] says, and checks all that can be without choosing targets.
+pub fn read(sources: &Sources, surroundings: &Surroundings<'_>) -> Result<Read, Box<Broken>> {
     let mut read = Read { file: BuildFile::default(), notes: Vec::new(), frozen: BTreeMap::new() };
+    read.file.evaluated = true;
+    read.file.text = sources.text();
+    read.file.parts = sources.parts();
+    read.file.files = sources.files().iter().map(|source| SourceFile::alone(&source.name)).collect();
+    match fill(sources, surroundings, &mut read) {
+        Ok(()) => Ok(read),
+        Err(mut list) => {
+            list.sort_by_key(|diagnostic| diagnostic.annotations.first().map_or(0, |at| at.span.start));
+            Err(Box::new(Broken { text: read.file.text, parts: read.file.parts, list }))
+        }
+    }
+}
+
+fn fill(sources: &Sources, surroundings: &Surroundings<'_>, read: &mut Read) -> Result<(), Vec<Diagnostic>> {
     let is_compose = |name: &str| Format::of(name) == Some(Format::Compose);
     let (composes, bakes): (Vec<_>, Vec<_>) = sources.placed().partition(|(_, source)| is_compose(&source.name));
     if !composes.is_empty() {
-        compose::read(&composes, surroundings, &mut read)?;
+        compose::read(&composes, surroundings, read)?;
     }
     if !bakes.is_empty() {
-        bake::read(&bakes, surroundings, &mut read)?;
+        bake::read(&bakes, surroundings, read)?;
     }
     keys::spell_out(&mut read.file);
     settle_groups(&mut read.file);
+    read.file.index();
     let mistakes = check::check(&read.file);
-    if mistakes.is_empty() { Ok(read) } else { Err(mistakes) }
+    if mistakes.is_empty() { Ok(()) } else { Err(mistakes) }
 }
 
 /// Adds a target, or what a later file says of one that is there.
@@ -106,6 +124,23 @@ fn add_target(file: &mut BuildFile, target: Declaration) {
         Some(other) => keys::merge(other, target),
         None => file.targets.push(target),
     }
+}
+
+/// Declares a variable.
+fn add_variable(file: &mut BuildFile, name: &str, description: Option<String>, default: Option<Text>, span: Span) {
+    file.variables.retain(|other| other.name != name);
+    file.variables.push(Variable {
+        name: name.to_owned(),
+        description,
+        kind: Some(Type::String),
+        required: false,
+        span,
+        default: default.map(Default::One),
+        values: Vec::new(),
+        pattern: None,
+        condition: None,
+        message: None,
+    });
 }
 
 /// A later group takes the place of an earlier one.

@@ -23,7 +23,7 @@ fn plan(files: &[(&str, &str)], environment: &[(&str, &str)]) -> Result<(Plan, S
         };
         list.iter().map(one).collect()
     };
-    let found = read(&sources, &surroundings).map_err(shown)?;
+    let found = read(&sources, &surroundings).map_err(|broken| shown(broken.list))?;
     let names: Vec<String> = found.file.targets().map(str::to_owned).collect();
     let resolved = |file| match resolve(file, &names, &environment, &[]) {
         Ok(plan) => Ok(plan),

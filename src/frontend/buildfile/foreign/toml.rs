@@ -37,7 +37,7 @@ fn variables(read: &Read, text: &mut String) {
         for variable in &file.variables {
             if !used.contains(&variable.name.as_str()) && written.contains(&format!("${{{}}}", variable.name)) {
                 used.push(&variable.name);
-                open.extend(variable.default.iter().map(|default| default.text.clone()));
+                open.extend(variable.default_texts().iter().map(|default| default.text.clone()));
             }
         }
     }
@@ -48,12 +48,12 @@ fn variables(read: &Read, text: &mut String) {
         text.push_str("\n[variable]\n");
     }
     for variable in plain {
-        let default = variable.default.as_ref().map_or("", |default| default.text.as_str());
+        let default = variable.default_texts().first().map_or("", |default| default.text.as_str());
         text.push_str(&format!("{} = {}\n", key(&variable.name), string(default)));
     }
     for variable in described {
         text.push_str(&format!("\n[variable.{}]\n", key(&variable.name)));
-        if let Some(default) = &variable.default {
+        if let Some(default) = variable.default_texts().first() {
             text.push_str(&format!("default = {}\n", string(&default.text)));
         }
         if let Some(description) = &variable.description {

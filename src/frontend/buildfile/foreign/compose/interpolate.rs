@@ -5,12 +5,12 @@
 
 use std::collections::BTreeMap;
 
-use super::super::super::model::{Place, Text, Variable};
+use super::super::super::expression::is_variable_name;
+use super::super::super::model::{Place, Text};
 use super::super::ast::Span;
 use super::super::eval::{Found, wrong};
 use super::super::value::{Str, escape};
-use super::super::{Read, Surroundings};
-use super::super::super::expand::is_variable_name;
+use super::super::{Read, Surroundings, add_variable};
 use crate::frontend::diagnostic::Diagnostic;
 
 /// The deepest nesting of defaults.
@@ -138,8 +138,8 @@ impl<'s> Interpolation<'s> {
     /// Puts the variables into what was read.
     pub(super) fn finish(self, read: &mut Read) {
         for (name, (default, span)) in self.kept {
-            let default = Text { text: escape(&default), place: Place::File { span, content: None } };
-            read.file.variables.push(Variable { name, description: None, default: Some(default) });
+            let place = Place::File { span: span.clone(), content: None };
+            add_variable(&mut read.file, &name, None, Some(Text { text: escape(&default), place }), span);
         }
         read.frozen.extend(self.frozen);
     }
