@@ -105,7 +105,7 @@ impl Scope<'_> {
             Kind::Entries | Kind::Identified => {
                 let mut entries = Vec::new();
                 for (item, span) in self.items_of(expr, locals)? {
-                    entries.extend(self.entry(item, &span, &what)?);
+                    entries.extend(self.entry(info.key, item, &span, &what)?);
                 }
                 Written::Entries(entries)
             }
@@ -259,7 +259,7 @@ impl Scope<'_> {
         Ok(map)
     }
 
-    fn entry(&mut self, item: Value, span: &Span, what: &str) -> Found<Option<Entry>> {
+    fn entry(&mut self, key: Key, item: Value, span: &Span, what: &str) -> Found<Option<Entry>> {
         let Value::Map(fields) = item else {
             return Ok(self.texts(vec![(item, span.clone())], what)?.pop().map(Entry::Written));
         };
@@ -275,6 +275,9 @@ impl Scope<'_> {
             if !values.is_empty() {
                 table.insert(name, values);
             }
+        }
+        if key == Key::Secrets {
+            plain_secret(&mut table);
         }
         Ok(Some(Entry::Table(table, place(span))))
     }
@@ -295,6 +298,16 @@ impl Scope<'_> {
         };
         let description = description.map(|text| text.text().to_owned());
         Ok(Group { name: block.label().to_owned(), description, members, span: block.span.clone() })
+    }
+}
+
+/// Docker says by a type where a secret is; here it is the name of the attribute.
+fn plain_secret(table: &mut BTreeMap<String, Vec<Text>>) {
+    let kind = table.remove("type").and_then(|mut kinds| kinds.pop()).map(|kind| kind.text);
+    let source = table.remove("source").or_else(|| table.remove("src"));
+    let name = if kind.as_deref() == Some("env") { "env" } else { "src" };
+    if let Some(source) = source {
+        table.entry(name.to_owned()).or_insert(source);
     }
 }
 

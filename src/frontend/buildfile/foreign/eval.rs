@@ -17,8 +17,8 @@ pub(super) type Found<T> = Result<T, Box<Diagnostic>>;
 /// The deepest chain of expressions and of what they refer to.
 const DEEPEST: usize = 200;
 
-/// The most steps of an evaluation; about a second.
-const MOST_STEPS: usize = 4_000_000;
+/// The most steps of an evaluation. A large file of a large repository takes a hundredth of them.
+const MOST_STEPS: usize = 1_000_000;
 
 /// The longest string.
 const LONGEST: usize = 1 << 20;

@@ -52,7 +52,7 @@ fn whole(span: Span, mut parts: Vec<Part>) -> Expr {
     if let [Part::Interpolation(_)] = parts.as_slice()
         && let Some(Part::Interpolation(expr)) = parts.pop()
     {
-        return Expr::new(span, expr.kind);
+        return expr;
     }
     match parts.as_slice() {
         [] => Expr::new(span, ExprKind::Literal(Value::text(""))),

@@ -134,14 +134,15 @@ impl<'a> Scope<'a> {
                 return kind.unwrap_or(Type::Any).read_json(&text).or_else(fail);
             }
             Some((text, _)) => {
-                let kind = kind.unwrap_or(match &value {
-                    Value::Bool(_) => Type::Bool,
-                    Value::Number(_) => Type::Number,
-                    Value::List(_) | Value::Map(_) => {
+                let kind = match (kind, &value) {
+                    (Some(kind), _) => kind,
+                    (None, Value::Bool(_)) => Type::Bool,
+                    (None, Value::Number(_)) => Type::Number,
+                    (None, Value::Null | Value::String(_)) => Type::String,
+                    (None, Value::List(_) | Value::Map(_)) => {
                         return fail("lists and maps need a `type` to be set from outside".into());
                     }
-                    Value::Null | Value::String(_) => Type::String,
-                });
+                };
                 value = kind.read(&text).or_else(fail)?;
             }
             None => {}

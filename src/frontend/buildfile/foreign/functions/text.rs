@@ -175,7 +175,8 @@ fn ordered(one: &Version, other: &Version) -> std::cmp::Ordering {
 
 /// Whether a version fits: `>=1.2, <2 || ~3.1`.
 fn semvercmp(arguments: &Arguments<'_>) -> Answer {
-    let (mine, _) = version(&arguments.text(0)?).ok_or_else(|| Problem::at(0, "this is no version"))?;
+    let mine = version(&arguments.text(0)?).filter(|(_, given)| *given > 0);
+    let (mine, _) = mine.ok_or_else(|| Problem::at(0, "this is no version"))?;
     let constraint = arguments.text(1)?;
     let mut fits = false;
     for choice in constraint.split("||") {
