@@ -358,6 +358,43 @@ fn linked_targets_come_first_and_once() {
 }
 
 #[test]
+fn keys_of_docker_bake_are_known() {
+    let text = r#"
+[variable.COMMIT]
+[target.default]
+args = { A = "${unset()}", B = "${default(COMMIT, unset())}", C = "x" }
+tags = ["a:1", "${if(equal('a', 'b'), 'a:2', unset())}"]
+target = "${unset()}"
+attest = ["type=provenance,mode=max", { type = "sbom" }]
+cache-from = ["user/app:cache", { type = "local", src = "cache" }]
+cache-to = ["type=inline"]
+call = "check"
+entitlements = ["network.host"]
+extra-hosts = { db = "10.0.0.2", me = "host-gateway" }
+shm-size = "128m"
+ulimits = ["nofile=1024:2048"]
+secret = [{ id = "a", src = "x" }, "id=b"]
+annotations = { k = "v" }
+"#;
+    let file = parse(text).unwrap();
+    let set = ["default.secret.a=env=A".parse().unwrap(), "default.shm-size=1g".parse().unwrap()];
+    let plan = super::resolve(&file, &[], &Default::default(), &set).unwrap();
+    let printed = serde_json::to_value(Printed::from(&plan)).unwrap();
+    let expected = serde_json::json!({
+        "context": ".", "dockerfile": "Dockerfile", "args": {"C": "x"}, "tags": ["a:1"],
+        "attest": ["type=provenance,mode=max", "type=sbom"],
+        "cache-from": ["type=registry,ref=user/app:cache", "type=local,src=cache"], "cache-to": ["type=inline"],
+        "call": "check", "entitlements": ["network.host"], "extra-hosts": {"db": "10.0.0.2", "me": "host-gateway"},
+        "shm-size": "1073741824", "ulimits": ["nofile=1024:2048"], "secret": ["id=a,env=A", "id=b"],
+        "annotations": ["k=v"],
+    });
+    assert_eq!(printed["target"]["default"], expected);
+    let warned: Vec<&str> = plan.warnings.iter().map(|warning| &text[warning.annotations[0].span.clone()]).collect();
+    let expected = ["\"type=provenance,mode=max\"", "\"user/app:cache\"", "\"type=inline\"", "\"nofile=1024:2048\""];
+    assert_eq!(warned, expected);
+}
+
+#[test]
 fn several_mistakes_get_several_messages() {
     let text = r#"
         [targets.x]
@@ -368,7 +405,7 @@ fn several_mistakes_get_several_messages() {
         default = ["appp"]
         [target.app]
         tag = ["x"]
-        attest = []
+        resources = {}
         context = 5
         args = { A = [] }
         tags = ["app:${TAGS}", "${x", "${uper(TAG)}"]
@@ -384,7 +421,7 @@ fn several_mistakes_get_several_messages() {
         "\"A-B\" | `A-B` cannot be the name of a variable (names are letters, digits and `_`, and do not start with a digit)",
         "\"appp\" | no target or group is called `appp` (did you mean `app`?)",
         "tag | unknown key `tag` in a target (did you mean `tags`?)",
-        "attest | `attest` is not supported yet",
+        "resources | `resources` is not supported yet",
         "5 | `context` must be a string, not an integer",
         "[] | `A` in `args` must be a string, a number or a truth value, not an array",
         "${TAGS} | no variable is called `TAGS` (did you mean `TAG`?)",
@@ -423,6 +460,12 @@ fn values_that_make_no_sense_are_pointed_at() {
     check("output = ['type=oci,\"dest=x']", "'type=oci,\"dest=x' | a quote is not closed");
     check("pull = 1", "1 | `pull` must be true or false, not an integer");
     check("tags = ['']", "'' | a tag is empty");
+    check("shm-size = 'x'", "'x' | write a size such as 64m, 1g or a number of bytes");
+    check("extra-hosts.a = 'b'", "'b' | `b` is not an IP address; allowed are IPv4, IPv6 and `host-gateway`");
+    check("ulimits = ['a']", "'a' | `a` is no limit: write it as `nofile=1024:4096`");
+    check("call = 'x'", "'x' | `x` cannot be called: use `build`, `check`, `outline` or `targets`");
+    check("entitlements = ['x']", "'x' | `x` is no entitlement: use `network.host` or `security.insecure`");
+    check("attest = ['type=x']", "'type=x' | `x` is no attestation: use `provenance` or `sbom`");
     check("tags = 'x'", "'x' | `tags` must be a list of strings, not a string");
 }
 
