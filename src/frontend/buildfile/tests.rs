@@ -46,9 +46,20 @@ fn errors(text: &str, names: &[&str], env: &[(&str, &str)], sets: &[&str]) -> Ve
     }
 }
 
+/// The example, with a file in the place of those that it includes.
+fn example() -> BuildFile {
+    let mut loading = Loading::new("build.toml", "build.toml", EXAMPLE);
+    for need in loading.needs() {
+        let path = need.pattern.replace('*', "worker");
+        let text = "[target.worker]\ninherits = ['common']\ncontexts.toolchain = 'target:toolchain'".into();
+        loading.answer(&need, vec![Found { name: path.clone(), path, text: Ok(text) }]);
+    }
+    loading.finish().unwrap_or_else(|broken| panic!("{:?}", shown(&broken.text, &broken.list)))
+}
+
 #[test]
 fn the_example_has_every_key_and_resolves() {
-    let file = parse(EXAMPLE).unwrap_or_else(|errors| panic!("{:?}", shown(EXAMPLE, &errors)));
+    let file = example();
     for row in keys::KEYS {
         let found = EXAMPLE.lines().any(|line| line.starts_with(&format!("{} = ", row.name)))
             || EXAMPLE.contains(&format!(".{}]", row.name))
@@ -56,20 +67,24 @@ fn the_example_has_every_key_and_resolves() {
         assert!(found, "build.toml.example does not show `{}`", row.name);
         assert_eq!(row.key.info().name, row.name);
     }
-    let env = [("SIGNING_KEY", "key.pem"), ("CHANNEL", "stable")];
-    let plan = plan(EXAMPLE, &["everything"], &env, &[]);
+    for key in super::variables::VARIABLE {
+        assert!(EXAMPLE.contains(&format!("\n{key} = ")), "build.toml.example does not show `{key}` of variables");
+    }
+    let env = environment(&[("SIGNING_KEY", "key.pem"), ("CHANNEL", "stable")]);
+    let plan = super::resolve(&file, &["default".into(), "docs".into(), "release".into()], &env, &[]).unwrap();
     let order: Vec<(&str, bool)> = plan.targets.iter().map(|t| (t.name.as_str(), t.requested)).collect();
     assert_eq!(order, [("toolchain", false), ("web", true), ("worker", true), ("docs", true), ("release", true)]);
     let web = &plan.targets[1];
-    assert_eq!(web.tags, ["localhost:5000/shop/web:stable-latest", "localhost:5000/shop/web:latest"]);
+    let tags = ["stable-latest", "latest", "de", "en"].map(|tag| format!("localhost:5000/shop/web:{tag}"));
+    assert_eq!(web.tags, tags);
     assert_eq!(web.args["NODE_MAJOR"], "20");
     assert_eq!(web.args["DEBUG"], "false");
     assert_eq!(web.contexts["toolchain"], ContextSource::Target("toolchain".into()));
-    assert_eq!(web.ssh[1], Ssh { id: "deploy".into(), paths: vec!["secrets/deploy_key".into()] });
+    assert_eq!(web.ssh[0], Ssh { id: "deploy".into(), paths: vec!["secrets/deploy_key".into()] });
     let release = plan.targets.last().unwrap();
     let ids: Vec<&str> = release.secrets.iter().map(|secret| secret.id.as_str()).collect();
     assert_eq!(ids, ["token", "npmrc", "signing-key"]);
-    assert_eq!(list(&file).len(), 7 + 4 + 2 + 1 + 5);
+    assert_eq!(list(&file).len(), 7 + 4 + 3 + 8);
 }
 
 #[test]
