@@ -147,6 +147,9 @@ pub struct BakeArgs {
     #[arg(long, value_enum, value_name = "WHAT", num_args = 0..=1, default_missing_value = "targets")]
     #[arg(require_equals = true, conflicts_with = "print", help_heading = "What to do")]
     pub list: Option<List>,
+    /// With --list, as JSON, which it always is
+    #[arg(long, requires = "list", hide = true)]
+    pub json: bool,
     /// Flags without a meaning here.
     #[command(flatten)]
     pub compatibility: CompatibilityArgs,

@@ -37,11 +37,13 @@ pub(super) fn bake(args: &BakeArgs, session: &Session, reporter: Arc<dyn Reporte
         .map_err(|error| if interrupt::is_interrupted() { Error::Interrupted } else { error })?;
     let requested = built.iter().zip(&targets).filter(|(_, target)| target.requested);
     write_results(&args.output, &requested.map(|(built, _)| built.clone()).collect::<Vec<_>>())?;
-    let mut found = warnings(built);
-    if !file.notes.is_empty() {
-        found.insert(0, Diagnostics { parts: file.parts.to_vec(), ..Diagnostics::new(&file.name, &*file.text, file.notes) });
+    let remarks = [file.notes, plan.warnings].concat();
+    let about_file = Diagnostics { parts: file.parts.to_vec(), ..Diagnostics::new(&file.name, &*file.text, remarks) };
+    let mut told = warnings(built);
+    if !about_file.list.is_empty() {
+        told.insert(0, about_file);
     }
-    Ok(found)
+    Ok(told)
 }
 
 pub(super) fn describe(args: &BakeArgs, session: &Session) -> Result<serde_json::Value, Error> {
@@ -208,6 +210,12 @@ impl File {
         target.annotations.clone_from(&resolved.annotations);
         target.platforms.clone_from(&resolved.platforms);
         target.network = resolved.network;
+        target.shm_size = resolved.shm_size;
+        for (name, address) in &resolved.extra_hosts {
+            // Steps share this machine's network.
+            let address = if address == "host-gateway" { "127.0.0.1" } else { address };
+            target.hosts.push((name.clone(), address.to_owned()));
+        }
         target.pull = resolved.pull;
         target.no_cache = match (resolved.no_cache, resolved.no_cache_filter.is_empty()) {
             (true, _) => NoCache::All,
@@ -240,7 +248,31 @@ impl File {
         apply_values(&mut target, &args.values, session)?;
         apply_cache(&mut target, &args.cache);
         apply_run(&mut target, &args.run)?;
+        self.check_rights(resolved, &target)?;
         Ok(target)
+    }
+
+    /// Fails if a target needs what the caller does not grant, or something else than to be built.
+    fn check_rights(&self, resolved: &buildfile::Target, target: &Target) -> Result<(), Error> {
+        let name = &resolved.name;
+        for right in &resolved.entitlements {
+            let granted = match right {
+                buildfile::Entitlement::NetworkHost => build::Entitlement::NetworkHost,
+                buildfile::Entitlement::SecurityInsecure => build::Entitlement::SecurityInsecure,
+            };
+            if !target.allow.contains(&granted) {
+                let right = right.name();
+                let message = format!("{}: the target {name} needs {right}, which must be granted", self.name);
+                return Err(Error::build(message).help(format!("if you trust it: --allow {right}")));
+            }
+        }
+        if resolved.call != buildfile::Call::Build {
+            let call = resolved.call.name();
+            let message = format!("{}: the target {name} says call = \"{call}\", and bake only builds", self.name);
+            let help = "check its Dockerfile with `imgbuild check`, or build it: --set ";
+            return Err(Error::build(message).help(format!("{help}{name}.call=build")));
+        }
+        Ok(())
     }
 
     fn context(

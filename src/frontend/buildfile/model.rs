@@ -219,6 +219,16 @@ impl Value {
         if let Self::Text(text) = self { Some(&text.place) } else { None }
     }
 
+    /// Where the first of its items was written; none if it has none.
+    pub(super) fn first_place(&self) -> Option<&Place> {
+        if let Self::Entries(entries) = self
+            && let Some(Entry::Table(_, place)) = entries.first()
+        {
+            return Some(place);
+        }
+        self.texts().first().map(|text| &text.place)
+    }
+
     /// Adds the value of the same key that comes later.
     pub(super) fn merge(&mut self, later: Self, append: bool) {
         match (self, later) {

@@ -82,9 +82,6 @@ impl Scope<'_> {
             return Err(Box::new(Diagnostic::error(span.clone(), format!("`{name}` is not supported")).help(*why)));
         }
         let Some(info) = keys::named(name) else {
-            if keys::is_docker(name) {
-                return wrong(span, format!("`{name}` is not supported yet"));
-            }
             let mut error = Diagnostic::error(span.clone(), format!("unknown key `{name}` in a target"));
             error.help.extend(did_you_mean(name, keys::names()));
             return Err(Box::new(error));

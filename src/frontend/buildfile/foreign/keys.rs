@@ -29,16 +29,7 @@ pub(super) fn names() -> impl Iterator<Item = &'static str> {
 
 /// The row of a key by docker's name for it.
 pub(super) fn named(name: &str) -> Option<&'static KeyInfo> {
-    match name {
-        "secret" => KeyInfo::named("secrets"),
-        name if KNOWN.contains(&name) => KeyInfo::named(name),
-        _ => None,
-    }
-}
-
-/// Whether docker has such a key, although there is nothing like it here yet.
-pub(super) fn is_docker(name: &str) -> bool {
-    KNOWN.contains(&name)
+    if KNOWN.contains(&name) { KeyInfo::named(name) } else { None }
 }
 
 fn adds(key: Key) -> bool {

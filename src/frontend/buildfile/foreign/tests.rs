@@ -33,7 +33,10 @@ fn plan(files: &[(&str, &str)], environment: &[(&str, &str)]) -> Result<(Plan, S
     let plan = resolved(&found.file)?;
     let written = toml(&found, "the test");
     let again = parse(&written).unwrap_or_else(|list| panic!("{written}\n{list:?}"));
-    assert_eq!(resolve(&again, &names, &environment, &[]).as_ref(), Ok(&plan), "converted:\n{written}");
+    // What has no effect is told of other places.
+    let bare = |plan: Plan| Plan { warnings: Vec::new(), ..plan };
+    let (plan, again) = (bare(plan), resolve(&again, &names, &environment, &[]).map(bare));
+    assert_eq!(again.as_ref(), Ok(&plan), "converted:\n{written}");
     Ok((plan, written))
 }
 
