@@ -101,9 +101,9 @@ pub struct BakeArgs {
     /// The targets or groups to build [default: the build file's default]
     #[arg(value_name = "TARGET")]
     pub targets: Vec<String>,
-    /// The build file [default: build.toml]
-    #[arg(short, long, value_name = "FILE")]
-    pub file: Option<PathBuf>,
+    /// The build file [default: build.toml, or else docker's]; docker's can be several, later ones over earlier ones
+    #[arg(short, long = "file", value_name = "FILE")]
+    pub files: Vec<PathBuf>,
     /// The build file of a Rust program, instead of a file.
     #[arg(skip)]
     pub program: Option<Source>,
@@ -140,10 +140,16 @@ pub struct BakeArgs {
     /// Show the resolved definition as JSON, without building it
     #[arg(long, help_heading = "What to do")]
     pub print: bool,
+    /// Write the build.toml that says what docker-bake.hcl, docker-bake.json and compose.yaml say
+    #[arg(long, conflicts_with_all = ["print", "list", "set", "targets"], help_heading = "What to do")]
+    pub convert: bool,
     /// List the targets or the variables of the build file, without building it
     #[arg(long, value_enum, value_name = "WHAT", num_args = 0..=1, default_missing_value = "targets")]
     #[arg(require_equals = true, conflicts_with = "print", help_heading = "What to do")]
     pub list: Option<List>,
+    /// With --list, as JSON, which it always is
+    #[arg(long, requires = "list", hide = true)]
+    pub json: bool,
     /// Flags without a meaning here.
     #[command(flatten)]
     pub compatibility: CompatibilityArgs,
