@@ -142,8 +142,8 @@ impl RegistryError {
         }
     }
 
-    /// What a reader or writer failed with: ours, if it was ours.
-    pub(super) fn from_io(error: io::Error, else_as: impl FnOnce(io::Error) -> Self) -> Self {
+    /// What a reader or writer failed with: one of these if it was one, else what `else_as` makes of it.
+    pub fn from_io(error: io::Error, else_as: impl FnOnce(io::Error) -> Self) -> Self {
         match error.downcast::<Self>() {
             Ok(own) => own,
             Err(error) => else_as(error),

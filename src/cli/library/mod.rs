@@ -6,7 +6,7 @@ mod bake;
 mod build;
 mod changes;
 mod check;
-mod network;
+pub(super) mod network;
 mod running;
 mod subject;
 

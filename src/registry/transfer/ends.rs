@@ -7,7 +7,7 @@ use crate::digest::Digest;
 use crate::oci::manifest::MAX_MANIFEST;
 use crate::oci::{Descriptor, Reference};
 use crate::registry::upload::{Content, Sent};
-use crate::registry::{Check, Registries, RegistryError, Repository, Which, origins};
+use crate::registry::{Check, Fetched, Registries, RegistryError, Repository, Which, origins};
 use crate::store::{Store, StoreError};
 
 /// The store.
@@ -72,16 +72,6 @@ fn open_elsewhere<'r>(
         }
     }
     failure.map_or(Ok(None), Err)
-}
-
-/// Brings a blob into the store from where it is known to be.
-pub(in crate::registry) fn bring(
-    registries: &Registries,
-    store: &Store,
-    blob: &Descriptor,
-    content: &dyn Content,
-) -> Result<(), RegistryError> {
-    StoreEnd { store, registries: Some(registries) }.put_blob(blob, content, &[]).map(drop)
 }
 
 impl Target for StoreEnd<'_> {
@@ -183,5 +173,35 @@ impl Target for TagEnd<'_> {
             _ => Which::Digest(entry.digest),
         };
         self.repository.put_manifest(which, &entry.media_type, bytes).map(drop)
+    }
+}
+
+/// A repository of which one manifest was read already.
+pub struct OpenedEnd<'r> {
+    /// The repository.
+    pub repository: Repository<'r>,
+    /// That manifest.
+    pub first: Fetched,
+}
+
+impl Source for OpenedEnd<'_> {
+    fn document(&self, entry: &Descriptor) -> Result<Option<Vec<u8>>, RegistryError> {
+        if entry.digest == self.first.descriptor.digest {
+            return Ok(Some(self.first.bytes.clone()));
+        }
+        self.repository.document(entry)
+    }
+
+    fn open(
+        &self,
+        blob: &Descriptor,
+        offset: u64,
+        check: Check,
+    ) -> Result<Option<Box<dyn Read + Send + '_>>, RegistryError> {
+        self.repository.open(blob, offset, check)
+    }
+
+    fn repositories(&self, blob: &Descriptor) -> Vec<String> {
+        self.repository.repositories(blob)
     }
 }

@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
 
-pub use ends::{StoreEnd, TagEnd};
+pub use ends::{OpenedEnd, StoreEnd, TagEnd};
 pub use layout::Layout;
 pub use plan::{Plan, Platforms};
 
@@ -112,6 +112,16 @@ pub fn run(
     Ok(moved)
 }
 
+/// Brings single blobs to a target, such as those that a build needs and the store lacks.
+pub fn bring(
+    source: &dyn Source,
+    target: &dyn Target,
+    blobs: &[Descriptor],
+    options: Options<'_>,
+) -> Result<(), RegistryError> {
+    side_by_side(blobs, options.jobs, |blob| one(source, target, blob, options)).map(drop)
+}
+
 /// One blob; none if it may be missing and is.
 fn one(
     source: &dyn Source,
@@ -149,7 +159,7 @@ impl Content for Metered<'_> {
 }
 
 /// Does something with each of these, several at a time; the first failure ends it.
-pub(super) fn side_by_side<T: Sync, R: Send>(
+fn side_by_side<T: Sync, R: Send>(
     items: &[T],
     jobs: usize,
     action: impl Fn(&T) -> Result<R, RegistryError> + Sync,

@@ -57,6 +57,17 @@ impl Plan {
         Ok(plan)
     }
 
+    /// Only the one image that is planned, without the index that it was chosen from; the same if there are several.
+    pub fn without_index(mut self) -> Self {
+        if let [image] = &self.images[..] {
+            self.root = image.clone();
+            let digest = image.digest;
+            self.documents.retain(|(entry, _)| entry.digest == digest);
+            self.missing.clear();
+        }
+        self
+    }
+
     /// Plans a manifest or index; whether it is there.
     fn visit(
         &mut self,
