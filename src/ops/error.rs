@@ -145,6 +145,10 @@ impl From<LayerError> for Error {
         match error {
             LayerError::Store(error) => error.into(),
             LayerError::Snapshot(error) => error.into(),
+            LayerError::Fetch { source } => match source.downcast::<RegistryError>() {
+                Ok(error) => (*error).into(),
+                Err(error) => Self::build(error.to_string()),
+            },
             error => by_cause(error),
         }
     }

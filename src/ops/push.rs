@@ -31,7 +31,7 @@ pub fn push(
 }
 
 /// Sends an image of the store to where a reference says.
-pub(super) fn push_image(
+pub fn push_image(
     store: &Store,
     registries: &Registries,
     image: &Descriptor,

@@ -18,6 +18,7 @@
 mod auth;
 mod download;
 mod error;
+mod fetch;
 mod host;
 mod listing;
 pub mod origins;
@@ -31,14 +32,16 @@ mod upload;
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 pub use download::{Check, Download};
 pub use error::RegistryError;
+pub use fetch::{FetchOnNeed, Offline};
 pub use repository::{Fetched, Repository, Which};
 pub use settings::{Credentials, HostSettings, Keychain, NoCredentials, Secret, Settings};
 pub use upload::{Content, Sent};
 
+use crate::event::Reporter;
 use crate::oci::Reference;
 use host::Host;
 
@@ -48,6 +51,7 @@ pub struct Registries {
     keychain: Box<dyn Keychain>,
     hosts: Mutex<HashMap<String, Arc<Host>>>,
     stopped: AtomicBool,
+    reporter: OnceLock<Arc<dyn Reporter>>,
 }
 
 impl std::fmt::Debug for Registries {
@@ -59,7 +63,12 @@ impl std::fmt::Debug for Registries {
 impl Registries {
     /// With these settings, and passwords from there.
     pub fn new(settings: Settings, keychain: Box<dyn Keychain>) -> Self {
-        Self { settings, keychain, hosts: Mutex::default(), stopped: AtomicBool::new(false) }
+        Self { settings, keychain, hosts: Mutex::default(), stopped: AtomicBool::new(false), reporter: OnceLock::new() }
+    }
+
+    /// Says who hears of what is fetched only when it is needed. The first one counts.
+    pub fn report_to(&self, reporter: Arc<dyn Reporter>) {
+        let _ = self.reporter.set(reporter);
     }
 
     /// The repository that a reference names.
