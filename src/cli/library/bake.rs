@@ -8,7 +8,8 @@ use crate::cli::args::BakeArgs;
 use crate::cli::args::build::List;
 use crate::cli::args::values::{Secret, Ssh};
 use crate::cli::library::build::{
-    apply_cache, apply_image, apply_run, apply_values, lock_mode, named_context, outputs, read_secret, references,
+    apply_cache, apply_image, apply_run, apply_values, lock_mode, named_context, outputs, push_too, read_secret,
+    references,
     ssh_agent, warnings, write_results,
 };
 use crate::cli::library::foreign::{self, Chosen};
@@ -26,6 +27,7 @@ use crate::solve::SecretValue;
 pub(super) fn bake(args: &BakeArgs, session: &Session, reporter: Arc<dyn Reporter>) -> Result<Vec<Diagnostics>, Error> {
     let Definition { targets, lock, remarks } = Definition::read(args, session)?;
     let run = running::Run::start(session, args.run.jobs)?;
+    run.report_to(&reporter);
     make_output_folders(&targets)?;
     let built = build::build(&run.session(reporter.as_ref())?, &targets, &lock, lock_mode(args.lock))
         .map_err(|error| if interrupt::is_interrupted() { Error::Interrupted } else { error })?;
@@ -259,6 +261,7 @@ impl File {
             if !args.output.outputs.is_empty() {
                 target.outputs = outputs(&args.output.outputs)?;
             }
+            push_too(&mut target, &args.output);
         }
         apply_values(&mut target, &args.values, session)?;
         apply_cache(&mut target, &args.cache);

@@ -8,7 +8,7 @@ mod changes;
 mod check;
 mod foreign;
 mod include;
-mod network;
+pub(super) mod network;
 mod running;
 mod subject;
 
