@@ -15,8 +15,15 @@
 mod affected;
 mod attributes;
 mod check;
+mod entries;
 mod expand;
+mod expression;
+pub mod foreign;
+pub mod functions;
+mod glob;
+mod include;
 pub mod keys;
+mod limits;
 mod matrix;
 mod model;
 mod overrides;
@@ -28,11 +35,16 @@ mod suggest;
 mod target;
 #[cfg(test)]
 mod tests;
+mod variables;
 
 pub use affected::affected;
-pub use model::{BuildFile, Group, Variable};
+pub use glob::matches;
+pub use include::{Broken, Found, Loading, MOST as MOST_FILES, Need, has_wildcards};
+pub use limits::size;
+pub use model::{BuildFile, Group};
 pub use overrides::{Override, OverrideError};
 pub use parse::parse;
-pub use print::{Listed, Printed, list};
+pub use print::{Listed, ListedVariable, Printed, list, variables};
 pub use resolve::{Error, Plan, resolve};
-pub use target::{ContextSource, Dockerfile, Output, Secret, Ssh, Target};
+pub use target::{Call, ContextSource, Dockerfile, Entitlement, Output, Secret, Ssh, Target};
+pub use variables::{Type, Variable};

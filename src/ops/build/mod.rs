@@ -30,6 +30,7 @@ use crate::oci::{Descriptor, Platform};
 use crate::ops::Error;
 use crate::ops::error::{Diagnostics, Origin, StepExit, StepFailure, is_machine};
 use crate::ops::record;
+use crate::registry::{FetchOnNeed, Offline, Registries};
 use crate::sandbox::{Cancel, Executor, Exit, SandboxError};
 use crate::solve::{self, Observer, SolveError, StepError};
 use crate::source::Sources;
@@ -56,6 +57,8 @@ pub struct Session<'a> {
     pub resolv_conf: Vec<u8>,
     /// What brings files from the network.
     pub sources: &'a Sources,
+    /// What brings images from the network, and takes them there.
+    pub registries: Arc<Registries>,
 }
 
 impl<'a> Session<'a> {
@@ -72,6 +75,7 @@ impl<'a> Session<'a> {
             jobs: self.jobs,
             resolv_conf: self.resolv_conf.clone(),
             sources: self.sources,
+            registries: self.registries.clone(),
         }
     }
 }
@@ -99,6 +103,10 @@ pub fn build(
     let started = Instant::now();
     let Prepared { graph, lowered, lock, layers } = prepare(session, targets, place, mode)?;
     lock.settle(session.reporter)?;
+    let pushes = |target: &Target| target.outputs.iter().any(|one| matches!(one.kind, OutputKind::Registry(_)));
+    if mode.offline && targets.iter().any(pushes) {
+        return Err(Error::Usage("--offline forbids to push the image: leave out one of the two".into()));
+    }
     let recorder = record::Recorder::new(
         session.store.clone(),
         session.reporter,
@@ -160,7 +168,10 @@ pub(super) fn prepare(
     let mut lock = Lock::open(lock, mode)?;
     let cancel = session.cancel.clone();
     let layers = Layers::stoppable(session.store.clone(), Stop::when(move || cancel.is_canceled()));
-    let layers = Arc::new(layers);
+    let layers = Arc::new(match mode.offline {
+        true => layers.fetching(Arc::new(Offline)),
+        false => layers.fetching(Arc::new(FetchOnNeed(session.registries.clone()))),
+    });
     let lowered = lower_all(session, targets, &mut lock, &layers, &mut graph)?;
     Ok(Prepared { graph, lowered, lock, layers })
 }
@@ -248,6 +259,14 @@ pub(super) fn named_steps(targets: &[Target], lowered: &[Lowered]) -> Vec<(Strin
     targets.iter().zip(lowered).flat_map(of_target).collect()
 }
 
+/// An image as one of the outputs wants it.
+struct Made {
+    compression: Compression,
+    image: Descriptor,
+    /// The layers of all platforms. Those of base images may not be in the store.
+    blobs: Vec<Descriptor>,
+}
+
 /// Makes a target's image and writes its outputs.
 fn export(
     session: &Session<'_>,
@@ -268,16 +287,16 @@ fn export(
     let warnings = lowered.warnings.clone();
     let mut built = Built { target: target.name.clone(), image: None, config: None, warnings };
     let mut summary = ImageSummary { target: target.name.clone(), ..ImageSummary::default() };
-    let mut made: Vec<(Compression, Descriptor)> = Vec::new();
+    let mut made: Vec<Made> = Vec::new();
     for (number, output) in outputs.iter().enumerate() {
         if session.cancel.is_canceled() {
             return Err(Error::Interrupted);
         }
-        if output::wants_image(&output.kind) && !made.iter().any(|(compression, _)| *compression == output.compression)
-        {
+        if output::wants_image(&output.kind) && !made.iter().any(|made| made.compression == output.compression) {
             session.reporter.report(Event::TaskStarted(number, "exporting the image".into()));
             let started = Instant::now();
             let mut manifests = Vec::new();
+            let mut blobs = Vec::new();
             let mut size = 0;
             for (build, (platform, state)) in lowered.platforms.iter().zip(&states) {
                 let image = export::assemble(
@@ -293,6 +312,8 @@ fn export(
                     },
                 )?;
                 size += image.size();
+                let parts: Vec<Descriptor> = image.layers.iter().map(|layer| layer.descriptor.clone()).collect();
+                blobs.extend(parts);
                 built.config = Some(image.config.clone());
                 manifests.push(image.manifest);
             }
@@ -307,11 +328,15 @@ fn export(
             summary.digest = image.digest.to_string();
             summary.size = size;
             built.image = Some(image.clone());
-            made.push((output.compression, image));
+            made.push(Made { compression: output.compression, image, blobs });
         }
-        let image = made.iter().find(|(compression, _)| *compression == output.compression).map(|(_, image)| image);
+        let made = made.iter().find(|made| made.compression == output.compression);
+        if let Some(made) = made.filter(|_| output::wants_layers(&output.kind)) {
+            layers.bring(&made.blobs)?;
+        }
+        let image = made.map(|made| &made.image);
         let finished = output::Finished { image, tags: &target.tags, states: &states };
-        summary.outputs.extend(output::write(layers, &output.kind, &finished)?);
+        summary.outputs.extend(output::write(session, layers, &output.kind, &finished)?);
     }
     summary.tags = target.tags.iter().map(|tag| tag.familiar()).collect();
     Ok((built, summary))
@@ -348,8 +373,8 @@ fn step_failure(graph: &Graph, lowered: &[Lowered], error: SolveError) -> Error 
         return Error::environment(format!("{}: {message}", label.text)).help(advice);
     }
     let origin = label.origin.as_ref().and_then(|origin| {
-        let text = lowered.iter().map(|target| &target.warnings).find(|source| source.name == origin.file)?;
-        Some(Origin { file: origin.file.clone(), text: text.text.clone(), span: origin.span.clone() })
+        let text = lowered.iter().find_map(|target| target.warnings.file(&origin.file))?;
+        Some(Origin { file: origin.file.clone(), text: text.to_owned(), span: origin.span.clone() })
     });
     let name = if label.text.is_empty() { "the build context".to_owned() } else { label.text.clone() };
     StepFailure { name, origin, exit, log }.into()
