@@ -431,7 +431,7 @@ mod tests {
     }
 
     mod pairs {
-        use std::collections::HashMap;
+        use std::collections::{BTreeMap, HashMap};
 
         use proptest::collection::vec;
         use proptest::option::of;
@@ -440,7 +440,8 @@ mod tests {
         use super::*;
         use crate::digest::DiffId;
         use crate::fstree::TreePath;
-        use crate::graph::{GitOp, HttpOp, ImageOp};
+        use crate::graph::explain::{Fact, Facts};
+        use crate::graph::{GitOp, Graph, HttpOp, ImageOp, Label};
 
         /// Texts that are easily taken for one another, or for a part of an encoding.
         fn text() -> impl Strategy<Value = String> {
@@ -574,8 +575,13 @@ mod tests {
             #[test]
             fn no_two_different_ops_have_one_key(ops in vec(op(), 100)) {
                 let mut seen: HashMap<DefinitionDigest, Op> = HashMap::new();
+                let mut explained: BTreeMap<Vec<Fact>, DefinitionDigest> = BTreeMap::new();
                 for op in ops {
                     let digest = key(&op);
+                    let mut graph = Graph::new();
+                    let id = graph.add(op.clone(), &[], "linux/amd64".parse().unwrap(), Label::default(), false);
+                    let other = explained.insert(Facts::of(&graph[id]).0, digest);
+                    prop_assert!(other.is_none_or(|other| other == digest), "two keys have the same facts: {:?}", op);
                     prop_assert_eq!(digest, key(&op.clone()));
                     let first = seen.entry(digest).or_insert_with(|| op.clone());
                     prop_assert_eq!(&*first, &op);
