@@ -9,7 +9,8 @@ use crate::cli::args::build::List;
 use crate::cli::args::values::{Secret, Ssh};
 use crate::cli::library::build::{
     apply_cache, apply_image, apply_run, apply_values, lock_mode, named_context, outputs, push_too, read_secret,
-    references, ssh_agent, warnings, write_results,
+    references,
+    ssh_agent, warnings, write_results,
 };
 use crate::cli::library::foreign::{self, Chosen};
 use crate::cli::library::{changes, include, running};
@@ -124,15 +125,7 @@ impl File {
         let model = include::load(file, &name, text, &folder)
             .map_err(|broken| diagnostics(&name, &broken.text, &broken.parts, broken.list.clone()))?;
         let (text, parts) = model.sources();
-        Ok(Self {
-            name,
-            text: text.into(),
-            parts: parts.into(),
-            lock: folder.clone(),
-            folder,
-            model,
-            notes: Vec::new(),
-        })
+        Ok(Self { name, text: text.into(), parts: parts.into(), lock: folder.clone(), folder, model, notes: Vec::new() })
     }
 
     /// Docker's files, whose paths start where the command runs. The lockfile is beside the first.
