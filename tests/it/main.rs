@@ -4,6 +4,7 @@ mod bake;
 mod bases;
 mod check;
 mod debian;
+mod docker_files;
 mod failures;
 mod images;
 mod monorepo;

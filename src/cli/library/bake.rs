@@ -108,7 +108,15 @@ impl File {
         let model = include::load(file, &name, text, &folder)
             .map_err(|broken| diagnostics(&name, &broken.text, &broken.parts, broken.list.clone()))?;
         let (text, parts) = model.sources();
-        Ok(Self { name, text: text.into(), parts: parts.into(), lock: folder.clone(), folder, model, notes: Vec::new() })
+        Ok(Self {
+            name,
+            text: text.into(),
+            parts: parts.into(),
+            lock: folder.clone(),
+            folder,
+            model,
+            notes: Vec::new(),
+        })
     }
 
     /// Docker's files, whose paths start where the command runs. The lockfile is beside the first.
