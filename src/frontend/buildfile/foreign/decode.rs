@@ -207,6 +207,9 @@ impl Scope<'_> {
     fn map(&mut self, pairs: Vec<(String, Item)>, key: Key, what: &str) -> Found<BTreeMap<String, Text>> {
         let mut map = BTreeMap::new();
         for (name, (value, span)) in pairs {
+            if name.is_empty() {
+                return wrong(&span, format!("a name in {what} is empty"));
+            }
             // What is null is not there.
             if value == Value::Null {
                 continue;
@@ -246,6 +249,9 @@ impl Scope<'_> {
                 }
             };
             self.looked_at(Value::String(name.clone()));
+            if name.text().is_empty() {
+                return wrong(&span, "an annotation without a name");
+            }
             map.insert(name.text().to_owned(), text(&value, &span));
         }
         Ok(map)

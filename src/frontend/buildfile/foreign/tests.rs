@@ -469,3 +469,26 @@ fn hostile_files_are_refused() {
         "more than 1000 targets",
     );
 }
+
+/// Files with all that there is in the languages.
+const COLLECTION: &[(&str, &str)] = &[
+    ("functions.hcl", include_str!("../../../../tests/bake-files/functions/docker-bake.hcl")),
+    ("matrix.hcl", include_str!("../../../../tests/bake-files/matrix/docker-bake.hcl")),
+    ("templates.hcl", include_str!("../../../../tests/bake-files/templates/docker-bake.hcl")),
+    ("docker-bake.json", include_str!("../../../../tests/bake-files/json/docker-bake.json")),
+    ("compose.yaml", include_str!("../../../../tests/bake-files/compose/compose.yaml")),
+    ("docker-compose.yml", include_str!("../../../../tests/bake-files/compose-anchors/docker-compose.yml")),
+];
+
+#[test]
+fn damaged_files_do_not_panic() {
+    for (name, text) in COLLECTION {
+        for at in (0..text.len()).step_by(23) {
+            for (to, between) in [(text.len(), ""), (at + 5, ""), (at, "\""), (at, "\n}"), (at, "${"), (at, "ä: &")] {
+                let (Some(head), Some(tail)) = (text.get(..at), text.get(to..)) else { continue };
+                // Every message must point at bytes of the text, and what is converted must mean the same.
+                let _ = plan(&[(name, &[head, between, tail].concat())], &[]);
+            }
+        }
+    }
+}
