@@ -7,6 +7,7 @@ mod build;
 mod changes;
 mod check;
 mod include;
+pub(super) mod metadata;
 mod network;
 mod running;
 
