@@ -76,6 +76,8 @@ pub enum Command {
     Load(commands::load::Args),
     /// Make an image of one layer from a tar file
     Import(commands::import::Args),
+    /// Print the JSON Schemas of build files, lockfiles, progress and metadata
+    Schema(commands::schema::Args),
     /// Show the version
     Version(commands::version::Args),
     /// Docker's names for commands about images

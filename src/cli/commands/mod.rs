@@ -10,6 +10,7 @@ pub mod inspect;
 pub mod load;
 pub mod rmi;
 pub mod save;
+pub mod schema;
 pub mod tag;
 pub mod version;
 

@@ -8,6 +8,7 @@ mod changes;
 mod check;
 mod foreign;
 mod include;
+pub(super) mod metadata;
 mod network;
 mod running;
 
