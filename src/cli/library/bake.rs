@@ -8,7 +8,8 @@ use crate::cli::args::BakeArgs;
 use crate::cli::args::build::List;
 use crate::cli::args::values::{Secret, Ssh};
 use crate::cli::library::build::{
-    apply_cache, apply_image, apply_run, apply_values, lock_mode, named_context, outputs, read_secret, references,
+    apply_cache, apply_image, apply_run, apply_values, lock_mode, named_context, outputs, push_too, read_secret,
+    references,
     ssh_agent, warnings, write_results,
 };
 use crate::cli::library::foreign::{self, Chosen};
@@ -24,26 +25,42 @@ use crate::ops::error::Diagnostics;
 use crate::solve::SecretValue;
 
 pub(super) fn bake(args: &BakeArgs, session: &Session, reporter: Arc<dyn Reporter>) -> Result<Vec<Diagnostics>, Error> {
-    let file = File::read(args, session)?;
-    let plan = file.plan(args, session)?;
+    let Definition { targets, lock, remarks } = Definition::read(args, session)?;
     let run = running::Run::start(session, args.run.jobs)?;
-    let mut targets = Vec::new();
-    for target in &plan.targets {
-        targets.push(file.target(target, args, session)?);
-    }
+    run.report_to(&reporter);
     make_output_folders(&targets)?;
-    let lock = LockPlace::File(file.lock.join("build.lock"));
     let built = build::build(&run.session(reporter.as_ref())?, &targets, &lock, lock_mode(args.lock))
         .map_err(|error| if interrupt::is_interrupted() { Error::Interrupted } else { error })?;
     let requested = built.iter().zip(&targets).filter(|(_, target)| target.requested);
     write_results(&args.output, &requested.map(|(built, _)| built.clone()).collect::<Vec<_>>())?;
-    let remarks = [file.notes, plan.warnings].concat();
-    let about_file = Diagnostics { parts: file.parts.to_vec(), ..Diagnostics::new(&file.name, &*file.text, remarks) };
     let mut told = warnings(built);
-    if !about_file.list.is_empty() {
-        told.insert(0, about_file);
+    if !remarks.list.is_empty() {
+        told.insert(0, remarks);
     }
     Ok(told)
+}
+
+/// What a build file asks for.
+pub(super) struct Definition {
+    /// The targets, each after those it is linked to.
+    pub targets: Vec<Target>,
+    /// Where the lockfile is.
+    pub lock: LockPlace,
+    /// What there is to say about the build file.
+    pub remarks: Diagnostics,
+}
+
+impl Definition {
+    /// Reads the build file, and resolves what is asked for.
+    pub(super) fn read(args: &BakeArgs, session: &Session) -> Result<Self, Error> {
+        let file = File::read(args, session)?;
+        let plan = file.plan(args, session)?;
+        let targets = plan.targets.iter().map(|target| file.target(target, args, session)).collect::<Result<_, _>>()?;
+        let lock = LockPlace::File(file.lock.join("build.lock"));
+        let list = [file.notes, plan.warnings].concat();
+        let remarks = Diagnostics { parts: file.parts.to_vec(), ..Diagnostics::new(&file.name, &*file.text, list) };
+        Ok(Self { targets, lock, remarks })
+    }
 }
 
 pub(super) fn describe(args: &BakeArgs, session: &Session) -> Result<serde_json::Value, Error> {
@@ -252,6 +269,7 @@ impl File {
             if !args.output.outputs.is_empty() {
                 target.outputs = outputs(&args.output.outputs)?;
             }
+            push_too(&mut target, &args.output);
         }
         apply_values(&mut target, &args.values, session)?;
         apply_cache(&mut target, &args.cache);

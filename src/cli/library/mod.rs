@@ -9,8 +9,9 @@ mod check;
 mod foreign;
 mod include;
 pub(super) mod metadata;
-mod network;
+pub(super) mod network;
 mod running;
+mod subject;
 
 use std::sync::Arc;
 
