@@ -21,3 +21,4 @@ mod support;
 mod tidy;
 mod times;
 mod web;
+mod why;

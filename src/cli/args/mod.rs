@@ -61,6 +61,12 @@ pub enum Command {
     Bake(Box<BakeArgs>),
     /// Check Dockerfiles, and mend some of what is found
     Check(Box<commands::check::Args>),
+    /// Show what a build would do, without doing it
+    Plan(Box<commands::plan::Args>),
+    /// Explain why steps would run, or ran
+    Why(Box<commands::why::Args>),
+    /// Draw the graph of a build
+    Graph(Box<commands::graph::Args>),
     /// List images
     Images(commands::images::Args),
     /// Give an image another name

@@ -2,6 +2,7 @@
 //!
 //! The commands that only look at the store, or bring images in and out, call [`ops`](crate::ops) themselves.
 
+mod account;
 mod bake;
 mod build;
 mod changes;
@@ -15,6 +16,7 @@ mod subject;
 
 use std::sync::Arc;
 
+pub use account::Look;
 pub use check::CheckRequest;
 
 use super::Session;

@@ -25,14 +25,16 @@ pub use target::{
 use crate::compress::Compression;
 use crate::event::{Event, ImageSummary, Reporter, Summary};
 use crate::export::{self, ImageSpec};
-use crate::graph::Graph;
-use crate::oci::Descriptor;
+use crate::graph::{Graph, StepId};
+use crate::oci::{Descriptor, Platform};
 use crate::ops::Error;
 use crate::ops::error::{Diagnostics, Origin, StepExit, StepFailure, is_machine};
+use crate::ops::record;
 use crate::registry::{FetchOnNeed, Offline, Registries};
 use crate::sandbox::{Cancel, Executor, Exit, SandboxError};
-use crate::solve::{self, SolveError, StepError};
+use crate::solve::{self, Observer, SolveError, StepError};
 use crate::source::Sources;
+use crate::source::http::shown;
 use crate::store::layers::Layers;
 use crate::store::{Stop, Store};
 use locking::Lock;
@@ -59,6 +61,25 @@ pub struct Session<'a> {
     pub registries: Arc<Registries>,
 }
 
+impl<'a> Session<'a> {
+    /// The same, with somebody else to report to.
+    pub(super) fn reporting_to<'b>(&self, reporter: &'b dyn Reporter) -> Session<'b>
+    where
+        'a: 'b,
+    {
+        Session {
+            store: self.store.clone(),
+            executor: self.executor,
+            reporter,
+            cancel: self.cancel,
+            jobs: self.jobs,
+            resolv_conf: self.resolv_conf.clone(),
+            sources: self.sources,
+            registries: self.registries.clone(),
+        }
+    }
+}
+
 /// An image, or whatever else a target came to.
 #[derive(Debug, Clone)]
 pub struct Built {
@@ -73,20 +94,48 @@ pub struct Built {
 }
 
 /// Builds targets, in an order in which each comes after those it is linked to.
-pub fn build(session: &Session<'_>, targets: &[Target], lock: &LockPlace, mode: LockMode) -> Result<Vec<Built>, Error> {
+pub fn build(
+    session: &Session<'_>,
+    targets: &[Target],
+    place: &LockPlace,
+    mode: LockMode,
+) -> Result<Vec<Built>, Error> {
     let started = Instant::now();
-    let Prepared { graph, lowered, lock, layers } = prepare(session, targets, lock, mode)?;
+    let Prepared { graph, lowered, lock, layers } = prepare(session, targets, place, mode)?;
     lock.settle(session.reporter)?;
     let pushes = |target: &Target| target.outputs.iter().any(|one| matches!(one.kind, OutputKind::Registry(_)));
     if mode.offline && targets.iter().any(pushes) {
         return Err(Error::Usage("--offline forbids to push the image: leave out one of the two".into()));
     }
-    let sources = (!mode.offline).then_some(session.sources);
-    let solved = run(session, sources, &graph, &lowered, targets, &layers)?;
+    let recorder = record::Recorder::new(
+        session.store.clone(),
+        session.reporter,
+        &graph,
+        definition_of(targets, place),
+        named_steps(targets, &lowered),
+    );
+    let recorded = session.reporting_to(&recorder);
+    let result = complete(&recorded, targets, mode, (&graph, &lowered, &layers), &recorder, started);
+    recorder.finish(&result);
+    result
+}
+
+/// Runs what was prepared, and writes the results.
+fn complete(
+    session: &Session<'_>,
+    targets: &[Target],
+    mode: LockMode,
+    (graph, lowered, layers): (&Graph, &[Lowered], &Arc<Layers>),
+    observer: &dyn Observer,
+    started: Instant,
+) -> Result<Vec<Built>, Error> {
+    let solved = solving(session, mode, (graph, lowered, layers), targets, observer, |steps, environment| {
+        solve::solve(graph, steps, environment)
+    })?;
     let mut built = Vec::new();
     let mut summary = Summary { executed: solved.executed, cached: solved.cached, ..Summary::default() };
-    for (target, lowered) in targets.iter().zip(&lowered) {
-        let (done, image) = export(session, target, lowered, &solved, &layers)
+    for (target, lowered) in targets.iter().zip(lowered) {
+        let (done, image) = export(session, target, lowered, &solved, layers)
             .map_err(|error| if session.cancel.is_canceled() { Error::Interrupted } else { error })?;
         summary.images.push(image);
         built.push(done);
@@ -139,14 +188,15 @@ pub(super) fn check(
     lowering::check(session, target, &mut lock, &mut Graph::new(), text)
 }
 
-fn run(
+/// Gives `action` all that the solver wants, and the steps of the targets.
+pub(super) fn solving<T>(
     session: &Session<'_>,
-    sources: Option<&Sources>,
-    graph: &Graph,
-    lowered: &[Lowered],
+    mode: LockMode,
+    (graph, lowered, layers): (&Graph, &[Lowered], &Arc<Layers>),
     targets: &[Target],
-    layers: &Arc<Layers>,
-) -> Result<solve::Solved, Error> {
+    observer: &dyn Observer,
+    action: impl FnOnce(&[StepId], &solve::Environment<'_>) -> Result<T, SolveError>,
+) -> Result<T, Error> {
     let steps: Vec<_> = lowered.iter().flat_map(|target| &target.platforms).map(|build| build.step).collect();
     let mut unread: BTreeSet<_> = steps.iter().copied().collect();
     for (target, lowered) in targets.iter().zip(lowered) {
@@ -180,12 +230,33 @@ fn run(
         resolv_conf: session.resolv_conf.clone(),
         jobs: session.jobs,
         unread: &unread,
-        sources,
+        sources: (!mode.offline).then_some(session.sources),
+        observer,
     };
     let mut wanted = steps;
     wanted.sort_unstable();
     wanted.dedup();
-    solve::solve(graph, &wanted, &environment).map_err(|error| step_failure(graph, lowered, error))
+    action(&wanted, &environment).map_err(|error| step_failure(graph, lowered, error))
+}
+
+/// What the records of builds know a definition by: where its lockfile is or would be, else what it is called.
+pub(super) fn definition_of(targets: &[Target], place: &LockPlace) -> String {
+    if let Some(path) = place.path() {
+        return std::path::absolute(path).unwrap_or_else(|_| path.to_owned()).display().to_string();
+    }
+    match targets.first().map(|target| (&target.remote_context, &target.dockerfile)) {
+        Some((Some(url), _)) => shown(url),
+        Some((None, Dockerfile::Text { name, .. })) => name.clone(),
+        _ => String::new(),
+    }
+}
+
+/// The steps of all targets, by name and platform.
+pub(super) fn named_steps(targets: &[Target], lowered: &[Lowered]) -> Vec<(String, Platform, StepId)> {
+    let of_target = |(target, lowered): (&Target, &Lowered)| -> Vec<_> {
+        lowered.platforms.iter().map(|build| (target.name.clone(), build.platform.clone(), build.step)).collect()
+    };
+    targets.iter().zip(lowered).flat_map(of_target).collect()
 }
 
 /// An image as one of the outputs wants it.
