@@ -85,7 +85,8 @@ fn assert_ran(ran: &[String], expected: &[&str]) {
     assert!(same, "expected to run {expected:?}, ran {ran:?}");
 }
 
-fn store_with_debian() -> Store {
+/// A store that has the image `debian:bookworm`.
+pub fn store_with_debian() -> Store {
     let store = Store::new();
     let base = base_image();
     store.run(&["import", base.to_str().unwrap(), "debian:bookworm"]);
@@ -190,7 +191,7 @@ fn runs_in_podman(archive: &Path, work: &Path) {
 
 /// Everything about a file that an image keeps.
 #[derive(Debug, PartialEq, Eq)]
-struct Facts {
+pub struct Facts {
     kind: u8,
     mode: u32,
     owner: (u64, u64),
@@ -199,7 +200,8 @@ struct Facts {
     content: Vec<u8>,
 }
 
-fn files_of(tree: &Path) -> BTreeMap<String, Facts> {
+/// The files of a tar.
+pub fn files_of(tree: &Path) -> BTreeMap<String, Facts> {
     let mut archive = tar::Archive::new(File::open(tree).unwrap());
     let entries = archive.entries().unwrap().map(|entry| {
         let mut entry = entry.unwrap();
@@ -221,6 +223,6 @@ fn files_of(tree: &Path) -> BTreeMap<String, Facts> {
 }
 
 /// The names of files that are not the same in both.
-fn differing(a: &BTreeMap<String, Facts>, b: &BTreeMap<String, Facts>) -> BTreeSet<String> {
+pub fn differing(a: &BTreeMap<String, Facts>, b: &BTreeMap<String, Facts>) -> BTreeSet<String> {
     a.keys().chain(b.keys()).filter(|name| a.get(*name) != b.get(*name)).cloned().collect()
 }

@@ -11,6 +11,7 @@ mod one_graph;
 mod platform;
 mod remote;
 mod repositories;
+mod reproducible;
 mod sandbox;
 mod secrets;
 mod ssh;

@@ -187,6 +187,7 @@ impl File {
         target.annotations.clone_from(&resolved.annotations);
         target.platforms.clone_from(&resolved.platforms);
         target.network = resolved.network;
+        target.scrubs.clone_from(&resolved.scrubs);
         target.pull = resolved.pull;
         target.no_cache = match (resolved.no_cache, resolved.no_cache_filter.is_empty()) {
             (true, _) => NoCache::All,

@@ -61,12 +61,19 @@ struct PrintedTarget<'a> {
     pull: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     network: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reproducible: Option<PrintedReproducible>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     secrets: Vec<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     ssh: Vec<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     output: Vec<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct PrintedReproducible {
+    scrub: Vec<&'static str>,
 }
 
 impl<'a> From<&'a Plan> for Printed<'a> {
@@ -112,6 +119,8 @@ impl<'a> From<&'a Target> for PrintedTarget<'a> {
                 Network::None => Some("none"),
                 Network::Host => Some("host"),
             },
+            reproducible: (!target.scrubs.is_empty())
+                .then(|| PrintedReproducible { scrub: target.scrubs.iter().map(|scrub| scrub.name()).collect() }),
             secrets: target.secrets.iter().map(Secret::to_argument).collect(),
             ssh: target.ssh.iter().map(Ssh::to_argument).collect(),
             output: target.outputs.iter().map(|output| output.to_argument()).collect(),

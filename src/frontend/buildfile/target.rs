@@ -1,6 +1,6 @@
 //! A target with nothing left to expand, and how values of the file become its fields.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 use super::attributes;
@@ -8,7 +8,9 @@ use super::expand::{Fault, Scope};
 use super::keys::Key;
 use super::model::{Entry, Text, Value, Values};
 use super::steps;
+use super::suggest::did_you_mean;
 use crate::frontend::steps::Definition;
+use crate::fstree::Scrub;
 use crate::graph::Network;
 use crate::oci::Platform;
 
@@ -48,6 +50,8 @@ pub struct Target {
     pub pull: bool,
     /// The network of RUN.
     pub network: Network,
+    /// What is taken away from layers of RUN.
+    pub scrubs: BTreeSet<Scrub>,
     /// Secrets that RUN may mount, each `id` once.
     pub secrets: Vec<Secret>,
     /// Agents that RUN may mount, each `id` once.
@@ -211,6 +215,7 @@ pub(super) fn resolve(name: &str, place: Range<usize>, values: &Values, scope: &
         no_cache_filter: reader.texts(Key::NoCacheFilter, not_empty("a stage")),
         pull: reader.text(Key::Pull, flag).unwrap_or_default(),
         network: reader.text(Key::Network, network).unwrap_or_default(),
+        scrubs: reader.texts(Key::Scrub, scrub).into_iter().flatten().collect(),
         secrets: reader.entries(Key::Secrets, secret, |secret| &secret.id),
         ssh: reader.entries(Key::Ssh, ssh, |ssh| &ssh.id),
         outputs: reader.outputs(),
@@ -233,6 +238,16 @@ fn network(text: &str) -> Result<Network, String> {
         "host" => Ok(Network::Host),
         other => Err(format!("`{other}` is no network: use `default`, `none` or `host`")),
     }
+}
+
+fn scrub(text: &str) -> Result<Vec<Scrub>, String> {
+    Scrub::named(text).ok_or_else(|| {
+        let known: Vec<&str> = Scrub::names().collect();
+        match did_you_mean(text, known.iter().copied()) {
+            Some(hint) => format!("`{text}` is no scrub; {hint}"),
+            None => format!("`{text}` is no scrub: there are {}", known.join(", ")),
+        }
+    })
 }
 
 /// The attributes of an entry, expanded.
