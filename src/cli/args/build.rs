@@ -162,7 +162,7 @@ pub struct Override {
 }
 
 impl Override {
-    fn parse(text: &str) -> Result<Self, String> {
+    pub(super) fn parse(text: &str) -> Result<Self, String> {
         let parts = text.split_once('=').and_then(|(name, value)| Some((name.split_once('.')?, value)));
         match parts {
             Some(((target, key), value)) if !target.is_empty() && !key.is_empty() => {

@@ -8,6 +8,7 @@ pub mod build;
 pub mod csv;
 mod groups;
 pub mod output;
+pub mod subject;
 pub mod values;
 
 use std::path::PathBuf;

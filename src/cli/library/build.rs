@@ -46,7 +46,8 @@ pub(super) fn warnings(built: Vec<Built>) -> Vec<Diagnostics> {
     built.into_iter().map(|built| built.warnings).filter(|warnings| !warnings.list.is_empty()).collect()
 }
 
-fn target(args: &BuildArgs, session: &Session, run: &running::Run) -> Result<(Target, LockPlace), Error> {
+/// The target, and where its lockfile is.
+pub(super) fn target(args: &BuildArgs, session: &Session, run: &running::Run) -> Result<(Target, LockPlace), Error> {
     let (context, dockerfile, lock) = definition(&args.context, args.file.as_deref(), run)?;
     let mut target = Target::new(dockerfile);
     target.context = context;

@@ -6,8 +6,10 @@ mod bake;
 mod build;
 mod changes;
 mod check;
+mod include;
 mod network;
 mod running;
+mod subject;
 
 use std::sync::Arc;
 

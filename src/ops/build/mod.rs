@@ -72,12 +72,7 @@ pub struct Built {
 /// Builds targets, in an order in which each comes after those it is linked to.
 pub fn build(session: &Session<'_>, targets: &[Target], lock: &LockPlace, mode: LockMode) -> Result<Vec<Built>, Error> {
     let started = Instant::now();
-    let mut graph = Graph::new();
-    let mut lock = Lock::open(lock, mode)?;
-    let cancel = session.cancel.clone();
-    let layers = Layers::stoppable(session.store.clone(), Stop::when(move || cancel.is_canceled()));
-    let layers = Arc::new(layers);
-    let lowered = lower_all(session, targets, &mut lock, &layers, &mut graph)?;
+    let Prepared { graph, lowered, lock, layers } = prepare(session, targets, lock, mode)?;
     lock.settle(session.reporter)?;
     let sources = (!mode.offline).then_some(session.sources);
     let solved = run(session, sources, &graph, &lowered, targets, &layers)?;
@@ -92,6 +87,34 @@ pub fn build(session: &Session<'_>, targets: &[Target], lock: &LockPlace, mode: 
     summary.elapsed = started.elapsed();
     session.reporter.report(Event::Summary(summary));
     Ok(built)
+}
+
+/// A build that is understood in full: nothing has run, and the lockfile is not written yet.
+pub(super) struct Prepared {
+    /// All steps of all targets.
+    pub graph: Graph,
+    /// The targets, in their order.
+    pub lowered: Vec<Lowered>,
+    /// What is pinned.
+    pub lock: Lock,
+    /// Where layers are and go.
+    pub layers: Arc<Layers>,
+}
+
+/// Reads the definitions, looks up what they name, and lowers them into one graph.
+pub(super) fn prepare(
+    session: &Session<'_>,
+    targets: &[Target],
+    lock: &LockPlace,
+    mode: LockMode,
+) -> Result<Prepared, Error> {
+    let mut graph = Graph::new();
+    let mut lock = Lock::open(lock, mode)?;
+    let cancel = session.cancel.clone();
+    let layers = Layers::stoppable(session.store.clone(), Stop::when(move || cancel.is_canceled()));
+    let layers = Arc::new(layers);
+    let lowered = lower_all(session, targets, &mut lock, &layers, &mut graph)?;
+    Ok(Prepared { graph, lowered, lock, layers })
 }
 
 /// What the checks say of a target's Dockerfile, or of `text` in its place, without building it. The lockfile is read
@@ -255,8 +278,8 @@ fn step_failure(graph: &Graph, lowered: &[Lowered], error: SolveError) -> Error 
         return Error::environment(format!("{}: {message}", label.text)).help(advice);
     }
     let origin = label.origin.as_ref().and_then(|origin| {
-        let text = lowered.iter().map(|target| &target.warnings).find(|source| source.name == origin.file)?;
-        Some(Origin { file: origin.file.clone(), text: text.text.clone(), span: origin.span.clone() })
+        let text = lowered.iter().find_map(|target| target.warnings.file(&origin.file))?;
+        Some(Origin { file: origin.file.clone(), text: text.to_owned(), span: origin.span.clone() })
     });
     let name = if label.text.is_empty() { "the build context".to_owned() } else { label.text.clone() };
     StepFailure { name, origin, exit, log }.into()
