@@ -12,15 +12,6 @@ use serde_json::Value;
 
 use crate::support::{Store, copy_folder, edit, repository, run, scratch, sh, text};
 
-/// What apt, dpkg and ldconfig write about when they did what: all that differs between two builds of the stage `build`.
-const WRITTEN_BY_APT: &[&str] = &[
-    "var/cache/ldconfig/aux-cache",
-    "var/log/alternatives.log",
-    "var/log/apt/history.log",
-    "var/log/apt/term.log",
-    "var/log/dpkg.log",
-];
-
 #[test]
 fn a_program_goes_from_source_to_image() {
     let work = scratch();
@@ -32,7 +23,7 @@ fn a_program_goes_from_source_to_image() {
     let build = || store.build(&context, &["-t", "hellod", "-o", "type=image", "-o", &output]);
 
     let first = build();
-    for step in ["RUN apt-get update", "RUN make test", "RUN SOURCE_DATE_EPOCH=0 useradd", "COPY --from=build"] {
+    for step in ["RUN apt-get update", "RUN make test", "RUN useradd", "COPY --from=build"] {
         assert!(first.ran.iter().any(|ran| ran.starts_with(step)), "{step} did not run: {first:?}");
     }
     is_described_by_skopeo(&archive);
@@ -73,9 +64,7 @@ fn another_store_at_another_path_makes_the_same_image() {
     });
     let [(digest, tree), (other_digest, other_tree)] = builds;
     let differing = differing(&files_of(&tree), &files_of(&other_tree));
-    let expected: BTreeSet<String> = WRITTEN_BY_APT.iter().map(ToString::to_string).collect();
-    let surprising: Vec<&String> = differing.difference(&expected).collect();
-    assert!(surprising.is_empty(), "the stage `build` differs in {surprising:?}");
+    assert!(differing.is_empty(), "the stage `build` differs in {differing:?}");
     assert_eq!(digest, other_digest);
 }
 

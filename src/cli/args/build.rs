@@ -9,7 +9,6 @@ use super::output::Output;
 use super::values::{self, BuildArg, ContextSource, HostAddress, ImageAnnotation, NamedContext, Secret, Ssh};
 use crate::cli::env::Env;
 use crate::cli::program::Source;
-use crate::fstree::Scrub;
 use crate::oci::Platform;
 use crate::ops::Error;
 
@@ -292,7 +291,7 @@ pub struct RunArgs {
     pub shm_size: Option<u64>,
     /// Take away from layers what only says when steps ran, such as apt,shadow; recommended for all that is safe
     #[arg(long, value_name = "NAME,…", value_delimiter = ',')]
-    #[arg(value_parser = clap::builder::PossibleValuesParser::new(Scrub::names()))]
+    #[arg(value_parser = values::scrubs())]
     pub scrub: Vec<String>,
     /// Allow steps what the Dockerfile asks for
     #[arg(long, value_enum, value_name = "RIGHT", value_delimiter = ',')]

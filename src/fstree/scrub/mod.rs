@@ -150,7 +150,13 @@ impl Scrub {
 
     /// Every name that [`Scrub::named`] knows.
     pub fn names() -> impl Iterator<Item = &'static str> {
-        Self::EACH.into_iter().map(Self::name).chain([RECOMMENDED, ALL])
+        Self::list().map(|(name, _)| name)
+    }
+
+    /// The same, each with what it is about.
+    pub fn list() -> impl Iterator<Item = (&'static str, &'static str)> {
+        let sets = [(RECOMMENDED, "all of these that no later step misses"), (ALL, "all of these")];
+        Self::EACH.into_iter().map(|scrub| (scrub.name(), scrub.about())).chain(sets)
     }
 }
 
