@@ -13,6 +13,7 @@ mod one_graph;
 mod platform;
 mod remote;
 mod repositories;
+mod reproducible;
 mod sandbox;
 mod schemas;
 mod secrets;

@@ -363,6 +363,7 @@ impl Job<'_> {
         options.allow_insecure = target.allow.contains(&Entitlement::SecurityInsecure);
         options.extra_hosts = target.hosts.clone();
         options.shm_size = target.shm_size;
+        options.scrubs.clone_from(&target.scrubs);
         options.name_platforms = target.platforms.len() > 1;
         Ok(options)
     }
