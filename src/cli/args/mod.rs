@@ -61,6 +61,12 @@ pub enum Command {
     Bake(Box<BakeArgs>),
     /// Check Dockerfiles, and mend some of what is found
     Check(Box<commands::check::Args>),
+    /// Pin what a build takes from outside, without building
+    Lock(Box<commands::lock::Args>),
+    /// Look up anew what is pinned
+    Update(Box<commands::update::Args>),
+    /// Bring everything that is pinned into the store
+    Fetch(Box<commands::fetch::Args>),
     /// List images
     Images(commands::images::Args),
     /// Give an image another name

@@ -3,14 +3,17 @@
 pub mod bake;
 pub mod build;
 pub mod check;
+pub mod fetch;
 pub mod history;
 pub mod images;
 pub mod import;
 pub mod inspect;
 pub mod load;
+pub mod lock;
 pub mod rmi;
 pub mod save;
 pub mod tag;
+pub mod update;
 pub mod version;
 
 use std::fs::File;

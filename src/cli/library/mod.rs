@@ -6,6 +6,7 @@ mod bake;
 mod build;
 mod changes;
 mod check;
+pub mod lock;
 mod network;
 mod running;
 mod subject;

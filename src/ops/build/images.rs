@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use crate::frontend::diagnostic::Diagnostic;
-use crate::lockfile::LockedImage;
+use crate::lockfile::{LockKey, LockedImage, Precise};
 use crate::oci::{Platform, Reference};
 use crate::ops::Error;
 use crate::ops::build::locking::Lock;
@@ -44,7 +44,16 @@ pub fn resolve(
     fresh: bool,
 ) -> Result<ResolvedImage, Unresolved> {
     let reference = Reference::parse(written).map_err(|error| Unresolved::Here(error.to_string(), Vec::new()))?;
-    let locked = lock.image(written, platform).filter(|_| !fresh).cloned();
+    let key = LockKey::Image { reference: written.to_owned(), platform: platform.clone() };
+    if let Some(reason) = lock.denied(&key) {
+        return Err(Unresolved::Here(reason, Vec::new()));
+    }
+    if let (Some(precise), false) = (lock.precise(&key), lock.used().contains(&key)) {
+        let image = exactly(store, precise, &reference, platform)?;
+        lock.record_image(written, platform, pin(&image));
+        return Ok(image);
+    }
+    let locked = lock.image(written, platform, fresh).cloned();
     let found = match &locked {
         Some(locked) => store.resolve_digest(&locked.manifest, platform)?,
         None => store.resolve(&reference, platform)?,
@@ -67,7 +76,29 @@ pub fn resolve(
             ),
         });
     };
-    let now = LockedImage { index: image.index_digest, manifest: image.manifest_digest(), config: image.config_digest };
-    lock.record_image(written, platform, locked.unwrap_or(now));
+    lock.record_image(written, platform, locked.unwrap_or_else(|| pin(&image)));
     Ok(image)
+}
+
+/// The image of just this digest, which must be in the store.
+fn exactly(
+    store: &Store,
+    precise: &Precise,
+    reference: &Reference,
+    platform: &Platform,
+) -> Result<ResolvedImage, Unresolved> {
+    let name = reference.familiar();
+    let Precise::Digest(digest) = precise else {
+        return Err(Unresolved::Here(format!("{name} is an image, which has no commit: give a digest"), Vec::new()));
+    };
+    let found = store.resolve_digest(digest, platform)?;
+    found.filter(|image| platform.rank(&image.platform()).is_some()).ok_or_else(|| {
+        let message = format!("{name} cannot be pinned to {digest}: the store has no such image for {platform}");
+        Unresolved::Here(message, vec!["bring it in with `imgbuild load -i ARCHIVE`".into()])
+    })
+}
+
+/// What is noted of an image.
+fn pin(image: &ResolvedImage) -> LockedImage {
+    LockedImage { index: image.index_digest, manifest: image.manifest_digest(), config: image.config_digest }
 }

@@ -9,6 +9,7 @@ mod credentials;
 mod images;
 mod locking;
 mod lowering;
+mod make;
 mod output;
 mod remote;
 mod target;
@@ -24,8 +25,8 @@ pub use target::{
 
 use crate::compress::Compression;
 use crate::event::{Event, ImageSummary, Reporter, Summary};
-use crate::export::{self, ImageSpec};
-use crate::graph::Graph;
+use crate::export;
+use crate::graph::{Graph, StepId};
 use crate::oci::Descriptor;
 use crate::ops::Error;
 use crate::ops::error::{Diagnostics, Origin, StepExit, StepFailure, is_machine};
@@ -34,9 +35,10 @@ use crate::solve::{self, SolveError, StepError};
 use crate::source::Sources;
 use crate::store::layers::Layers;
 use crate::store::{Stop, Store};
-use locking::Lock;
+pub(super) use locking::Lock;
 pub(super) use lowering::Checked;
 use lowering::{Lowered, lower_all};
+pub(super) use make::{Made, fetch, make};
 
 /// What all builds of a process share.
 pub struct Session<'a> {
@@ -72,14 +74,15 @@ pub struct Built {
 /// Builds targets, in an order in which each comes after those it is linked to.
 pub fn build(session: &Session<'_>, targets: &[Target], lock: &LockPlace, mode: LockMode) -> Result<Vec<Built>, Error> {
     let started = Instant::now();
-    let Prepared { graph, lowered, lock, layers } = prepare(session, targets, lock, mode)?;
-    lock.settle(session.reporter)?;
-    let sources = (!mode.offline).then_some(session.sources);
-    let solved = run(session, sources, &graph, &lowered, targets, &layers)?;
+    let prepared = prepare(session, targets, lock, mode)?;
+    prepared.lock.settle(session.reporter)?;
+    let wanted = prepared.wanted();
+    let solved = run(session, &prepared, targets, &wanted, &unread(&prepared, targets))?;
+    let Prepared { lowered, layers, .. } = &prepared;
     let mut built = Vec::new();
     let mut summary = Summary { executed: solved.executed, cached: solved.cached, ..Summary::default() };
-    for (target, lowered) in targets.iter().zip(&lowered) {
-        let (done, image) = export(session, target, lowered, &solved, &layers)
+    for (target, lowered) in targets.iter().zip(lowered) {
+        let (done, image) = export(session, target, lowered, &solved, layers)
             .map_err(|error| if session.cancel.is_canceled() { Error::Interrupted } else { error })?;
         summary.images.push(image);
         built.push(done);
@@ -101,6 +104,13 @@ pub(super) struct Prepared {
     pub layers: Arc<Layers>,
 }
 
+impl Prepared {
+    /// The steps that the targets are.
+    fn wanted(&self) -> Vec<StepId> {
+        self.lowered.iter().flat_map(|target| &target.platforms).map(|build| build.step).collect()
+    }
+}
+
 /// Reads the definitions, looks up what they name, and lowers them into one graph.
 pub(super) fn prepare(
     session: &Session<'_>,
@@ -108,13 +118,23 @@ pub(super) fn prepare(
     lock: &LockPlace,
     mode: LockMode,
 ) -> Result<Prepared, Error> {
+    prepare_with(session, targets, Lock::open(lock, mode)?)
+}
+
+/// The same with a lockfile that was opened already.
+pub(super) fn prepare_with(session: &Session<'_>, targets: &[Target], mut lock: Lock) -> Result<Prepared, Error> {
     let mut graph = Graph::new();
-    let mut lock = Lock::open(lock, mode)?;
     let cancel = session.cancel.clone();
     let layers = Layers::stoppable(session.store.clone(), Stop::when(move || cancel.is_canceled()));
     let layers = Arc::new(layers);
     let lowered = lower_all(session, targets, &mut lock, &layers, &mut graph)?;
     Ok(Prepared { graph, lowered, lock, layers })
+}
+
+/// Looks up what these targets name besides. They are not part of the build.
+pub(super) fn prepare_also(session: &Session<'_>, prepared: &mut Prepared, targets: &[Target]) -> Result<(), Error> {
+    let Prepared { lock, layers, .. } = prepared;
+    lower_all(session, targets, lock, layers, &mut Graph::new()).map(drop)
 }
 
 /// What the checks say of a target's Dockerfile, or of `text` in its place, without building it. The lockfile is read
@@ -129,15 +149,10 @@ pub(super) fn check(
     lowering::check(session, target, &mut lock, &mut Graph::new(), text)
 }
 
-fn run(
-    session: &Session<'_>,
-    sources: Option<&Sources>,
-    graph: &Graph,
-    lowered: &[Lowered],
-    targets: &[Target],
-    layers: &Arc<Layers>,
-) -> Result<solve::Solved, Error> {
-    let steps: Vec<_> = lowered.iter().flat_map(|target| &target.platforms).map(|build| build.step).collect();
+/// The steps of which nobody will read a byte: targets that only fill the cache.
+fn unread(prepared: &Prepared, targets: &[Target]) -> BTreeSet<StepId> {
+    let Prepared { graph, lowered, .. } = prepared;
+    let steps = prepared.wanted();
     let mut unread: BTreeSet<_> = steps.iter().copied().collect();
     for (target, lowered) in targets.iter().zip(lowered) {
         let only_cache = target.outputs.iter().all(|output| output.kind == OutputKind::CacheOnly);
@@ -152,6 +167,18 @@ fn run(
             unread.remove(&input);
         }
     }
+    unread
+}
+
+/// Runs what `steps` need.
+fn run(
+    session: &Session<'_>,
+    prepared: &Prepared,
+    targets: &[Target],
+    steps: &[StepId],
+    unread: &BTreeSet<StepId>,
+) -> Result<solve::Solved, Error> {
+    let Prepared { graph, lowered, lock, layers } = prepared;
     let mut contexts = BTreeMap::new();
     let mut images = std::collections::HashMap::new();
     for target in lowered {
@@ -169,10 +196,10 @@ fn run(
         credentials: &|step| credentials::of_step(step, lowered, targets),
         resolv_conf: session.resolv_conf.clone(),
         jobs: session.jobs,
-        unread: &unread,
-        sources,
+        unread,
+        sources: (!lock.offline()).then_some(session.sources),
     };
-    let mut wanted = steps;
+    let mut wanted = steps.to_vec();
     wanted.sort_unstable();
     wanted.dedup();
     solve::solve(graph, &wanted, &environment).map_err(|error| step_failure(graph, lowered, error))
@@ -209,19 +236,7 @@ fn export(
             let started = Instant::now();
             let mut manifests = Vec::new();
             let mut size = 0;
-            for (build, (platform, state)) in lowered.platforms.iter().zip(&states) {
-                let image = export::assemble(
-                    layers,
-                    &ImageSpec {
-                        state,
-                        config: &build.config,
-                        history: &build.config.history,
-                        platform,
-                        annotations: &target.annotations,
-                        times: build.times,
-                        compression: output.compression,
-                    },
-                )?;
+            for image in make::images(target, lowered, solved, layers, output.compression)? {
                 size += image.size();
                 built.config = Some(image.config.clone());
                 manifests.push(image.manifest);
@@ -295,7 +310,7 @@ fn not_in_context(lowered: &[Lowered], path: &str, context: &str, pattern: Optio
         None => format!("{path:?} is not in the build context {folder}"),
         Some(index) => match target.ignores.get(context).and_then(|file| file.place(index)) {
             Some(place) => format!("{path:?} is excluded from the build context by {place}"),
-            None => format!("{path:?} is the lockfile, which is never part of the build context"),
+            None => format!("{path:?} is a lockfile of imgbuild, which is never part of a build context"),
         },
     }
 }
