@@ -18,6 +18,7 @@ mod rmi;
 mod save;
 mod tag;
 pub mod task;
+pub mod verify;
 
 pub use check::{FixedFile, check, fix, write_fixed};
 pub use context::unpack_context;

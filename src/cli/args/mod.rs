@@ -67,6 +67,8 @@ pub enum Command {
     Update(Box<commands::update::Args>),
     /// Bring everything that is pinned into the store
     Fetch(Box<commands::fetch::Args>),
+    /// Build again from nothing, and say what differs
+    Verify(Box<commands::verify::Args>),
     /// List images
     Images(commands::images::Args),
     /// Give an image another name

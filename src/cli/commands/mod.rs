@@ -14,6 +14,7 @@ pub mod rmi;
 pub mod save;
 pub mod tag;
 pub mod update;
+pub mod verify;
 pub mod version;
 
 use std::fs::File;

@@ -1,4 +1,4 @@
-//! `lock`, `update` and `fetch`: what `build` or `bake` would build is only looked up.
+//! `lock`, `update`, `fetch` and `verify`: what `build` or `bake` would build, looked up or compared.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -10,6 +10,7 @@ use crate::cli::library::subject::Definition;
 use crate::cli::{Session, interrupt};
 use crate::event::Reporter;
 use crate::lockfile::SourcePolicy;
+use crate::ops::verify::{self, VerifyReport};
 use crate::ops::{self, Error, Fetched, LockReport, LockRequest, Renew};
 
 /// What to do with a lockfile.
@@ -57,6 +58,14 @@ pub fn fetch(mut subject: Subject, session: &Session, reporter: &Arc<dyn Reporte
     let (run, definition) = start(&subject, session)?;
     let Definition { targets, lock, mode } = &definition;
     ops::fetch(&run.session(reporter.as_ref())?, targets, lock, *mode).map_err(interrupted)
+}
+
+/// Builds again from nothing, and compares.
+pub fn verify(mut subject: Subject, session: &Session, reporter: &Arc<dyn Reporter>) -> Result<VerifyReport, Error> {
+    whole(&mut subject, session)?;
+    let (run, definition) = start(&subject, session)?;
+    let Definition { targets, lock, mode } = &definition;
+    verify::verify(&run.session(reporter.as_ref())?, targets, lock, *mode).map_err(interrupted)
 }
 
 /// Reads the definition of what a command is about.
