@@ -101,10 +101,9 @@ fn file(found: &FileFinding) -> Value {
             (json!(hex(was)), json!(hex(is)))
         }
         Change::Target(was, is) => (json!(text(was)), json!(text(is))),
-        Change::Hardlink(was, is) => (
-            json!(was.as_ref().map(ToString::to_string)),
-            json!(is.as_ref().map(ToString::to_string)),
-        ),
+        Change::Hardlink(was, is) => {
+            (json!(was.as_ref().map(ToString::to_string)), json!(is.as_ref().map(ToString::to_string)))
+        }
         Change::Opaque(was, is) => (json!(was), json!(is)),
     };
     if !matches!(change, Change::Added | Change::Removed | Change::Order) {

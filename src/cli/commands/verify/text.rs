@@ -65,7 +65,11 @@ fn one(expectation: Expectation, image: &VerifiedImage, out: &mut String) {
 fn one_layer(layer: &LayerFinding, out: &mut String) {
     let _ = writeln!(out, "  {}", heading(&layer.part));
     let Some(files) = &layer.files else {
-        let _ = writeln!(out, "    was {}, is {}: the store has it no more, so only its digest is known", layer.was, layer.is);
+        let _ = writeln!(
+            out,
+            "    was {}, is {}: the store has it no more, so only its digest is known",
+            layer.was, layer.is
+        );
         return;
     };
     for file in files.iter().take(MOST) {
@@ -172,11 +176,7 @@ mod tests {
             file("e", Change::Xattr(b"user.x".to_vec(), None, Some(vec![1, 255])), None),
             file("f", Change::Hardlink(None, Some(TreePath::clean("a"))), None),
         ];
-        let part = |number| Part {
-            number,
-            instruction: "RUN a \\\n  b".into(),
-            place: Some(("Dockerfile".into(), 3)),
-        };
+        let part = |number| Part { number, instruction: "RUN a \\\n  b".into(), place: Some(("Dockerfile".into(), 3)) };
         let [was, is] = [1, 2].map(|byte| DiffId::from_bytes([byte; 32]));
         let field = FieldDifference { path: "config.Env[1]".into(), was: None, is: Some(json!("A=1")) };
         let [old, new] = [Digest::from_bytes([1; 32]), Digest::from_bytes([2; 32])];
@@ -200,6 +200,24 @@ mod tests {
                 ]),
             ],
         };
-        insta::assert_snapshot!(render(&report), @"");
+        let [ones, twos] = ["01", "02"].map(|byte| byte.repeat(32));
+        let expected = format!(
+            r#"linux/amd64: as recorded, sha256:{twos}
+web (linux/amd64): differs: sha256:020202020202…, recorded was sha256:010101010101…
+  layer 2, RUN a b (Dockerfile:3)
+    /a: content: 9 bytes, was 8; line 2 (byte 7) is "n\u{{1b}}w", was "old"
+    /b: content: differs from byte 7 on
+    /c: mode: 4755, was 0644
+    /d: time: 1980-01-01T00:00:00Z, was 1970-01-01T00:00:00Z
+    /e: xattr user.x: 01ff, was none
+    /f: hard link: another name of /a, was a file of its own
+  layer 3, RUN a b (Dockerfile:3)
+    was sha256:{ones}, is sha256:{twos}: the store has it no more, so only its digest is known
+  layer 4, RUN a b (Dockerfile:3)
+    compression: the same layer as sha256:020202020202…, was sha256:010101010101…
+  configuration: config.Env[1]: "A=1", was not there
+"#
+        );
+        assert_eq!(render(&report), expected);
     }
 }
