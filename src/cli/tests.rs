@@ -18,7 +18,7 @@ struct Pretender;
 
 fn warnings() -> Diagnostics {
     let list = vec![Diagnostic::warning("StageNameCasing", 16..21, "stage name \"Build\" should be in lower case")];
-    Diagnostics { name: "Dockerfile".into(), text: DOCKERFILE.into(), list }
+    Diagnostics::new("Dockerfile", DOCKERFILE, list)
 }
 
 impl Library for Pretender {

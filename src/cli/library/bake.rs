@@ -11,10 +11,11 @@ use crate::cli::library::build::{
     apply_cache, apply_image, apply_run, apply_values, lock_mode, named_context, outputs, read_secret, references,
     ssh_agent, warnings, write_results,
 };
-use crate::cli::library::{changes, running};
+use crate::cli::library::{changes, include, running};
 use crate::cli::{Session, interrupt};
 use crate::event::Reporter;
 use crate::frontend::buildfile::{self, BuildFile, ContextSource, Plan, Printed};
+use crate::frontend::diagnostic::{Diagnostic, Part};
 use crate::ops::Error;
 use crate::ops::build::{self, Dockerfile, Folder, LockPlace, NamedContext, NoCache, Target};
 use crate::ops::error::Diagnostics;
@@ -67,7 +68,7 @@ pub(super) fn describe(args: &BakeArgs, session: &Session) -> Result<serde_json:
         Some(List::Targets) if changes::asked(args) => {
             let all = file.names();
             let plan = file.resolve(args, session, &all)?;
-            let affected = changes::affected(args, &plan, file.path.as_deref(), &file.folder)?;
+            let affected = changes::affected(args, &file.model, &plan, &file.folder)?;
             let mut listed = serde_json::to_value(buildfile::list(&file.model)).map_err(failed)?;
             if let Some(listed) = listed.as_array_mut() {
                 let name = |one: &serde_json::Value| one["name"].as_str().unwrap_or_default().to_owned();
@@ -77,8 +78,7 @@ pub(super) fn describe(args: &BakeArgs, session: &Session) -> Result<serde_json:
         }
         Some(List::Targets) => serde_json::to_value(buildfile::list(&file.model)).map_err(failed),
         Some(List::Variables) => {
-            let one = |variable: &buildfile::Variable| serde_json::json!({"name": variable.name, "description": variable.description});
-            Ok(file.model.variables().iter().map(one).collect())
+            serde_json::to_value(buildfile::variables(&file.model, &file.environment(session))).map_err(failed)
         }
         None => serde_json::to_value(Printed::from(&file.plan(args, session)?)).map_err(failed),
     }
@@ -87,9 +87,9 @@ pub(super) fn describe(args: &BakeArgs, session: &Session) -> Result<serde_json:
 /// A build file that was read.
 struct File {
     name: String,
-    /// Where it is; none if it is a program's.
-    path: Option<PathBuf>,
-    text: String,
+    /// All of its text, with that of the files that it includes, and where each begins.
+    text: Arc<str>,
+    parts: Arc<[Part]>,
     folder: PathBuf,
     model: BuildFile,
 }
@@ -97,12 +97,8 @@ struct File {
 impl File {
     fn read(args: &BakeArgs) -> Result<Self, Error> {
         if let Some(program) = &args.program {
-            return Self::parse(
-                "build.toml of this program".into(),
-                None,
-                program.text.to_string(),
-                program.folder.clone(),
-            );
+            let name = "build.toml of this program";
+            return Self::parse("", name.into(), &program.text, program.folder.clone());
         }
         let path = args.file.clone().unwrap_or_else(|| "build.toml".into());
         let name = path.display().to_string();
@@ -112,13 +108,16 @@ impl File {
             _ => Error::build(format!("cannot read {name}")).caused_by(error),
         })?;
         let folder = path.parent().unwrap_or(Path::new("")).to_owned();
-        Self::parse(name, Some(path), text, folder)
+        let file = path.file_name().unwrap_or_default().to_string_lossy();
+        Self::parse(&file, name, &text, folder)
     }
 
-    fn parse(name: String, path: Option<PathBuf>, text: String, folder: PathBuf) -> Result<Self, Error> {
-        let model = buildfile::parse(&text)
-            .map_err(|list| Error::from(Diagnostics { name: name.clone(), text: text.clone(), list }))?;
-        Ok(Self { name, path, text, folder, model })
+    /// `file` is its name in the folder.
+    fn parse(file: &str, name: String, text: &str, folder: PathBuf) -> Result<Self, Error> {
+        let model = include::load(file, &name, text, &folder)
+            .map_err(|broken| diagnostics(&name, &broken.text, &broken.parts, broken.list.clone()))?;
+        let (text, parts) = model.sources();
+        Ok(Self { name, text: text.into(), parts: parts.into(), folder, model })
     }
 
     /// The names of all targets.
@@ -132,30 +131,30 @@ impl File {
         if !changes::asked(args) {
             return Ok(plan);
         }
-        let affected = changes::affected(args, &plan, self.path.as_deref(), &self.folder)?;
+        let affected = changes::affected(args, &self.model, &plan, &self.folder)?;
         let wanted = plan.targets.iter().filter(|target| target.requested && affected.contains(&target.name));
         let wanted: Vec<String> = wanted.map(|target| target.name.clone()).collect();
         if wanted.is_empty() { Ok(Plan::default()) } else { self.resolve(args, session, &wanted) }
     }
 
+    /// What the environment says about the variables of the file.
+    fn environment(&self, session: &Session) -> BTreeMap<String, String> {
+        let value = |variable: &buildfile::Variable| {
+            let value = session.env.variable(&variable.name)?;
+            Some((variable.name.clone(), value.into_string().ok()?))
+        };
+        self.model.variables().iter().filter_map(value).collect()
+    }
+
     fn resolve(&self, args: &BakeArgs, session: &Session, names: &[String]) -> Result<Plan, Error> {
-        let variables = self.model.variables().iter();
-        let environment: BTreeMap<String, String> = variables
-            .filter_map(|variable| {
-                let value = session.env.variable(&variable.name)?;
-                Some((variable.name.clone(), value.into_string().ok()?))
-            })
-            .collect();
         let overrides = args
             .set
             .iter()
             .map(|set| format!("{}.{}={}", set.target, set.key, set.value).parse())
             .collect::<Result<Vec<buildfile::Override>, _>>()
             .map_err(|error| Error::Usage(error.to_string()))?;
-        buildfile::resolve(&self.model, names, &environment, &overrides).map_err(|error| match error {
-            buildfile::Error::File(list) => {
-                Diagnostics { name: self.name.clone(), text: self.text.clone(), list }.into()
-            }
+        buildfile::resolve(&self.model, names, &self.environment(session), &overrides).map_err(|error| match error {
+            buildfile::Error::File(list) => diagnostics(&self.name, &self.text, &self.parts, list),
             error => Error::Usage(error.to_string()),
         })
     }
@@ -193,7 +192,8 @@ impl File {
             }
             buildfile::Dockerfile::Steps(definition) => Dockerfile::Steps {
                 name: self.name.clone(),
-                text: self.text.as_str().into(),
+                text: self.text.clone(),
+                parts: self.parts.clone(),
                 definition: definition.clone(),
             },
         };
@@ -281,6 +281,10 @@ impl File {
             }
         }
     }
+}
+
+fn diagnostics(name: &str, text: &str, parts: &[Part], list: Vec<Diagnostic>) -> Error {
+    Diagnostics { parts: parts.to_vec(), ..Diagnostics::new(name, text, list) }.into()
 }
 
 /// Makes the folders that output files go to, as a clean checkout does not have them.

@@ -6,6 +6,7 @@ mod bake;
 mod build;
 mod changes;
 mod check;
+mod include;
 pub mod lock;
 mod network;
 mod running;

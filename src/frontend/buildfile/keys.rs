@@ -109,10 +109,7 @@ pub(super) const NOT_YET: &[&str] =
     &["attest", "cache-from", "cache-to", "call", "entitlements", "extra-hosts", "shm-size", "ulimits"];
 
 /// The same at the top level.
-pub(super) const NOT_YET_TOP: &[&str] = &["function", "include"];
-
-/// The same in a variable.
-pub(super) const NOT_YET_VARIABLE: &[&str] = &["sensitive", "type", "validation", "values"];
+pub(super) const NOT_YET_TOP: &[&str] = &["function"];
 
 impl KeyInfo {
     /// The row of a key by how it is written.

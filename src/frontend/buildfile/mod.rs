@@ -16,6 +16,10 @@ mod affected;
 mod attributes;
 mod check;
 mod expand;
+mod expression;
+pub mod functions;
+mod glob;
+mod include;
 pub mod keys;
 mod matrix;
 mod model;
@@ -28,11 +32,15 @@ mod suggest;
 mod target;
 #[cfg(test)]
 mod tests;
+mod variables;
 
 pub use affected::affected;
-pub use model::{BuildFile, Group, Variable};
+pub use glob::matches;
+pub use include::{Broken, Found, Loading, MOST as MOST_FILES, Need, has_wildcards};
+pub use model::{BuildFile, Group};
 pub use overrides::{Override, OverrideError};
 pub use parse::parse;
-pub use print::{Listed, Printed, list};
+pub use print::{Listed, ListedVariable, Printed, list, variables};
 pub use resolve::{Error, Plan, resolve};
 pub use target::{ContextSource, Dockerfile, Output, Secret, Ssh, Target};
+pub use variables::{Type, Variable};

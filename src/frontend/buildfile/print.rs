@@ -5,9 +5,12 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::attributes;
+use super::expand::Scope;
+use super::functions::Value;
 use super::model::BuildFile;
 use super::resolve::Plan;
 use super::target::{Dockerfile, Secret, Ssh, Target};
+use super::variables::{Default, Type, Variable};
 use crate::frontend::steps::{Definition, Shape, Stage, shape_of, shape_of_base};
 use crate::graph::Network;
 
@@ -177,10 +180,80 @@ pub enum Listed<'a> {
         /// What it is for.
         #[serde(skip_serializing_if = "Option::is_none")]
         description: Option<&'a str>,
-        /// Its default as written.
+        /// Its default as written; several if it is a list.
         #[serde(skip_serializing_if = "Option::is_none")]
-        default: Option<&'a str>,
+        default: Option<Written<'a>>,
     },
+}
+
+/// A value as the file has it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(untagged)]
+pub enum Written<'a> {
+    /// One text.
+    One(&'a str),
+    /// A list of them.
+    List(Vec<&'a str>),
+}
+
+/// A variable, with the value that it has now.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ListedVariable<'a> {
+    name: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    description: Option<&'a str>,
+    r#type: &'static str,
+    required: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    default: Option<Written<'a>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    values: Vec<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pattern: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    condition: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    message: Option<&'a str>,
+    /// None if it has none, or one that it may not have.
+    value: Option<serde_json::Value>,
+    /// Where the value comes from: `environment` or `default`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    source: Option<&'static str>,
+}
+
+/// The variables, in the order of the file, with the values that they have in an environment.
+pub fn variables<'a>(file: &'a BuildFile, environment: &BTreeMap<String, String>) -> Vec<ListedVariable<'a>> {
+    let (scope, _) = Scope::new(file, environment);
+    let one = |variable: &'a Variable| {
+        let value = scope.get(&variable.name).map(|value| match value {
+            Value::List(items) => serde_json::Value::from(items.clone()),
+            Value::Int(number) => (*number).into(),
+            Value::Bool(truth) => (*truth).into(),
+            value => value.to_text().into(),
+        });
+        let source = if environment.contains_key(&variable.name) { "environment" } else { "default" };
+        ListedVariable {
+            name: &variable.name,
+            description: variable.description.as_deref(),
+            r#type: variable.kind.unwrap_or(Type::String).name(),
+            required: variable.required,
+            default: written_default(variable),
+            values: variable.values.iter().map(|text| text.text.as_str()).collect(),
+            pattern: variable.pattern.as_ref().map(|text| text.text.as_str()),
+            condition: variable.condition.as_ref().map(|text| text.text.as_str()),
+            message: variable.message.as_deref(),
+            source: value.is_some().then_some(source),
+            value,
+        }
+    };
+    file.variables.iter().map(one).collect()
+}
+
+fn written_default(variable: &Variable) -> Option<Written<'_>> {
+    Some(match variable.default.as_ref()? {
+        Default::One(text) => Written::One(&text.text),
+        Default::List(items, _) => Written::List(items.iter().map(|text| text.text.as_str()).collect()),
+    })
 }
 
 /// All that a build file has: targets, groups, variables, each in the order of the file. Descriptions are as written.
@@ -195,7 +268,7 @@ pub fn list(file: &BuildFile) -> Vec<Listed<'_>> {
     let variables = file.variables.iter().map(|variable| Listed::Variable {
         name: &variable.name,
         description: variable.description.as_deref(),
-        default: variable.default.as_ref().map(|text| text.text.as_str()),
+        default: written_default(variable),
     });
     targets.chain(groups).chain(variables).collect()
 }

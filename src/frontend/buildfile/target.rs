@@ -1,12 +1,11 @@
 //! A target with nothing left to expand, and how values of the file become its fields.
 
 use std::collections::BTreeMap;
-use std::ops::Range;
 
 use super::attributes;
 use super::expand::{Fault, Scope};
 use super::keys::Key;
-use super::model::{Entry, Text, Value, Values};
+use super::model::{BuildFile, Declaration, Entry, Place, Text, Value, Values};
 use super::steps;
 use crate::frontend::steps::Definition;
 use crate::graph::Network;
@@ -119,6 +118,15 @@ impl Output {
 }
 
 impl ContextSource {
+    /// The same with its path as it is from the folder of the first file.
+    fn located(self, file: &BuildFile, place: &Place) -> Self {
+        match self {
+            Self::Path(path) => Self::Path(file.located(place, &path)),
+            Self::OciLayout(path) => Self::OciLayout(file.located(place, &path)),
+            other => other,
+        }
+    }
+
     fn parse(text: &str) -> Result<Self, String> {
         let rest = |prefix: &str, what: &str| match text.strip_prefix(prefix) {
             Some("") => Err(format!("`{prefix}` without {what}")),
@@ -164,39 +172,48 @@ pub(super) struct Resolved {
 }
 
 /// Turns the merged values of a target into its fields; returns all that is wrong with them otherwise.
-pub(super) fn resolve(name: &str, place: Range<usize>, values: &Values, scope: &Scope) -> Result<Resolved, Vec<Fault>> {
-    let mut reader = Reader { values, scope, faults: Vec::new() };
+pub(super) fn resolve(
+    file: &BuildFile,
+    declaration: &Declaration,
+    values: &Values,
+    scope: &Scope,
+) -> Result<Resolved, Vec<Fault>> {
+    let place = Place::File { span: declaration.span.clone(), content: None };
+    let mut reader = Reader { file, values, scope, faults: Vec::new() };
     let mut links = Vec::new();
     let mut contexts = BTreeMap::new();
     for (name, text) in reader.map(Key::Contexts) {
-        let Some(source) = reader.convert(text, ContextSource::parse) else { continue };
+        let located = |value: &str| ContextSource::parse(value).map(|source| source.located(file, &text.place));
+        let Some(source) = reader.convert(text, located) else { continue };
         if let ContextSource::Target(other) = &source {
             links.push((other.clone(), text.clone()));
         }
         contexts.insert(name.to_owned(), source);
     }
+    let written = values.get(&Key::Context).and_then(Value::place).unwrap_or(&place);
     let context = reader.text(Key::Context, |text| match ContextSource::parse(text)? {
-        source @ (ContextSource::Path(_) | ContextSource::Url(_)) => Ok(source),
+        source @ (ContextSource::Path(_) | ContextSource::Url(_)) => Ok(source.located(file, written)),
         _ => Err("the main context is a folder or a URL: give this one a name under `contexts`".into()),
     });
     let not_empty = |what: &'static str| {
         move |text: &str| if text.is_empty() { Err(format!("{what} is empty")) } else { Ok(text.to_owned()) }
     };
     let inline = reader.verbatim(Key::DockerfileInline).map(Dockerfile::Inline);
-    let steps = steps::resolve(values, scope, place, &mut reader.faults).map(|(definition, linked)| {
-        for (other, text) in linked {
-            // The name that the steps use is that of a context.
-            contexts.insert(format!("target:{other}"), ContextSource::Target(other.clone()));
-            links.push((other, text));
-        }
-        Dockerfile::Steps(definition)
-    });
+    let steps =
+        steps::resolve(values, scope, declaration.span.clone(), &mut reader.faults).map(|(definition, linked)| {
+            for (other, text) in linked {
+                // The name that the steps use is that of a context.
+                contexts.insert(format!("target:{other}"), ContextSource::Target(other.clone()));
+                links.push((other, text));
+            }
+            Dockerfile::Steps(definition)
+        });
     let path = reader.text(Key::Dockerfile, not_empty("the path of the Dockerfile")).map(Dockerfile::Path);
     let target = Target {
-        name: name.to_owned(),
+        name: declaration.name.clone(),
         requested: false,
         description: reader.text(Key::Description, |text| Ok(text.to_owned())),
-        context: context.unwrap_or_else(|| ContextSource::Path(".".into())),
+        context: context.unwrap_or_else(|| ContextSource::Path(".".into()).located(file, &place)),
         dockerfile: steps.or(inline).or(path).unwrap_or_else(|| Dockerfile::Path("Dockerfile".into())),
         stage: reader.text(Key::Target, |text| Ok(text.to_owned())).filter(|stage| !stage.is_empty()),
         args: reader.strings(Key::Args),
@@ -238,6 +255,9 @@ fn network(text: &str) -> Result<Network, String> {
 /// The attributes of an entry, expanded.
 type Fields = BTreeMap<String, Vec<String>>;
 
+/// Makes a path of the file that an entry is in one from the folder of the first file.
+type Locate<'a> = dyn Fn(String) -> String + 'a;
+
 /// Takes one attribute with one value.
 fn take(fields: &mut Fields, name: &str) -> Result<Option<String>, String> {
     match fields.remove(name).as_deref() {
@@ -252,7 +272,7 @@ fn nothing_else(fields: &Fields, known: &str) -> Result<(), String> {
     fields.keys().next().map_or(Ok(()), |other| Err(format!("`{other}` is not known here: use {known}")))
 }
 
-fn secret(mut fields: Fields) -> Result<Secret, String> {
+fn secret(mut fields: Fields, locate: &Locate<'_>) -> Result<Secret, String> {
     let source = take(&mut fields, "source")?;
     let kind = take(&mut fields, "type")?;
     let mut secret = Secret {
@@ -269,22 +289,28 @@ fn secret(mut fields: Fields) -> Result<Secret, String> {
     if secret.src.is_some() && secret.env.is_some() {
         return Err(format!("the secret `{}` has both `src` and `env`", secret.id));
     }
+    secret.src = secret.src.map(locate);
     Ok(secret)
 }
 
 /// As a table, or as on the command line: `default`, `id=path` or `id=path,path`.
-fn ssh(mut fields: Fields) -> Result<Ssh, String> {
+fn ssh(mut fields: Fields, locate: &Locate<'_>) -> Result<Ssh, String> {
+    let locate = |paths: Vec<String>| paths.into_iter().map(locate).collect();
     if let Some(id) = take(&mut fields, "id")? {
         let paths = fields.remove("paths").unwrap_or_default();
         nothing_else(&fields, "`id` and `paths`")?;
-        return if id.is_empty() { Err("an agent without an `id`".into()) } else { Ok(Ssh { id, paths }) };
+        return if id.is_empty() {
+            Err("an agent without an `id`".into())
+        } else {
+            Ok(Ssh { id, paths: locate(paths) })
+        };
     }
     let more = fields.remove("").unwrap_or_default();
     let mut named = fields.into_iter();
     match (named.next(), named.next()) {
         (Some((id, mut paths)), None) => {
             paths.extend(more);
-            Ok(Ssh { id, paths })
+            Ok(Ssh { id, paths: locate(paths) })
         }
         (None, None) if more.len() == 1 => Ok(Ssh { id: more.concat(), paths: Vec::new() }),
         _ => Err("write an agent as `default`, `id=socket` or `id=key,key`".into()),
@@ -293,6 +319,7 @@ fn ssh(mut fields: Fields) -> Result<Ssh, String> {
 
 /// Reads values, expanding them, and collects what is wrong.
 struct Reader<'a, 's> {
+    file: &'s BuildFile,
     values: &'a Values,
     scope: &'s Scope,
     faults: Vec<Fault>,
@@ -330,8 +357,21 @@ impl<'a> Reader<'a, '_> {
         let mut found = Vec::new();
         if let Some(Value::Texts(texts)) = self.values.get(&key) {
             for text in texts {
-                let value = self.convert(text, &convert).filter(|value| !found.contains(value));
-                found.extend(value);
+                // An item that is one expression may come to several.
+                let items = match self.scope.list(std::slice::from_ref(text)) {
+                    Ok(items) => items,
+                    Err(fault) => {
+                        self.faults.push(fault);
+                        continue;
+                    }
+                };
+                for item in items {
+                    match convert(&item) {
+                        Ok(value) if found.contains(&value) => {}
+                        Ok(value) => found.push(value),
+                        Err(message) => self.faults.push(blame(text, &item, message)),
+                    }
+                }
             }
         }
         found
@@ -357,7 +397,7 @@ impl<'a> Reader<'a, '_> {
     fn entries<T>(
         &mut self,
         key: Key,
-        convert: impl Fn(Fields) -> Result<T, String>,
+        convert: impl Fn(Fields, &Locate<'_>) -> Result<T, String>,
         id: impl Fn(&T) -> &String,
     ) -> Vec<T> {
         let mut found: Vec<T> = Vec::new();
@@ -383,9 +423,12 @@ impl<'a> Reader<'a, '_> {
         }
     }
 
-    fn entry<T>(&mut self, entry: &Entry, convert: impl Fn(Fields) -> Result<T, String>) -> Option<T> {
+    fn entry<T>(&mut self, entry: &Entry, convert: impl Fn(Fields, &Locate<'_>) -> Result<T, String>) -> Option<T> {
+        let file = self.file;
         match entry {
-            Entry::Written(text) => self.convert(text, |line| convert(written(line)?)),
+            Entry::Written(text) => {
+                self.convert(text, |line| convert(written(line)?, &|path| file.located(&text.place, &path)))
+            }
             Entry::Table(table, place) => {
                 let mut fields = Fields::new();
                 for (name, texts) in table {
@@ -395,7 +438,8 @@ impl<'a> Reader<'a, '_> {
                     }
                 }
                 let fault = |message| Fault { place: place.clone(), part: None, message, help: None };
-                convert(fields).map_err(|message| self.faults.push(fault(message))).ok()
+                let converted = convert(fields, &|path| file.located(place, &path));
+                converted.map_err(|message| self.faults.push(fault(message))).ok()
             }
         }
     }
@@ -412,11 +456,11 @@ fn written(line: &str) -> Result<Fields, String> {
 }
 
 /// A path alone is a folder to write to; `-` is standard output.
-fn output(mut fields: Fields) -> Result<Output, String> {
+fn output(mut fields: Fields, locate: &Locate<'_>) -> Result<Output, String> {
     if let Some(mut paths) = fields.remove("") {
         return match (paths.pop(), paths.is_empty() && fields.is_empty()) {
             (Some(path), true) if !path.is_empty() => {
-                let kind = if path == "-" { "tar" } else { "local" };
+                let (kind, path) = if path == "-" { ("tar", path) } else { ("local", locate(path)) };
                 Ok(Output { attributes: [("type".into(), kind.into()), ("dest".into(), path)].into() })
             }
             _ => Err("write an output as `type=NAME,dest=PATH`, or as one path".into()),
@@ -428,6 +472,11 @@ fn output(mut fields: Fields) -> Result<Output, String> {
     }
     if attributes.get("type").is_none_or(String::is_empty) {
         return Err("an output without a `type`".into());
+    }
+    if let Some(path) = attributes.get_mut("dest")
+        && !matches!(path.as_str(), "" | "-")
+    {
+        *path = locate(std::mem::take(path));
     }
     Ok(Output { attributes })
 }

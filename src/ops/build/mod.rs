@@ -293,8 +293,8 @@ fn step_failure(graph: &Graph, lowered: &[Lowered], error: SolveError) -> Error 
         return Error::environment(format!("{}: {message}", label.text)).help(advice);
     }
     let origin = label.origin.as_ref().and_then(|origin| {
-        let text = lowered.iter().map(|target| &target.warnings).find(|source| source.name == origin.file)?;
-        Some(Origin { file: origin.file.clone(), text: text.text.clone(), span: origin.span.clone() })
+        let text = lowered.iter().find_map(|target| target.warnings.file(&origin.file))?;
+        Some(Origin { file: origin.file.clone(), text: text.to_owned(), span: origin.span.clone() })
     });
     let name = if label.text.is_empty() { "the build context".to_owned() } else { label.text.clone() };
     StepFailure { name, origin, exit, log }.into()

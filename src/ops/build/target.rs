@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::compress::Compression;
+use crate::frontend::diagnostic::Part;
 use crate::frontend::steps::Definition;
 use crate::graph::Network;
 use crate::oci::{Platform, Reference};
@@ -109,8 +110,10 @@ pub enum Dockerfile {
     Steps {
         /// What to call the build file in messages.
         name: String,
-        /// All of its text.
+        /// All of its text, with that of the files that it includes.
         text: Arc<str>,
+        /// Where these files are in the text.
+        parts: Arc<[Part]>,
         /// The steps.
         definition: Definition,
     },
