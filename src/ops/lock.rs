@@ -149,7 +149,13 @@ fn prepare_others(
             Some(stage) => format!("stage {stage} for {platform}"),
             None => platform.to_string(),
         };
-        let variants: Vec<Target> = targets.iter().map(|target| variant(target, stage.as_ref(), &platform)).collect();
+        // Those that somebody else builds so, and those that they can be linked to.
+        let is_meant = |(target, variant): &(&Target, Target)| {
+            let key = LockKey::Target { name: variant.lock_name(), platform: platform.clone() };
+            !target.platforms.is_empty() || known.contains(&key)
+        };
+        let variants = targets.iter().map(|target| (target, variant(target, stage.as_ref(), &platform)));
+        let variants: Vec<Target> = variants.filter(is_meant).map(|(_, variant)| variant).collect();
         match build::prepare_also(session, prepared, &variants) {
             Ok(()) => {}
             Err(error @ (Error::Interrupted | Error::Environment { .. })) => return Err(error),

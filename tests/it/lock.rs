@@ -111,8 +111,7 @@ fn a_build_file_is_locked_as_a_whole() {
     image(&store, "base:2", "two", &[]);
     put(folder, "one/Dockerfile", "FROM busybox\n");
     put(folder, "two/Dockerfile", "FROM base:2\nARG X\nRUN echo $X\n");
-    let build_file =
-        "[group]\ndefault = [\"one\"]\n[target.common]\nargs = { X = \"1\" }\n[target.one]\ninherits = [\"common\"]\ncontext = \"one\"\n";
+    let build_file = "[group]\ndefault = [\"one\"]\n[target.common]\nargs = { X = \"1\" }\n[target.one]\ninherits = [\"common\"]\ncontext = \"one\"\n";
     put(folder, "build.toml", format!("{build_file}[target.two]\ninherits = [\"common\"]\ncontext = \"two\"\n"));
     ok(&store, folder, &["lock", "one"]);
     assert!(!lockfile(folder, "build.lock").contains("base:2"));
@@ -160,6 +159,24 @@ fn one_lockfile_is_for_several_platforms() {
     let said = ok(&poor, folder, &["lock"]);
     assert!(said.contains("what is locked for linux/arm64: arm:1 is locked to"), "{said}");
     assert_eq!(lockfile(folder, "Dockerfile.lock"), lock);
+}
+
+#[test]
+fn a_target_that_was_locked_for_another_platform_does_not_draw_in_the_others() {
+    let (store, folder) = (Store::new(), scratch());
+    let folder = folder.path();
+    put(folder, "Dockerfile", "FROM scratch\nARG X\nLABEL x=$X\n");
+    put(folder, "build.toml", "[target.a]\nargs = { X = \"a\" }\n[target.b]\nargs = { X = \"b\" }\n");
+    ok(&store, folder, &["lock", "a", "--platform", "linux/riscv64"]);
+    let said = ok(&store, folder, &["lock"]);
+    let lines = ["a (linux/amd64)", "b (linux/amd64)"].map(|name| format!("    Adding definition of target {name}\n"));
+    assert_eq!(said, lines.concat());
+    put(folder, "build.toml", "[target.a]\nargs = { X = \"a\" }\nplatforms = [\"linux/amd64\"]\n");
+    let said = ok(&store, folder, &["lock"]);
+    assert!(
+        said.contains("Removing definition of target a (linux/riscv64)"),
+        "a target can say for what it is: {said}"
+    );
 }
 
 #[test]
@@ -320,7 +337,8 @@ fn files_and_repositories_are_looked_up_anew() {
     let right = Digest::of(b"version 1").to_string();
     ok(&store, folder, &["update", &url, "--precise", &right]);
     assert!(lockfile(folder, "Dockerfile.lock").contains(&Digest::of(b"version 1").hex()));
-    drop(web);
+    ok(&store, folder, &["fetch", "--locked"]);
+    drop((web, daemon));
     ok(&store, folder, &["build", "--frozen", "-o", "type=cacheonly", "."]);
 }
 
