@@ -3,7 +3,7 @@
 use crate::lockfile::LockKey;
 use crate::oci::Document;
 use crate::ops::Error;
-use crate::ops::build::{self, LockMode, LockPlace, Session, Target};
+use crate::ops::build::{self, LockMode, LockPlace, Prepared, Session, Target};
 
 /// What is in the store now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,26 +20,23 @@ pub struct Fetched {
 pub fn fetch(session: &Session<'_>, targets: &[Target], place: &LockPlace, mode: LockMode) -> Result<Fetched, Error> {
     let prepared = build::prepare(session, targets, place, mode)?;
     prepared.lock.settle(session.reporter)?;
-    let store = &session.store;
+    let images = bring_images(session, &prepared)?;
+    let (files, checkouts) = build::fetch(session, &prepared, targets)?;
+    Ok(Fetched { images, files, checkouts })
+}
+
+/// Brings the layers of all images that a build uses into the store; how many images that are.
+pub(super) fn bring_images(session: &Session<'_>, prepared: &Prepared) -> Result<usize, Error> {
     let mut images = 0;
-    let mut incomplete = Vec::new();
+    let mut layers = Vec::new();
     for key in prepared.lock.used() {
         let LockKey::Image { reference, platform } = key else { continue };
         let Some(image) = prepared.lock.pinned().lookup_image(reference, platform) else { continue };
         images += 1;
-        if let Some(Document::Manifest(manifest)) = store.document(&image.manifest)? {
-            let missing = manifest.layers.iter().filter(|layer| !store.has(&layer.digest)).count();
-            if missing > 0 {
-                let total = manifest.layers.len();
-                incomplete
-                    .push(format!("{reference} ({platform}): {missing} of {total} layers, of {}", image.manifest));
-            }
+        if let Some(Document::Manifest(manifest)) = session.store.document(&image.manifest)? {
+            layers.extend(manifest.layers);
         }
     }
-    if !incomplete.is_empty() {
-        let message = format!("images are in the store without their layers:\n  {}", incomplete.join("\n  "));
-        return Err(Error::build(message).help("bring them in with `imgbuild load -i ARCHIVE`"));
-    }
-    let (files, checkouts) = build::fetch(session, &prepared, targets)?;
-    Ok(Fetched { images, files, checkouts })
+    prepared.layers.bring(&layers)?;
+    Ok(images)
 }

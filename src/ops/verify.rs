@@ -15,7 +15,8 @@ use crate::digest::DiffId;
 use crate::event::{Event, Reporter, Silent};
 use crate::lockfile::{LockKey, Lockfile};
 use crate::ops::Error;
-use crate::ops::build::{self, Lock, LockMode, LockPlace, Made, Prepared, Session, Target};
+use crate::ops::build::{self, Lock, LockMode, LockPlace, TargetImage, Prepared, Session, Target};
+use crate::ops::fetch::bring_images;
 use crate::store::Store;
 use compare::{Image, compare};
 use fresh::Fresh;
@@ -38,11 +39,13 @@ pub fn verify(
     if mode.locked {
         prepared.lock.settle(session.reporter)?;
     }
+    // Once, and not for each of the stores to come.
+    bring_images(session, &prepared)?;
     let pinned = prepared.lock.pinned().clone();
     let started = Instant::now();
     let again = Rebuild::run(session, &prepared, targets, mode, session.reporter)?;
     let stale: Vec<LockKey> = prepared.lock.changes().into_iter().map(|change| change.key).collect();
-    let recorded = |made: &Made| pinned.lookup_output(&made.target, &made.platform);
+    let recorded = |made: &TargetImage| pinned.lookup_output(&made.target, &made.platform);
     if again.made.iter().all(|made| recorded(made).is_some()) {
         let images = again.made.iter().filter_map(|made| Some((made, recorded(made)?)));
         let images = images.map(|(made, output)| {
@@ -70,7 +73,7 @@ pub fn verify(
 /// A build that was done in a store of its own.
 struct Rebuild {
     prepared: Prepared,
-    made: Vec<Made>,
+    made: Vec<TargetImage>,
     // Last, because the rest holds it open.
     fresh: Fresh,
 }
@@ -94,6 +97,7 @@ impl Rebuild {
             jobs: session.jobs,
             resolv_conf: session.resolv_conf.clone(),
             sources: session.sources,
+            registries: session.registries.clone(),
         };
         // What is pinned now counts, even where something else was asked for.
         let targets: Vec<Target> = targets.iter().map(|target| Target { pull: false, ..target.clone() }).collect();
@@ -106,7 +110,7 @@ impl Rebuild {
 
 impl Image<'_> {
     /// An image that was just made.
-    fn made<'a>(store: &'a Store, made: &Made) -> Result<Image<'a>, Error> {
+    fn made<'a>(store: &'a Store, made: &TargetImage) -> Result<Image<'a>, Error> {
         let diff_ids: Vec<DiffId> = made.image.layers.iter().map(|layer| layer.diff_id).collect();
         Image::recorded(store, made.image.manifest.digest, &diff_ids)
     }

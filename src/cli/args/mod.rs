@@ -85,6 +85,20 @@ pub enum Command {
     Load(commands::load::Args),
     /// Make an image of one layer from a tar file
     Import(commands::import::Args),
+    /// Bring images from a registry
+    Pull(commands::pull::Args),
+    /// Send images to a registry
+    Push(commands::push::Args),
+    /// Copy an image between registries, layouts, archives and the store
+    Copy(commands::copy::Args),
+    /// List the tags of a repository
+    Tags(commands::tags::Args),
+    /// List the repositories of a registry
+    Search(commands::search::Args),
+    /// Keep a password for a registry
+    Login(commands::login::Args),
+    /// Forget the password for a registry
+    Logout(commands::logout::Args),
     /// Show the version
     Version(commands::version::Args),
     /// Docker's names for commands about images

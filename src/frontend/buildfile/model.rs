@@ -22,6 +22,8 @@ pub struct BuildFile {
     pub(super) parts: Vec<Part>,
     /// The same files.
     pub(super) files: Vec<SourceFile>,
+    /// Whether values were worked out when the files were read, so that any of them may depend on anything in them.
+    pub(super) evaluated: bool,
     names: HashMap<(Kind, String), usize>,
 }
 
@@ -222,6 +224,16 @@ impl Value {
     /// Where it was written, if it is one text.
     pub(super) fn place(&self) -> Option<&Place> {
         if let Self::Text(text) = self { Some(&text.place) } else { None }
+    }
+
+    /// Where the first of its items was written; none if it has none.
+    pub(super) fn first_place(&self) -> Option<&Place> {
+        if let Self::Entries(entries) = self
+            && let Some(Entry::Table(_, place)) = entries.first()
+        {
+            return Some(place);
+        }
+        self.texts().first().map(|text| &text.place)
     }
 
     /// Adds the value of the same key that comes later.

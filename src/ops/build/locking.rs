@@ -135,11 +135,16 @@ impl Lock {
         self.policy.denies(key).then(|| format!("{} is denied by the source policy", key.name()))
     }
 
+    /// Whether something is to be looked up now, whatever the file says: because the caller wants it (`fresh`), or because it
+    /// is to be renewed. Once it was looked up in this build, it is not any more.
+    pub fn anew(&self, key: &LockKey, fresh: bool) -> bool {
+        !self.used.contains(key) && (fresh || self.stale.contains(key) || self.policy.pin(key).is_some())
+    }
+
     /// The pins that count for something: those of this build once it was looked up, else those of the file unless it
     /// is to be looked up anew.
     fn pins(&self, key: &LockKey, fresh: bool) -> Option<&Lockfile> {
-        let stale = fresh || self.stale.contains(key) || self.policy.pin(key).is_some();
-        match (self.used.contains(key), stale) {
+        match (self.used.contains(key), self.anew(key, fresh)) {
             (true, _) => Some(&self.new),
             (false, true) => None,
             (false, false) => Some(&self.old),

@@ -15,7 +15,7 @@ use crate::solve::Solved;
 use crate::store::layers::Layers;
 
 /// An image that was made, of one platform of a target.
-pub struct Made {
+pub struct TargetImage {
     /// What the lockfile calls the target.
     pub target: String,
     /// For what.
@@ -27,14 +27,14 @@ pub struct Made {
 }
 
 /// Builds what was prepared, and makes the images that the user asked for. Nothing else is written.
-pub fn make(session: &Session<'_>, prepared: &Prepared, targets: &[Target]) -> Result<Vec<Made>, Error> {
+pub fn make(session: &Session<'_>, prepared: &Prepared, targets: &[Target]) -> Result<Vec<TargetImage>, Error> {
     let Prepared { lowered, layers, .. } = prepared;
     let solved = run(session, prepared, targets, &prepared.wanted(), &BTreeSet::new())?;
     let mut made = Vec::new();
     for (target, lowered) in targets.iter().zip(lowered).filter(|(target, _)| target.requested) {
         let images = images(target, lowered, &solved, layers, compression(target))
             .map_err(|error| if session.cancel.is_canceled() { Error::Interrupted } else { error })?;
-        made.extend(lowered.platforms.iter().zip(images).map(|(build, image)| Made {
+        made.extend(lowered.platforms.iter().zip(images).map(|(build, image)| TargetImage {
             target: target.lock_name(),
             platform: build.platform.clone(),
             step: build.step,

@@ -30,6 +30,7 @@ use crate::graph::{Graph, StepId};
 use crate::oci::Descriptor;
 use crate::ops::Error;
 use crate::ops::error::{Diagnostics, Origin, StepExit, StepFailure, is_machine};
+use crate::registry::{FetchOnNeed, Offline, Registries};
 use crate::sandbox::{Cancel, Executor, Exit, SandboxError};
 use crate::solve::{self, SolveError, StepError};
 use crate::source::Sources;
@@ -38,7 +39,7 @@ use crate::store::{Stop, Store};
 pub(super) use locking::Lock;
 pub(super) use lowering::Checked;
 use lowering::{Lowered, lower_all};
-pub(super) use make::{Made, fetch, make};
+pub(super) use make::{TargetImage, fetch, make};
 
 /// What all builds of a process share.
 pub struct Session<'a> {
@@ -56,6 +57,8 @@ pub struct Session<'a> {
     pub resolv_conf: Vec<u8>,
     /// What brings files from the network.
     pub sources: &'a Sources,
+    /// What brings images from the network, and takes them there.
+    pub registries: Arc<Registries>,
 }
 
 /// An image, or whatever else a target came to.
@@ -76,6 +79,10 @@ pub fn build(session: &Session<'_>, targets: &[Target], lock: &LockPlace, mode: 
     let started = Instant::now();
     let prepared = prepare(session, targets, lock, mode)?;
     prepared.lock.settle(session.reporter)?;
+    let pushes = |target: &Target| target.outputs.iter().any(|one| matches!(one.kind, OutputKind::Registry(_)));
+    if mode.offline && targets.iter().any(pushes) {
+        return Err(Error::Usage("--offline forbids to push the image: leave out one of the two".into()));
+    }
     let wanted = prepared.wanted();
     let solved = run(session, &prepared, targets, &wanted, &unread(&prepared, targets))?;
     let Prepared { lowered, layers, .. } = &prepared;
@@ -126,7 +133,10 @@ pub(super) fn prepare_with(session: &Session<'_>, targets: &[Target], mut lock: 
     let mut graph = Graph::new();
     let cancel = session.cancel.clone();
     let layers = Layers::stoppable(session.store.clone(), Stop::when(move || cancel.is_canceled()));
-    let layers = Arc::new(layers);
+    let layers = Arc::new(match lock.offline() {
+        true => layers.fetching(Arc::new(Offline)),
+        false => layers.fetching(Arc::new(FetchOnNeed(session.registries.clone()))),
+    });
     let lowered = lower_all(session, targets, &mut lock, &layers, &mut graph)?;
     Ok(Prepared { graph, lowered, lock, layers })
 }
@@ -205,6 +215,14 @@ fn run(
     solve::solve(graph, &wanted, &environment).map_err(|error| step_failure(graph, lowered, error))
 }
 
+/// An image as one of the outputs wants it.
+struct Made {
+    compression: Compression,
+    image: Descriptor,
+    /// The layers of all platforms. Those of base images may not be in the store.
+    blobs: Vec<Descriptor>,
+}
+
 /// Makes a target's image and writes its outputs.
 fn export(
     session: &Session<'_>,
@@ -225,19 +243,21 @@ fn export(
     let warnings = lowered.warnings.clone();
     let mut built = Built { target: target.name.clone(), image: None, config: None, warnings };
     let mut summary = ImageSummary { target: target.name.clone(), ..ImageSummary::default() };
-    let mut made: Vec<(Compression, Descriptor)> = Vec::new();
+    let mut made: Vec<Made> = Vec::new();
     for (number, output) in outputs.iter().enumerate() {
         if session.cancel.is_canceled() {
             return Err(Error::Interrupted);
         }
-        if output::wants_image(&output.kind) && !made.iter().any(|(compression, _)| *compression == output.compression)
-        {
+        if output::wants_image(&output.kind) && !made.iter().any(|made| made.compression == output.compression) {
             session.reporter.report(Event::TaskStarted(number, "exporting the image".into()));
             let started = Instant::now();
             let mut manifests = Vec::new();
+            let mut blobs = Vec::new();
             let mut size = 0;
             for image in make::images(target, lowered, solved, layers, output.compression)? {
                 size += image.size();
+                let parts: Vec<Descriptor> = image.layers.iter().map(|layer| layer.descriptor.clone()).collect();
+                blobs.extend(parts);
                 built.config = Some(image.config.clone());
                 manifests.push(image.manifest);
             }
@@ -252,11 +272,15 @@ fn export(
             summary.digest = image.digest.to_string();
             summary.size = size;
             built.image = Some(image.clone());
-            made.push((output.compression, image));
+            made.push(Made { compression: output.compression, image, blobs });
         }
-        let image = made.iter().find(|(compression, _)| *compression == output.compression).map(|(_, image)| image);
+        let made = made.iter().find(|made| made.compression == output.compression);
+        if let Some(made) = made.filter(|_| output::wants_layers(&output.kind)) {
+            layers.bring(&made.blobs)?;
+        }
+        let image = made.map(|made| &made.image);
         let finished = output::Finished { image, tags: &target.tags, states: &states };
-        summary.outputs.extend(output::write(layers, &output.kind, &finished)?);
+        summary.outputs.extend(output::write(session, layers, &output.kind, &finished)?);
     }
     summary.tags = target.tags.iter().map(|tag| tag.familiar()).collect();
     Ok((built, summary))
