@@ -158,7 +158,7 @@ fn prepare_others(
         let variants: Vec<Target> = variants.filter(is_meant).map(|(_, variant)| variant).collect();
         match build::prepare_also(session, prepared, &variants) {
             Ok(()) => {}
-            Err(error @ (Error::Interrupted | Error::Environment { .. })) => return Err(error),
+            Err(Error::Interrupted) => return Err(Error::Interrupted),
             Err(error) => {
                 kept.push(format!("{what}: {}", first_line(&error)));
                 unchecked.insert(platform);

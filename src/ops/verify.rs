@@ -15,7 +15,7 @@ use crate::digest::DiffId;
 use crate::event::{Event, Reporter, Silent};
 use crate::lockfile::{LockKey, Lockfile};
 use crate::ops::Error;
-use crate::ops::build::{self, Lock, LockMode, LockPlace, TargetImage, Prepared, Session, Target};
+use crate::ops::build::{self, Lock, LockMode, LockPlace, Prepared, Session, Target, TargetImage};
 use crate::ops::fetch::bring_images;
 use crate::store::Store;
 use compare::{Image, compare};

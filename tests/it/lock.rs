@@ -156,7 +156,7 @@ fn one_lockfile_is_for_several_platforms() {
         poor.run(&["load", "-q", "-i", archive.to_str().unwrap()]);
         fs::remove_file(archive).unwrap();
     }
-    let said = ok(&poor, folder, &["lock"]);
+    let said = ok(&poor, folder, &["lock", "--offline"]);
     assert!(said.contains("what is locked for linux/arm64: arm:1 is locked to"), "{said}");
     assert_eq!(lockfile(folder, "Dockerfile.lock"), lock);
 }
@@ -282,13 +282,13 @@ fn images_are_looked_up_anew() {
     let short = |digest: &str| format!("{}…", &digest[..19]);
     let line = format!("  Updating base:1 (linux/amd64): {} -> {}\n", short(&first), short(&second));
 
-    let said = ok(&store, folder, &["update", "--dry-run"]);
+    let said = ok(&store, folder, &["update", "--offline", "--dry-run"]);
     assert!(said.starts_with(&line) && said.ends_with("1 unchanged; nothing was written\n"), "{said}");
     assert_eq!(lockfile(folder, "Dockerfile.lock"), before);
-    assert_eq!(ok(&store, folder, &["update", "other"]), "2 unchanged\n");
+    assert_eq!(ok(&store, folder, &["update", "--offline", "other"]), "2 unchanged\n");
     let said = fails(&store, folder, &["update", "bas"]);
     assert!(said.contains("has nothing called bas") && said.contains("it pins base:1, other:1"), "{said}");
-    let said = ok(&store, folder, &["update", "docker.io/library/base"]);
+    let said = ok(&store, folder, &["update", "--offline", "docker.io/library/base"]);
     assert!(said.starts_with(&line), "{said}");
     assert!(lockfile(folder, "Dockerfile.lock").contains(&second));
 
@@ -298,7 +298,7 @@ fn images_are_looked_up_anew() {
     assert_eq!(lockfile(folder, "Dockerfile.lock"), before);
     ok(&store, folder, &["build", "--locked", "."]);
     let nowhere = Digest::of(b"nowhere").to_string();
-    let said = fails(&store, folder, &["update", "base:1", "--precise", &nowhere]);
+    let said = fails(&store, folder, &["update", "--offline", "base:1", "--precise", &nowhere]);
     assert!(said.contains("the store has no such image") && said.contains("Dockerfile:1:6"), "{said}");
     let said = fails(&store, folder, &["update", "base:1", "--precise", &"a".repeat(40)]);
     assert!(said.contains("has no commit"), "{said}");
@@ -356,8 +356,8 @@ fn what_was_fetched_needs_no_network() {
         http.url("/app.git"),
     );
     put(folder, "Dockerfile", dockerfile);
-    let said = fails(&Store::new(), folder, &["fetch"]);
-    assert!(said.contains("there is no image busybox:latest") && said.contains("imgbuild load"), "{said}");
+    let said = fails(&Store::new(), folder, &["fetch", "--offline"]);
+    assert!(said.contains("there is no image busybox:latest") && said.contains("imgbuild pull busybox"), "{said}");
     let said = fails(&store, folder, &["fetch", "--offline"]);
     assert!(said.contains("is not in the lockfile, and --offline forbids"), "{said}");
     let said = ok(&store, folder, &["fetch"]);

@@ -17,7 +17,7 @@ Examples:
   imgbuild fetch --locked
       all targets of ./build.toml, as they are locked
 
-What steps download by themselves is not known, and not fetched. Images must be in the store: `imgbuild load` brings them in.")]
+What steps download by themselves is not known, and not fetched.")]
 pub struct Args {
     /// What is fetched.
     #[command(flatten)]

@@ -21,13 +21,13 @@ Examples:
   imgbuild update --dry-run
       say what would change
   imgbuild update redis:7 --precise sha256:…
-      pin an image of the store by its digest
+      pin an image by its digest
   imgbuild update https://example.org/app.git#main --precise 0123…
       pin a commit
   imgbuild update -f docker/Dockerfile --context . golang
       a Dockerfile that is not in its context
 
-Images are looked up in the store: bring newer ones in first, with `imgbuild load`.")]
+Images are looked up in their registries; with --offline, in the store.")]
 #[command(mut_arg("what", |what| what
     .value_name("NAME")
     .help("What to look up anew: an image (with any tag, if none is given), a URL, a git URL [default: everything]")))]

@@ -90,7 +90,9 @@ pub fn resolve(
             let mut help = help;
             if pinned.is_none() {
                 let familiar = reference.familiar();
-                help.push(format!("an image of this machine comes in by `imgbuild load` or `imgbuild import {familiar}`"));
+                help.push(format!(
+                    "an image of this machine comes in by `imgbuild load` or `imgbuild import {familiar}`"
+                ));
             }
             Unresolved::Here(message, help)
         }

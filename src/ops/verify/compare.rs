@@ -15,7 +15,7 @@ use crate::oci::compare::{FieldDifference, compare as compare_fields};
 use crate::oci::manifest::{MAX_CONFIG, MAX_MANIFEST};
 use crate::oci::{Descriptor, Document};
 use crate::ops::Error;
-use crate::ops::build::{TargetImage, Prepared};
+use crate::ops::build::{Prepared, TargetImage};
 use crate::store::{Store, StoreError};
 
 /// How many files of a layer are looked into.
@@ -63,7 +63,12 @@ fn json(store: &Store, digest: &Digest, limit: u64) -> Result<Value, Error> {
 }
 
 /// Compares what a target came to with what it was.
-pub fn compare(prepared: &Prepared, made: &TargetImage, was: &Image<'_>, is: &Image<'_>) -> Result<VerifiedImage, Error> {
+pub fn compare(
+    prepared: &Prepared,
+    made: &TargetImage,
+    was: &Image<'_>,
+    is: &Image<'_>,
+) -> Result<VerifiedImage, Error> {
     let mut image = VerifiedImage {
         target: made.target.clone(),
         platform: made.platform.clone(),

@@ -32,13 +32,8 @@ impl Scope<'_> {
     ) -> Result<Declaration, Vec<Diagnostic>> {
         let (block, name) = (self.targets[number].block, self.targets[number].name.clone());
         let locals = Locals { values: self.targets[number].locals.values.clone(), outer: None };
-        let mut target = Declaration {
-            name,
-            span: block.span.clone(),
-            inherits: Vec::new(),
-            values: Values::new(),
-            matrix: None,
-        };
+        let mut target =
+            Declaration { name, span: block.span.clone(), inherits: Vec::new(), values: Values::new(), matrix: None };
         let mut mistakes = Vec::new();
         for attribute in &block.attributes {
             if let Err(error) = self.attribute(attribute, &locals, &mut target, notes) {

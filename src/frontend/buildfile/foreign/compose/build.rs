@@ -5,12 +5,12 @@ use std::collections::BTreeMap;
 use super::super::super::keys::{Key, KeyInfo, Kind as KeyKind};
 use super::super::super::model::{Declaration, Entry, Text, Value, Values};
 use super::super::super::suggest::did_you_mean;
+use super::super::RULE;
 use super::super::bake::{bad_name, is_plain};
 use super::super::eval::{Found, wrong};
 use super::super::keys::named;
 use super::super::value::Str;
 use super::super::yaml::{Kind, Node};
-use super::super::RULE;
 use super::{Reader, place};
 use crate::frontend::diagnostic::Diagnostic;
 
@@ -43,7 +43,16 @@ const KEYS: &[(&str, &str)] = &[
 
 /// The keys of `x-bake`, which are called as in a bake file.
 const EXTENSION: &[&str] = &[
-    "cache-from", "cache-to", "contexts", "no-cache", "no-cache-filter", "output", "platforms", "pull", "secret", "ssh",
+    "cache-from",
+    "cache-to",
+    "contexts",
+    "no-cache",
+    "no-cache-filter",
+    "output",
+    "platforms",
+    "pull",
+    "secret",
+    "ssh",
     "tags",
 ];
 
@@ -104,8 +113,7 @@ impl Reader<'_, '_> {
                 Err(error) => mistakes.push(*error),
             }
         }
-        let target =
-            Declaration { name: plain, span: name.span.clone(), inherits: Vec::new(), values, matrix: None };
+        let target = Declaration { name: plain, span: name.span.clone(), inherits: Vec::new(), values, matrix: None };
         if mistakes.is_empty() { Ok(Some(target)) } else { Err(mistakes) }
     }
 
@@ -262,7 +270,8 @@ impl Reader<'_, '_> {
     fn contexts(&mut self, node: &Node) -> Found<BTreeMap<String, Text>> {
         let mut found = self.map(node, "additional_contexts")?;
         for text in found.values_mut() {
-            if let Some((_, name)) = text.text.split_once(':').filter(|(kind, _)| ["service", "target"].contains(kind)) {
+            if let Some((_, name)) = text.text.split_once(':').filter(|(kind, _)| ["service", "target"].contains(kind))
+            {
                 text.text = format!("target:{}", name.replace('.', "_"));
             }
         }
@@ -278,9 +287,12 @@ impl Reader<'_, '_> {
             let source = item.get("source").unwrap_or(item);
             let id = self.text(source)?;
             let Some((attribute, value)) = self.secrets.get(&id.text) else {
-                let error =
-                    Diagnostic::error(source.span.clone(), format!("the secret `{}` is neither a file nor a variable", id.text));
-                let help = format!("declare it: `secrets: {{ {}: {{ file: PATH }} }}`, or with `environment: NAME`", id.text);
+                let error = Diagnostic::error(
+                    source.span.clone(),
+                    format!("the secret `{}` is neither a file nor a variable", id.text),
+                );
+                let help =
+                    format!("declare it: `secrets: {{ {}: {{ file: PATH }} }}`, or with `environment: NAME`", id.text);
                 return Err(Box::new(error.help(help)));
             };
             let fields = BTreeMap::from([("id".to_owned(), vec![id]), ((*attribute).to_owned(), vec![value.clone()])]);
