@@ -9,6 +9,7 @@ pub mod commands;
 pub mod config;
 pub mod env;
 pub mod error;
+pub mod explain;
 pub mod human;
 pub mod interrupt;
 pub mod keychain;
@@ -109,6 +110,9 @@ fn run(command: Command, session: &Session, library: &dyn Library) -> Result<u8,
         Command::Update(args) => commands::update::run(*args, session),
         Command::Fetch(args) => commands::fetch::run(*args, session),
         Command::Verify(args) => commands::verify::run(*args, session),
+        Command::Plan(args) => commands::plan::run(*args, session).map(done),
+        Command::Why(args) => commands::why::run(*args, session).map(done),
+        Command::Graph(args) => commands::graph::run(*args, session).map(done),
         Command::Images(args) => commands::images::run(&args, session).map(done),
         Command::Tag(args) => commands::tag::run(&args, session).map(done),
         Command::Rmi(args) => commands::rmi::run(&args, session).map(done),
@@ -117,6 +121,7 @@ fn run(command: Command, session: &Session, library: &dyn Library) -> Result<u8,
         Command::Save(args) => commands::save::run(&args, session),
         Command::Load(args) => commands::load::run(&args, session),
         Command::Import(args) => commands::import::run(&args, session),
+        Command::Schema(args) => commands::schema::run(&args, session).map(done),
         Command::Pull(args) => commands::pull::run(&args, session),
         Command::Push(args) => commands::push::run(&args, session),
         Command::Copy(args) => commands::copy::run(&args, session),

@@ -1,6 +1,7 @@
 //! What a user can ask for: the public API, one file each. Functions take a store and values and return values; nothing
 //! is printed and no environment is read.
 
+pub mod account;
 pub mod build;
 mod check;
 mod context;
@@ -18,6 +19,7 @@ mod load;
 mod lock;
 mod pull;
 mod push;
+pub mod record;
 mod remote_image;
 mod rmi;
 mod save;

@@ -89,16 +89,7 @@ impl Rebuild {
         let fresh = Fresh::beside(&session.store)?;
         let pinned: &Lockfile = known.lock.pinned();
         fresh.share(&session.store, pinned, known.lock.used())?;
-        let session = Session {
-            store: fresh.store.clone(),
-            executor: session.executor,
-            reporter,
-            cancel: session.cancel,
-            jobs: session.jobs,
-            resolv_conf: session.resolv_conf.clone(),
-            sources: session.sources,
-            registries: session.registries.clone(),
-        };
+        let session = Session { store: fresh.store.clone(), ..session.reporting_to(reporter) };
         // What is pinned now counts, even where something else was asked for.
         let targets: Vec<Target> = targets.iter().map(|target| Target { pull: false, ..target.clone() }).collect();
         let prepared = build::prepare_with(&session, &targets, Lock::fixed(pinned.clone(), mode))?;

@@ -69,6 +69,12 @@ pub enum Command {
     Fetch(Box<commands::fetch::Args>),
     /// Build again from nothing, and say what differs
     Verify(Box<commands::verify::Args>),
+    /// Show what a build would do, without doing it
+    Plan(Box<commands::plan::Args>),
+    /// Explain why steps would run, or ran
+    Why(Box<commands::why::Args>),
+    /// Draw the graph of a build
+    Graph(Box<commands::graph::Args>),
     /// List images
     Images(commands::images::Args),
     /// Give an image another name
@@ -85,6 +91,8 @@ pub enum Command {
     Load(commands::load::Args),
     /// Make an image of one layer from a tar file
     Import(commands::import::Args),
+    /// Print the JSON Schemas of build files, lockfiles, progress and metadata
+    Schema(commands::schema::Args),
     /// Bring images from a registry
     Pull(commands::pull::Args),
     /// Send images to a registry

@@ -2,6 +2,7 @@
 //!
 //! The commands that only look at the store, or bring images in and out, call [`ops`](crate::ops) themselves.
 
+mod account;
 mod bake;
 mod build;
 mod changes;
@@ -9,12 +10,14 @@ mod check;
 mod foreign;
 mod include;
 pub mod lock;
+pub(super) mod metadata;
 pub(super) mod network;
 mod running;
 mod subject;
 
 use std::sync::Arc;
 
+pub use account::Look;
 pub use check::CheckRequest;
 
 use super::Session;

@@ -19,8 +19,8 @@ use crate::frontend::diagnostic::Diagnostic;
 const TABLES: &[&str] = &["group", "include", "target", "variable"];
 
 /// Attributes of the tables in `secrets`, `ssh` and `output`.
-const SECRET: &[&str] = &["id", "src", "env"];
-const SSH: &[&str] = &["id", "paths"];
+pub(super) const SECRET: &[&str] = &["id", "src", "env"];
+pub(super) const SSH: &[&str] = &["id", "paths"];
 
 /// Parses a build file that includes no others, and checks all of it that does not depend on the values of variables.
 ///

@@ -667,3 +667,16 @@ fn mistakes_in_steps_and_matrices_are_told_once() {
     check("[target.a]\nfrom = { diff = ['a'] }", &["`diff` needs two names"]);
     check("[target.a.stages.A]\nfrom = 'a'", &["`A` cannot be the name of a stage"]);
 }
+
+#[test]
+fn the_reference_has_everything() {
+    let reference = include_str!("../../../docs/build-file.md");
+    let has = |what: &str, text: String| assert!(reference.contains(&text), "docs/build-file.md lacks {what}");
+    keys::KEYS.iter().for_each(|row| has(row.name, format!("| `{}` |", row.name)));
+    functions::FUNCTIONS.iter().for_each(|function| has(function.name, format!("`{}(", function.name)));
+    super::variables::VARIABLE.iter().for_each(|key| has(key, format!("| `{key}` |")));
+    for (step, options) in super::steps::STEPS {
+        has(step, format!("`{step}`"));
+        options.iter().for_each(|option| has(option, format!("`{option}`")));
+    }
+}

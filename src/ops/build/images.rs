@@ -41,8 +41,23 @@ impl<E: Into<Error>> From<E> for Unresolved {
 }
 
 /// Finds an image for a platform: as it is locked, else in the store, else in its registry. With `fresh`, the registry is
-/// asked first, and the lockfile is not asked but told.
+/// asked first, and the lockfile is not asked but told. Hundreds of targets may ask for one image; it is looked up once.
 pub fn resolve(
+    session: &Session<'_>,
+    lock: &mut Lock,
+    written: &str,
+    platform: &Platform,
+    fresh: bool,
+) -> Result<ResolvedImage, Unresolved> {
+    if let Some(image) = lock.found_image(written, platform, fresh) {
+        return Ok(image);
+    }
+    let image = look_up(session, lock, written, platform, fresh)?;
+    lock.remember_image(written, platform, fresh, &image);
+    Ok(image)
+}
+
+fn look_up(
     session: &Session<'_>,
     lock: &mut Lock,
     written: &str,

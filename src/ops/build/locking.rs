@@ -3,7 +3,7 @@
 //! What it pinned is used; what is to be looked up anew is treated as if it were not pinned, once. Everything that a build
 //! names is noted on the way, so that it is known afterwards what nothing uses any more.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use crate::digest::CacheKey;
@@ -12,6 +12,7 @@ use crate::lockfile::{Change, LockKey, LockedHttp, LockedImage, LockedOutput, Lo
 use crate::oci::Platform;
 use crate::ops::Error;
 use crate::ops::build::target::LockMode;
+use crate::store::ResolvedImage;
 
 /// Where a build's lockfile is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -54,6 +55,8 @@ pub struct Lock {
     precise: Option<Precise>,
     /// What others want it to be.
     policy: SourcePolicy,
+    /// The images that were found in this build, by reference, platform and whether they were looked up anew.
+    images: BTreeMap<(String, Platform, bool), ResolvedImage>,
 }
 
 impl Lock {
@@ -92,6 +95,7 @@ impl Lock {
             stale: BTreeSet::new(),
             precise: None,
             policy: SourcePolicy::default(),
+            images: BTreeMap::new(),
         }
     }
 
@@ -108,6 +112,11 @@ impl Lock {
     /// Where it is.
     pub fn path(&self) -> Option<&Path> {
         self.place.path()
+    }
+
+    /// How it is used.
+    pub fn mode(&self) -> LockMode {
+        self.mode
     }
 
     /// Whether nothing may be fetched.
@@ -155,6 +164,16 @@ impl Lock {
     pub fn image(&self, reference: &str, platform: &Platform, fresh: bool) -> Option<&LockedImage> {
         let key = LockKey::Image { reference: reference.to_owned(), platform: platform.clone() };
         self.pins(&key, fresh)?.lookup_image(reference, platform)
+    }
+
+    /// An image that was found in this build.
+    pub fn found_image(&self, reference: &str, platform: &Platform, fresh: bool) -> Option<ResolvedImage> {
+        self.images.get(&(reference.to_owned(), platform.clone(), fresh)).cloned()
+    }
+
+    /// Keeps an image that was found.
+    pub fn remember_image(&mut self, reference: &str, platform: &Platform, fresh: bool, image: &ResolvedImage) {
+        self.images.insert((reference.to_owned(), platform.clone(), fresh), image.clone());
     }
 
     /// Notes what an image is.

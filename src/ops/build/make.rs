@@ -1,7 +1,5 @@
 //! The parts of a build for those who do not want its outputs: the images alone, or only what comes from the network.
 
-use std::collections::BTreeSet;
-
 use crate::compress::Compression;
 use crate::export::{self, ExportedImage, ImageSpec};
 use crate::graph::{Op, StepId};
@@ -10,7 +8,7 @@ use crate::ops::Error;
 use crate::ops::build::lowering::Lowered;
 use crate::ops::build::output::wants_image;
 use crate::ops::build::target::Target;
-use crate::ops::build::{Prepared, Session, run};
+use crate::ops::build::{Prepared, Session};
 use crate::solve::Solved;
 use crate::store::layers::Layers;
 
@@ -29,7 +27,7 @@ pub struct TargetImage {
 /// Builds what was prepared, and makes the images that the user asked for. Nothing else is written.
 pub fn make(session: &Session<'_>, prepared: &Prepared, targets: &[Target]) -> Result<Vec<TargetImage>, Error> {
     let Prepared { lowered, layers, .. } = prepared;
-    let solved = run(session, prepared, targets, &prepared.wanted(), &BTreeSet::new())?;
+    let solved = prepared.run(session, targets, &prepared.wanted())?;
     let mut made = Vec::new();
     for (target, lowered) in targets.iter().zip(lowered).filter(|(target, _)| target.requested) {
         let images = images(target, lowered, &solved, layers, compression(target))
@@ -49,7 +47,7 @@ pub fn fetch(session: &Session<'_>, prepared: &Prepared, targets: &[Target]) -> 
     let graph = &prepared.graph;
     let needed = graph.needed(&prepared.wanted()).into_iter();
     let remote: Vec<StepId> = needed.filter(|step| matches!(graph[*step].op, Op::Http(_) | Op::Git(_))).collect();
-    run(session, prepared, targets, &remote, &BTreeSet::new())?;
+    prepared.run(session, targets, &remote)?;
     let files = remote.iter().filter(|step| matches!(graph[**step].op, Op::Http(_))).count();
     Ok((files, remote.len() - files))
 }

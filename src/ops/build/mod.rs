@@ -27,13 +27,15 @@ use crate::compress::Compression;
 use crate::event::{Event, ImageSummary, Reporter, Summary};
 use crate::export;
 use crate::graph::{Graph, StepId};
-use crate::oci::Descriptor;
+use crate::oci::{Descriptor, Platform};
 use crate::ops::Error;
 use crate::ops::error::{Diagnostics, Origin, StepExit, StepFailure, is_machine};
+use crate::ops::record;
 use crate::registry::{FetchOnNeed, Offline, Registries};
 use crate::sandbox::{Cancel, Executor, Exit, SandboxError};
-use crate::solve::{self, SolveError, StepError};
+use crate::solve::{self, Observer, SolveError, StepError};
 use crate::source::Sources;
+use crate::source::http::shown;
 use crate::store::layers::Layers;
 use crate::store::{Stop, Store};
 pub(super) use locking::Lock;
@@ -61,6 +63,25 @@ pub struct Session<'a> {
     pub registries: Arc<Registries>,
 }
 
+impl<'a> Session<'a> {
+    /// The same, with somebody else to report to.
+    pub(super) fn reporting_to<'b>(&self, reporter: &'b dyn Reporter) -> Session<'b>
+    where
+        'a: 'b,
+    {
+        Session {
+            store: self.store.clone(),
+            executor: self.executor,
+            reporter,
+            cancel: self.cancel,
+            jobs: self.jobs,
+            resolv_conf: self.resolv_conf.clone(),
+            sources: self.sources,
+            registries: self.registries.clone(),
+        }
+    }
+}
+
 /// An image, or whatever else a target came to.
 #[derive(Debug, Clone)]
 pub struct Built {
@@ -75,17 +96,44 @@ pub struct Built {
 }
 
 /// Builds targets, in an order in which each comes after those it is linked to.
-pub fn build(session: &Session<'_>, targets: &[Target], lock: &LockPlace, mode: LockMode) -> Result<Vec<Built>, Error> {
+pub fn build(
+    session: &Session<'_>,
+    targets: &[Target],
+    place: &LockPlace,
+    mode: LockMode,
+) -> Result<Vec<Built>, Error> {
     let started = Instant::now();
-    let prepared = prepare(session, targets, lock, mode)?;
-    prepared.lock.settle(session.reporter)?;
+    let Prepared { graph, lowered, lock, layers } = prepare(session, targets, place, mode)?;
+    lock.settle(session.reporter)?;
     let pushes = |target: &Target| target.outputs.iter().any(|one| matches!(one.kind, OutputKind::Registry(_)));
     if mode.offline && targets.iter().any(pushes) {
         return Err(Error::Usage("--offline forbids to push the image: leave out one of the two".into()));
     }
-    let wanted = prepared.wanted();
-    let solved = run(session, &prepared, targets, &wanted, &unread(&prepared, targets))?;
-    let Prepared { lowered, layers, .. } = &prepared;
+    let recorder = record::Recorder::new(
+        session.store.clone(),
+        session.reporter,
+        &graph,
+        definition_of(targets, place),
+        named_steps(targets, &lowered),
+    );
+    let recorded = session.reporting_to(&recorder);
+    let result = complete(&recorded, targets, mode, (&graph, &lowered, &layers), &recorder, started);
+    recorder.finish(&result);
+    result
+}
+
+/// Runs what was prepared, and writes the results.
+fn complete(
+    session: &Session<'_>,
+    targets: &[Target],
+    mode: LockMode,
+    (graph, lowered, layers): Parts<'_>,
+    observer: &dyn Observer,
+    started: Instant,
+) -> Result<Vec<Built>, Error> {
+    let solved = solving(session, mode, (graph, lowered, layers), targets, observer, |steps, environment| {
+        solve::solve(graph, steps, environment)
+    })?;
     let mut built = Vec::new();
     let mut summary = Summary { executed: solved.executed, cached: solved.cached, ..Summary::default() };
     for (target, lowered) in targets.iter().zip(lowered) {
@@ -114,7 +162,16 @@ pub(super) struct Prepared {
 impl Prepared {
     /// The steps that the targets are.
     fn wanted(&self) -> Vec<StepId> {
-        self.lowered.iter().flat_map(|target| &target.platforms).map(|build| build.step).collect()
+        wanted(&self.lowered)
+    }
+
+    /// Runs what `steps` need, so that all of their results can be read.
+    fn run(&self, session: &Session<'_>, targets: &[Target], steps: &[StepId]) -> Result<solve::Solved, Error> {
+        let parts = (&self.graph, &self.lowered[..], &self.layers);
+        let wanted = (steps, &BTreeSet::new());
+        solving_for(session, self.lock.mode(), parts, targets, &(), wanted, |steps, environment| {
+            solve::solve(&self.graph, steps, environment)
+        })
     }
 }
 
@@ -159,10 +216,14 @@ pub(super) fn check(
     lowering::check(session, target, &mut lock, &mut Graph::new(), text)
 }
 
+/// The steps that the targets are.
+fn wanted(lowered: &[Lowered]) -> Vec<StepId> {
+    lowered.iter().flat_map(|target| &target.platforms).map(|build| build.step).collect()
+}
+
 /// The steps of which nobody will read a byte: targets that only fill the cache.
-fn unread(prepared: &Prepared, targets: &[Target]) -> BTreeSet<StepId> {
-    let Prepared { graph, lowered, .. } = prepared;
-    let steps = prepared.wanted();
+fn unread(graph: &Graph, lowered: &[Lowered], targets: &[Target]) -> BTreeSet<StepId> {
+    let steps = wanted(lowered);
     let mut unread: BTreeSet<_> = steps.iter().copied().collect();
     for (target, lowered) in targets.iter().zip(lowered) {
         let only_cache = target.outputs.iter().all(|output| output.kind == OutputKind::CacheOnly);
@@ -180,15 +241,33 @@ fn unread(prepared: &Prepared, targets: &[Target]) -> BTreeSet<StepId> {
     unread
 }
 
-/// Runs what `steps` need.
-fn run(
+/// The parts of a prepared build that running it needs.
+type Parts<'a> = (&'a Graph, &'a [Lowered], &'a Arc<Layers>);
+
+/// Gives `action` all that the solver wants, and the steps of the targets.
+pub(super) fn solving<T>(
     session: &Session<'_>,
-    prepared: &Prepared,
+    mode: LockMode,
+    parts: Parts<'_>,
     targets: &[Target],
-    steps: &[StepId],
-    unread: &BTreeSet<StepId>,
-) -> Result<solve::Solved, Error> {
-    let Prepared { graph, lowered, lock, layers } = prepared;
+    observer: &dyn Observer,
+    action: impl FnOnce(&[StepId], &solve::Environment<'_>) -> Result<T, SolveError>,
+) -> Result<T, Error> {
+    let (graph, lowered, _) = parts;
+    let (steps, unread) = (wanted(lowered), unread(graph, lowered, targets));
+    solving_for(session, mode, parts, targets, observer, (&steps, &unread), action)
+}
+
+/// The same for some steps, of which these are read by nobody.
+fn solving_for<T>(
+    session: &Session<'_>,
+    mode: LockMode,
+    (graph, lowered, layers): Parts<'_>,
+    targets: &[Target],
+    observer: &dyn Observer,
+    (steps, unread): (&[StepId], &BTreeSet<StepId>),
+    action: impl FnOnce(&[StepId], &solve::Environment<'_>) -> Result<T, SolveError>,
+) -> Result<T, Error> {
     let mut contexts = BTreeMap::new();
     let mut images = std::collections::HashMap::new();
     for target in lowered {
@@ -207,12 +286,33 @@ fn run(
         resolv_conf: session.resolv_conf.clone(),
         jobs: session.jobs,
         unread,
-        sources: (!lock.offline()).then_some(session.sources),
+        sources: (!mode.offline).then_some(session.sources),
+        observer,
     };
     let mut wanted = steps.to_vec();
     wanted.sort_unstable();
     wanted.dedup();
-    solve::solve(graph, &wanted, &environment).map_err(|error| step_failure(graph, lowered, error))
+    action(&wanted, &environment).map_err(|error| step_failure(graph, lowered, error))
+}
+
+/// What the records of builds know a definition by: where its lockfile is or would be, else what it is called.
+pub(super) fn definition_of(targets: &[Target], place: &LockPlace) -> String {
+    if let Some(path) = place.path() {
+        return std::path::absolute(path).unwrap_or_else(|_| path.to_owned()).display().to_string();
+    }
+    match targets.first().map(|target| (&target.remote_context, &target.dockerfile)) {
+        Some((Some(url), _)) => shown(url),
+        Some((None, Dockerfile::Text { name, .. })) => name.clone(),
+        _ => String::new(),
+    }
+}
+
+/// The steps of all targets, by name and platform.
+pub(super) fn named_steps(targets: &[Target], lowered: &[Lowered]) -> Vec<(String, Platform, StepId)> {
+    let of_target = |(target, lowered): (&Target, &Lowered)| -> Vec<_> {
+        lowered.platforms.iter().map(|build| (target.name.clone(), build.platform.clone(), build.step)).collect()
+    };
+    targets.iter().zip(lowered).flat_map(of_target).collect()
 }
 
 /// An image as one of the outputs wants it.
