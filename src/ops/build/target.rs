@@ -86,6 +86,14 @@ impl Target {
             outputs: Vec::new(),
         }
     }
+
+    /// What the lockfile calls it: of a Dockerfile built on its own, the stage that was asked for.
+    pub fn lock_name(&self) -> String {
+        match (&self.name[..], &self.stage) {
+            ("", Some(stage)) => stage.to_lowercase(),
+            (name, _) => name.to_owned(),
+        }
+    }
 }
 
 /// Where instructions are.
