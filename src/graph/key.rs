@@ -10,6 +10,7 @@
 //! | files of a stage | the same, and owner and settled mtime | they are data there, and the same each time |
 //! | `ARG`, `ENV` | of a `RUN` that sees them | elsewhere they were expanded already |
 //! | names of steps, source lines | no | a comment or another stage name changes nothing |
+//! | scrubs | of a `RUN` that has some, with their revisions | they change what its layer holds |
 //! | secrets, agent sockets, cache mounts' content | only their names and options | values must not be recorded, and do not promise anything |
 //! | proxy variables, host addresses | no | they say how to reach something, not what it is |
 //! | absolute host paths | no | another checkout is the same build |
@@ -173,7 +174,7 @@ pub fn visit(op: &Op, platform: &Platform, v: &mut impl Visitor) {
 
 fn visit_exec(exec: &ExecOp, v: &mut impl Visitor) {
     // Every field is named here, so that a new one cannot be forgotten.
-    let ExecOp { args, env, cwd, user, mounts, network, insecure, hostname, extra_hosts: _, proxy: _ } = exec;
+    let ExecOp { args, env, cwd, user, mounts, network, insecure, hostname, scrubs, extra_hosts: _, proxy: _ } = exec;
     strings(v, "args", args);
     v.list("env", env.len());
     for (name, value) in env {
@@ -195,6 +196,14 @@ fn visit_exec(exec: &ExecOp, v: &mut impl Visitor) {
     v.list("mounts", mounts.len());
     for mount in mounts {
         visit_mount(mount, v);
+    }
+    // Without any, a step has the key that it had before there were scrubs. No value follows that begins like a list.
+    if !scrubs.is_empty() {
+        v.list("scrubs", scrubs.len());
+        for scrub in scrubs {
+            v.value("scrub", scrub.name().as_bytes());
+            number(v, "scrub.revision", u64::from(scrub.revision()));
+        }
     }
 }
 
@@ -354,6 +363,7 @@ fn digest(v: &mut impl Visitor, name: &str, digest: &Digest) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fstree::Scrub;
     use crate::graph::{CopyAction, LocalOp};
 
     fn key(op: &Op) -> DefinitionDigest {
@@ -376,6 +386,10 @@ mod tests {
         assert_eq!(
             key(&exec(|_| {})).to_string(),
             "key:30b9be1c6b0b2e3d1572cd5649cd70ed26db718f65a29777974e325b5653ec66"
+        );
+        assert_eq!(
+            key(&exec(|e| e.scrubs = [Scrub::Apt, Scrub::MachineId].into())).to_string(),
+            "key:fd876ffdb8617ea0631fb34ea18a7104e0bc8bfcf6127e116d2238d7844774f5"
         );
     }
 
@@ -433,7 +447,7 @@ mod tests {
     mod pairs {
         use std::collections::{BTreeMap, HashMap};
 
-        use proptest::collection::vec;
+        use proptest::collection::{btree_set, vec};
         use proptest::option::of;
         use proptest::prelude::*;
 
@@ -491,9 +505,10 @@ mod tests {
 
         fn exec() -> impl Strategy<Value = Op> {
             let network = prop::sample::select(vec![Network::Default, Network::None, Network::Host]);
-            let lists = (vec(text(), 0..3), vec((text(), text()), 0..3), vec(mount(), 0..3));
+            let scrubs = btree_set(prop::sample::select(Scrub::EACH.to_vec()), 0..3);
+            let lists = (vec(text(), 0..3), vec((text(), text()), 0..3), vec(mount(), 0..3), scrubs);
             (lists, [text(), text(), text()], network, any::<bool>()).prop_map(
-                |((args, env, mounts), [cwd, user, hostname], network, insecure)| {
+                |((args, env, mounts, scrubs), [cwd, user, hostname], network, insecure)| {
                     Op::Exec(Box::new(ExecOp {
                         args,
                         env,
@@ -503,6 +518,7 @@ mod tests {
                         network,
                         insecure,
                         hostname,
+                        scrubs,
                         ..ExecOp::default()
                     }))
                 },

@@ -41,6 +41,7 @@ use crate::graph::{Graph, LocalOp, Op, Step, StepId, Times};
 use crate::sandbox::{Cancel, Executor};
 use crate::source::agent::Agent;
 use crate::source::{LocalContext, Sources, StatCache};
+use crate::store::Store;
 use crate::store::layers::{LayerBlob, LayerId, Layers};
 use file::{FileStep, InputTree};
 use keys::{DefinitionKeys, KeyError, Selections, partial_uses, select_uses, state_key};
@@ -138,6 +139,13 @@ pub fn solve(graph: &Graph, targets: &[StepId], environment: &Environment<'_>) -
     });
     solver.save_contexts();
     result
+}
+
+/// What a store has recorded for a key: the record, and the layers that it names.
+pub fn recorded_layers(store: &Store, key: CacheKey) -> Option<(Vec<u8>, State)> {
+    let record = store.get_action(&key)?;
+    let layers = record::decode(&record)?;
+    Some((record, layers))
 }
 
 /// Whether a step is work that people want to see counted.

@@ -9,8 +9,7 @@ use crate::cli::args::build::List;
 use crate::cli::args::values::{Secret, Ssh};
 use crate::cli::library::build::{
     apply_cache, apply_image, apply_run, apply_values, lock_mode, named_context, outputs, push_too, read_secret,
-    references,
-    ssh_agent, warnings, write_results,
+    references, ssh_agent, warnings, write_results,
 };
 use crate::cli::library::foreign::{self, Chosen};
 use crate::cli::library::{changes, include, running};
@@ -61,6 +60,27 @@ impl Definition {
         let remarks = Diagnostics { parts: file.parts.to_vec(), ..Diagnostics::new(&file.name, &*file.text, list) };
         Ok(Self { targets, lock, remarks })
     }
+}
+
+/// The names of the targets that can be built: all but those that are there only to be inherited, which nobody lists in
+/// a group and whose Dockerfile does not exist.
+pub(super) fn buildable(args: &BakeArgs, session: &Session) -> Result<Vec<String>, Error> {
+    let file = File::read(args, session)?;
+    let plan = file.resolve(args, session, &file.names())?;
+    let exists = |target: &buildfile::Target| match (&target.context, &target.dockerfile) {
+        (ContextSource::Path(context), buildfile::Dockerfile::Path(path)) => {
+            file.folder.join(context).join(path).is_file()
+        }
+        _ => true,
+    };
+    let mut names: Vec<String> = plan
+        .targets
+        .iter()
+        .filter(|target| exists(target) || !file.model.is_template(&target.name))
+        .map(|target| target.name.clone())
+        .collect();
+    names.sort();
+    Ok(names)
 }
 
 pub(super) fn describe(args: &BakeArgs, session: &Session) -> Result<serde_json::Value, Error> {
@@ -125,7 +145,15 @@ impl File {
         let model = include::load(file, &name, text, &folder)
             .map_err(|broken| diagnostics(&name, &broken.text, &broken.parts, broken.list.clone()))?;
         let (text, parts) = model.sources();
-        Ok(Self { name, text: text.into(), parts: parts.into(), lock: folder.clone(), folder, model, notes: Vec::new() })
+        Ok(Self {
+            name,
+            text: text.into(),
+            parts: parts.into(),
+            lock: folder.clone(),
+            folder,
+            model,
+            notes: Vec::new(),
+        })
     }
 
     /// Docker's files, whose paths start where the command runs. The lockfile is beside the first.
@@ -233,6 +261,7 @@ impl File {
             let address = if address == "host-gateway" { "127.0.0.1" } else { address };
             target.hosts.push((name.clone(), address.to_owned()));
         }
+        target.scrubs.clone_from(&resolved.scrubs);
         target.pull = resolved.pull;
         target.no_cache = match (resolved.no_cache, resolved.no_cache_filter.is_empty()) {
             (true, _) => NoCache::All,

@@ -1,6 +1,6 @@
 //! `build`: flags, looked up in the environment where they say so, become a target of [`ops::build`](crate::ops::build).
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -10,10 +10,12 @@ use crate::cli::args::build::{CacheArgs, Entitlement, ImageArgs, LockArgs, Netwo
 use crate::cli::args::output::{self, OutputKind as Kind};
 use crate::cli::args::values::{AnnotationTarget, ContextSource, HostAddress, ImageAnnotation, Secret, Ssh};
 use crate::cli::env::ResolvedSecret;
+use crate::cli::library::metadata::Metadata;
 use crate::cli::library::running;
 use crate::cli::{Session, interrupt};
 use crate::compress::Compression;
 use crate::event::Reporter;
+use crate::fstree::Scrub;
 use crate::graph;
 use crate::oci::Reference;
 use crate::ops::Error;
@@ -288,6 +290,7 @@ pub(super) fn apply_run(target: &mut Target, args: &RunArgs) -> Result<(), Error
         }
     };
     target.shm_size = args.shm_size.or(target.shm_size);
+    target.scrubs.extend(args.scrub.iter().filter_map(|name| Scrub::named(name)).flatten());
     for (name, address) in &args.add_host {
         let address = match address {
             HostAddress::Ip(address) => address.to_string(),
@@ -364,21 +367,8 @@ pub(super) fn write_results(args: &OutputArgs, built: &[Built]) -> Result<(), Er
         write(path, id.map(|id| id.digest.to_string()).unwrap_or_default())?;
     }
     if let Some(path) = &args.metadata_file {
-        let one = |built: &Built| {
-            let mut facts = BTreeMap::new();
-            if let Some(config) = &built.config {
-                facts.insert("containerimage.config.digest", serde_json::json!(config.digest.to_string()));
-            }
-            if let Some(image) = &built.image {
-                facts.insert("containerimage.digest", serde_json::json!(image.digest.to_string()));
-                facts.insert("containerimage.descriptor", serde_json::json!(image));
-            }
-            serde_json::json!(facts)
-        };
-        let document = match built {
-            [only] if only.target.is_empty() => one(only),
-            several => several.iter().map(|built| (built.target.clone(), one(built))).collect(),
-        };
+        let document = serde_json::to_value(Metadata::of(built))
+            .map_err(|error| Error::build("the metadata cannot be written as JSON").caused_by(error))?;
         write(path, format!("{document:#}\n"))?;
     }
     Ok(())

@@ -53,7 +53,9 @@ pub(super) fn choose(args: &BakeArgs) -> Result<Chosen, Error> {
         files => {
             let own = files.iter().find(|path| !is_docker(path)).map(|path| path.display().to_string());
             let own = own.unwrap_or_default();
-            Err(Error::Usage(format!("{own} cannot be merged with other files: let it `include` those that belong to it")))
+            Err(Error::Usage(format!(
+                "{own} cannot be merged with other files: let it `include` those that belong to it"
+            )))
         }
     }
 }

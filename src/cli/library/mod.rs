@@ -9,6 +9,8 @@ mod changes;
 mod check;
 mod foreign;
 mod include;
+pub mod lock;
+pub(super) mod metadata;
 pub(super) mod network;
 mod running;
 mod subject;

@@ -482,6 +482,12 @@ fn values_that_make_no_sense_are_pointed_at() {
     check("entitlements = ['x']", "'x' | `x` is no entitlement: use `network.host` or `security.insecure`");
     check("attest = ['type=x']", "'type=x' | `x` is no attestation: use `provenance` or `sbom`");
     check("tags = 'x'", "'x' | `tags` must be a list of strings, not a string");
+    check("reproducible.scrub = ['shadw']", "'shadw' | `shadw` is no scrub; did you mean `shadow`?");
+    check("reproducible.scrub = 'apt'", "'apt' | `reproducible.scrub` must be a list of strings, not a string");
+    check("reproducible.scrubs = []", "scrubs | unknown key `scrubs` in `reproducible` (did you mean `scrub`?)");
+    check("reproducible = 'apt'", "'apt' | `reproducible` must be a table, not a string");
+    let quoted = errors("[target.default]\n'reproducible.scrub' = []", &[], &[], &[]);
+    assert!(quoted[0].starts_with("'reproducible.scrub' | unknown key"), "{quoted:?}");
 }
 
 #[test]
@@ -580,6 +586,7 @@ fn prints_what_a_build_would_come_to() {
         contexts = { base = "target:base" }
         no-cache = true
         network = "none"
+        reproducible.scrub = ["shadow", "apt", "shadow"]
         platforms = ["x86_64"]
         output = [{ dest = "x.tar", type = "oci" }]
         [target.base]
@@ -590,7 +597,7 @@ fn prints_what_a_build_would_come_to() {
     let expected = concat!(
         r#"{"group":{"default":{"targets":["app"]}},"target":{"#,
         r#""app":{"context":"src","dockerfile":"Dockerfile","args":{"A":"1","B":"2"},"contexts":{"base":"target:base"},"#,
-        r#""platforms":["linux/amd64"],"no-cache":true,"network":"none","output":["type=oci,dest=x.tar"]},"#,
+        r#""platforms":["linux/amd64"],"no-cache":true,"network":"none","reproducible":{"scrub":["apt","shadow"]},"output":["type=oci,dest=x.tar"]},"#,
         r#""base":{"context":".","dockerfile-inline":"FROM scratch"}}}"#
     );
     assert_eq!(printed, expected);
@@ -666,4 +673,17 @@ fn mistakes_in_steps_and_matrices_are_told_once() {
     check("[target.a]\nsteps = [{ run = '${NONE}' }]", &["no variable is called `NONE`"]);
     check("[target.a]\nfrom = { diff = ['a'] }", &["`diff` needs two names"]);
     check("[target.a.stages.A]\nfrom = 'a'", &["`A` cannot be the name of a stage"]);
+}
+
+#[test]
+fn the_reference_has_everything() {
+    let reference = include_str!("../../../docs/build-file.md");
+    let has = |what: &str, text: String| assert!(reference.contains(&text), "docs/build-file.md lacks {what}");
+    keys::KEYS.iter().for_each(|row| has(row.name, format!("| `{}` |", row.name)));
+    functions::FUNCTIONS.iter().for_each(|function| has(function.name, format!("`{}(", function.name)));
+    super::variables::VARIABLE.iter().for_each(|key| has(key, format!("| `{key}` |")));
+    for (step, options) in super::steps::STEPS {
+        has(step, format!("`{step}`"));
+        options.iter().for_each(|option| has(option, format!("`{option}`")));
+    }
 }

@@ -42,6 +42,8 @@ pub struct Dockerfile {
     pub globals: Vec<Instruction>,
     /// The stages, at least one.
     pub stages: Vec<Stage>,
+    /// What comments before the first `FROM` say to this builder alone: `scrub=apt` for `# imgbuild scrub=apt`.
+    pub notes: Vec<Word>,
     /// Lines that are blank although the line above promised more.
     pub empty_continuations: Vec<Span>,
     /// Where each line starts, in bytes.

@@ -28,6 +28,7 @@ pub fn from_steps(definition: &Definition, source: &str) -> Result<Dockerfile, V
         check: CheckOptions::default(),
         globals: Vec::new(),
         stages,
+        notes: Vec::new(),
         empty_continuations: Vec::new(),
         line_starts: std::iter::once(0).chain(source.match_indices('\n').map(|(at, _)| at + 1)).collect(),
     })

@@ -5,7 +5,7 @@ use std::ops::Range;
 use crate::digest::Digest;
 use crate::event::Event;
 use crate::frontend::diagnostic::Diagnostic;
-use crate::lockfile::LockedImage;
+use crate::lockfile::{LockKey, LockedImage, Precise};
 use crate::oci::{DEFAULT_REGISTRY, Platform, Reference};
 use crate::ops::build::Session;
 use crate::ops::build::locking::Lock;
@@ -65,8 +65,18 @@ fn look_up(
     fresh: bool,
 ) -> Result<ResolvedImage, Unresolved> {
     let reference = Reference::parse(written).map_err(|error| Unresolved::Here(error.to_string(), Vec::new()))?;
+    let key = LockKey::Image { reference: written.to_owned(), platform: platform.clone() };
+    if let Some(reason) = lock.denied(&key) {
+        return Err(Unresolved::Here(reason, Vec::new()));
+    }
     let store = &session.store;
-    let locked = lock.image(written, platform).filter(|_| !fresh).cloned();
+    if let (Some(precise), false) = (lock.precise(&key), lock.used().contains(&key)) {
+        let image = exactly(session, lock.offline(), precise, &reference, platform)?;
+        lock.record_image(written, platform, pin(&image));
+        return Ok(image);
+    }
+    let fresh = lock.anew(&key, fresh);
+    let locked = lock.image(written, platform, fresh).cloned();
     let in_store = || match &locked {
         Some(locked) => store.resolve_digest(&locked.manifest, platform),
         None => store.resolve(&reference, platform),
@@ -108,9 +118,44 @@ fn look_up(
             origins::remember(store, &layer.digest, &reference.name());
         }
     }
-    let now = LockedImage { index: image.index_digest, manifest: image.manifest_digest(), config: image.config_digest };
-    lock.record_image(written, platform, locked.unwrap_or(now));
+    lock.record_image(written, platform, locked.unwrap_or_else(|| pin(&image)));
     Ok(image)
+}
+
+/// What is noted of an image.
+fn pin(image: &ResolvedImage) -> LockedImage {
+    LockedImage { index: image.index_digest, manifest: image.manifest_digest(), config: image.config_digest }
+}
+
+/// The image of just this digest, from the store or its registry.
+fn exactly(
+    session: &Session<'_>,
+    offline: bool,
+    precise: &Precise,
+    reference: &Reference,
+    platform: &Platform,
+) -> Result<ResolvedImage, Unresolved> {
+    let name = reference.familiar();
+    let Precise::Digest(digest) = precise else {
+        return Err(Unresolved::Here(format!("{name} is an image, which has no commit: give a digest"), Vec::new()));
+    };
+    let refused = |reason: &dyn std::fmt::Display| format!("{name} cannot be pinned to {digest}: {reason}");
+    let image = match session.store.resolve_digest(digest, platform)? {
+        Some(image) => image,
+        None if offline => {
+            let help = "build once without --offline, or bring it in with `imgbuild load`";
+            return Err(Unresolved::Here(refused(&"the store has no such image"), vec![help.into()]));
+        }
+        None => match from_registry(session, reference, Some(*digest), platform) {
+            Ok(image) => image,
+            Err(RegistryError::Canceled) => return Err(Unresolved::Fatal(Error::Interrupted)),
+            Err(error) => return Err(Unresolved::Here(refused(&error), Vec::new())),
+        },
+    };
+    match platform.rank(&image.platform()) {
+        Some(_) => Ok(image),
+        None => Err(Unresolved::Here(refused(&format!("that is an image for {}", image.platform())), Vec::new())),
+    }
 }
 
 /// What images of OCI layouts are called within a build.

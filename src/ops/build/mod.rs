@@ -9,6 +9,7 @@ mod credentials;
 mod images;
 mod locking;
 mod lowering;
+mod make;
 mod output;
 mod remote;
 mod target;
@@ -24,7 +25,7 @@ pub use target::{
 
 use crate::compress::Compression;
 use crate::event::{Event, ImageSummary, Reporter, Summary};
-use crate::export::{self, ImageSpec};
+use crate::export;
 use crate::graph::{Graph, StepId};
 use crate::oci::{Descriptor, Platform};
 use crate::ops::Error;
@@ -37,9 +38,10 @@ use crate::source::Sources;
 use crate::source::http::shown;
 use crate::store::layers::Layers;
 use crate::store::{Stop, Store};
-use locking::Lock;
+pub(super) use locking::Lock;
 pub(super) use lowering::Checked;
 use lowering::{Lowered, lower_all};
+pub(super) use make::{TargetImage, fetch, make};
 
 /// What all builds of a process share.
 pub struct Session<'a> {
@@ -125,7 +127,7 @@ fn complete(
     session: &Session<'_>,
     targets: &[Target],
     mode: LockMode,
-    (graph, lowered, layers): (&Graph, &[Lowered], &Arc<Layers>),
+    (graph, lowered, layers): Parts<'_>,
     observer: &dyn Observer,
     started: Instant,
 ) -> Result<Vec<Built>, Error> {
@@ -157,6 +159,22 @@ pub(super) struct Prepared {
     pub layers: Arc<Layers>,
 }
 
+impl Prepared {
+    /// The steps that the targets are.
+    fn wanted(&self) -> Vec<StepId> {
+        wanted(&self.lowered)
+    }
+
+    /// Runs what `steps` need, so that all of their results can be read.
+    fn run(&self, session: &Session<'_>, targets: &[Target], steps: &[StepId]) -> Result<solve::Solved, Error> {
+        let parts = (&self.graph, &self.lowered[..], &self.layers);
+        let wanted = (steps, &BTreeSet::new());
+        solving_for(session, self.lock.mode(), parts, targets, &(), wanted, |steps, environment| {
+            solve::solve(&self.graph, steps, environment)
+        })
+    }
+}
+
 /// Reads the definitions, looks up what they name, and lowers them into one graph.
 pub(super) fn prepare(
     session: &Session<'_>,
@@ -164,16 +182,26 @@ pub(super) fn prepare(
     lock: &LockPlace,
     mode: LockMode,
 ) -> Result<Prepared, Error> {
+    prepare_with(session, targets, Lock::open(lock, mode)?)
+}
+
+/// The same with a lockfile that was opened already.
+pub(super) fn prepare_with(session: &Session<'_>, targets: &[Target], mut lock: Lock) -> Result<Prepared, Error> {
     let mut graph = Graph::new();
-    let mut lock = Lock::open(lock, mode)?;
     let cancel = session.cancel.clone();
     let layers = Layers::stoppable(session.store.clone(), Stop::when(move || cancel.is_canceled()));
-    let layers = Arc::new(match mode.offline {
+    let layers = Arc::new(match lock.offline() {
         true => layers.fetching(Arc::new(Offline)),
         false => layers.fetching(Arc::new(FetchOnNeed(session.registries.clone()))),
     });
     let lowered = lower_all(session, targets, &mut lock, &layers, &mut graph)?;
     Ok(Prepared { graph, lowered, lock, layers })
+}
+
+/// Looks up what these targets name besides. They are not part of the build.
+pub(super) fn prepare_also(session: &Session<'_>, prepared: &mut Prepared, targets: &[Target]) -> Result<(), Error> {
+    let Prepared { lock, layers, .. } = prepared;
+    lower_all(session, targets, lock, layers, &mut Graph::new()).map(drop)
 }
 
 /// What the checks say of a target's Dockerfile, or of `text` in its place, without building it. The lockfile is read
@@ -188,16 +216,14 @@ pub(super) fn check(
     lowering::check(session, target, &mut lock, &mut Graph::new(), text)
 }
 
-/// Gives `action` all that the solver wants, and the steps of the targets.
-pub(super) fn solving<T>(
-    session: &Session<'_>,
-    mode: LockMode,
-    (graph, lowered, layers): (&Graph, &[Lowered], &Arc<Layers>),
-    targets: &[Target],
-    observer: &dyn Observer,
-    action: impl FnOnce(&[StepId], &solve::Environment<'_>) -> Result<T, SolveError>,
-) -> Result<T, Error> {
-    let steps: Vec<_> = lowered.iter().flat_map(|target| &target.platforms).map(|build| build.step).collect();
+/// The steps that the targets are.
+fn wanted(lowered: &[Lowered]) -> Vec<StepId> {
+    lowered.iter().flat_map(|target| &target.platforms).map(|build| build.step).collect()
+}
+
+/// The steps of which nobody will read a byte: targets that only fill the cache.
+fn unread(graph: &Graph, lowered: &[Lowered], targets: &[Target]) -> BTreeSet<StepId> {
+    let steps = wanted(lowered);
     let mut unread: BTreeSet<_> = steps.iter().copied().collect();
     for (target, lowered) in targets.iter().zip(lowered) {
         let only_cache = target.outputs.iter().all(|output| output.kind == OutputKind::CacheOnly);
@@ -212,6 +238,36 @@ pub(super) fn solving<T>(
             unread.remove(&input);
         }
     }
+    unread
+}
+
+/// The parts of a prepared build that running it needs.
+type Parts<'a> = (&'a Graph, &'a [Lowered], &'a Arc<Layers>);
+
+/// Gives `action` all that the solver wants, and the steps of the targets.
+pub(super) fn solving<T>(
+    session: &Session<'_>,
+    mode: LockMode,
+    parts: Parts<'_>,
+    targets: &[Target],
+    observer: &dyn Observer,
+    action: impl FnOnce(&[StepId], &solve::Environment<'_>) -> Result<T, SolveError>,
+) -> Result<T, Error> {
+    let (graph, lowered, _) = parts;
+    let (steps, unread) = (wanted(lowered), unread(graph, lowered, targets));
+    solving_for(session, mode, parts, targets, observer, (&steps, &unread), action)
+}
+
+/// The same for some steps, of which these are read by nobody.
+fn solving_for<T>(
+    session: &Session<'_>,
+    mode: LockMode,
+    (graph, lowered, layers): Parts<'_>,
+    targets: &[Target],
+    observer: &dyn Observer,
+    (steps, unread): (&[StepId], &BTreeSet<StepId>),
+    action: impl FnOnce(&[StepId], &solve::Environment<'_>) -> Result<T, SolveError>,
+) -> Result<T, Error> {
     let mut contexts = BTreeMap::new();
     let mut images = std::collections::HashMap::new();
     for target in lowered {
@@ -229,11 +285,11 @@ pub(super) fn solving<T>(
         credentials: &|step| credentials::of_step(step, lowered, targets),
         resolv_conf: session.resolv_conf.clone(),
         jobs: session.jobs,
-        unread: &unread,
+        unread,
         sources: (!mode.offline).then_some(session.sources),
         observer,
     };
-    let mut wanted = steps;
+    let mut wanted = steps.to_vec();
     wanted.sort_unstable();
     wanted.dedup();
     action(&wanted, &environment).map_err(|error| step_failure(graph, lowered, error))
@@ -298,19 +354,7 @@ fn export(
             let mut manifests = Vec::new();
             let mut blobs = Vec::new();
             let mut size = 0;
-            for (build, (platform, state)) in lowered.platforms.iter().zip(&states) {
-                let image = export::assemble(
-                    layers,
-                    &ImageSpec {
-                        state,
-                        config: &build.config,
-                        history: &build.config.history,
-                        platform,
-                        annotations: &target.annotations,
-                        times: build.times,
-                        compression: output.compression,
-                    },
-                )?;
+            for image in make::images(target, lowered, solved, layers, output.compression)? {
                 size += image.size();
                 let parts: Vec<Descriptor> = image.layers.iter().map(|layer| layer.descriptor.clone()).collect();
                 blobs.extend(parts);
@@ -390,7 +434,7 @@ fn not_in_context(lowered: &[Lowered], path: &str, context: &str, pattern: Optio
         None => format!("{path:?} is not in the build context {folder}"),
         Some(index) => match target.ignores.get(context).and_then(|file| file.place(index)) {
             Some(place) => format!("{path:?} is excluded from the build context by {place}"),
-            None => format!("{path:?} is the lockfile, which is never part of the build context"),
+            None => format!("{path:?} is a lockfile of imgbuild, which is never part of a build context"),
         },
     }
 }

@@ -87,7 +87,8 @@ fn shape(definition: &Definition) -> Vec<Diagnostic> {
                     found.extend(unknown(&inner.attributes, &["condition", "error_message"], "a validation"));
                 }
                 _ => {
-                    let error = Diagnostic::error(inner.span.clone(), format!("`{}` is no block of {what}", inner.kind));
+                    let error =
+                        Diagnostic::error(inner.span.clone(), format!("`{}` is no block of {what}", inner.kind));
                     found.push(error.help(format!("write `{} = …` if a value is meant", inner.kind)));
                 }
             }
@@ -163,7 +164,8 @@ fn instances<'a>(scope: &mut Scope<'a>, block: &'a Block) -> Found<Vec<Instance<
         if combinations.len() * values.len() > MOST {
             return wrong(&matrix.value.span, format!("a matrix of more than {MOST} targets"));
         }
-        let with = |one: &Vec<(String, Value)>, value: &Value| [one.clone(), vec![(axis.clone(), value.clone())]].concat();
+        let with =
+            |one: &Vec<(String, Value)>, value: &Value| [one.clone(), vec![(axis.clone(), value.clone())]].concat();
         combinations = combinations.iter().flat_map(|one| values.iter().map(|value| with(one, value))).collect();
     }
     if combinations.is_empty() {
@@ -231,11 +233,14 @@ fn variables(scope: &mut Scope<'_>, read: &mut Read) {
     });
     for block in blocks {
         let name = block.label();
-        let description = block.attribute("description").and_then(|attribute| scope.eval(&attribute.value, Locals::NONE).ok());
+        let description =
+            block.attribute("description").and_then(|attribute| scope.eval(&attribute.value, Locals::NONE).ok());
         let default = match scope.defaults.get(name) {
             Some(Value::String(text)) => Some(text.template()),
             Some(Value::Null) | None => None,
-            Some(value) => Some(escape(&value.to_str().map_or_else(|| to_json(value).to_string(), |text| text.text().to_owned()))),
+            Some(value) => {
+                Some(escape(&value.to_str().map_or_else(|| to_json(value).to_string(), |text| text.text().to_owned())))
+            }
         };
         let description = description.and_then(|value| value.to_str()).map(|text| text.text().to_owned());
         let default = default.map(|text| Text { text, place: place(&block.span) });

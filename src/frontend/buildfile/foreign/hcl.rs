@@ -115,9 +115,7 @@ impl Lower {
         let kind = match expr {
             Expression::Null(_) => ExprKind::Literal(Value::Null),
             Expression::Bool(flag) => ExprKind::Literal(Value::Bool(*flag.value())),
-            Expression::Number(number) => {
-                ExprKind::Literal(Value::Number(number.value().as_f64().unwrap_or_default()))
-            }
+            Expression::Number(number) => ExprKind::Literal(Value::Number(number.value().as_f64().unwrap_or_default())),
             Expression::String(text) => ExprKind::Literal(Value::text(text.value())),
             Expression::Array(array) => ExprKind::List(array.iter().map(|item| self.expr(item)).collect()),
             Expression::Object(object) => ExprKind::Object(self.object(object)),

@@ -6,9 +6,32 @@ use super::super::overrides::set;
 
 /// How docker calls the keys of a target that are something here; `secret` is the only one with another name.
 const KNOWN: &[&str] = &[
-    "annotations", "args", "attest", "cache-from", "cache-to", "call", "context", "contexts", "description", "dockerfile",
-    "dockerfile-inline", "entitlements", "extra-hosts", "labels", "network", "no-cache", "no-cache-filter", "output",
-    "platforms", "pull", "secret", "shm-size", "ssh", "tags", "target", "ulimits",
+    "annotations",
+    "args",
+    "attest",
+    "cache-from",
+    "cache-to",
+    "call",
+    "context",
+    "contexts",
+    "description",
+    "dockerfile",
+    "dockerfile-inline",
+    "entitlements",
+    "extra-hosts",
+    "labels",
+    "network",
+    "no-cache",
+    "no-cache-filter",
+    "output",
+    "platforms",
+    "pull",
+    "secret",
+    "shm-size",
+    "ssh",
+    "tags",
+    "target",
+    "ulimits",
 ];
 
 /// Keys that have no effect here, and why that is no harm.

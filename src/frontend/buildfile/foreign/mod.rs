@@ -33,8 +33,8 @@ use super::check;
 use super::include::{Broken, SourceFile};
 use super::model::{BuildFile, Declaration, Group, Text};
 use super::variables::{Default, Type, Variable};
-use ast::Span;
 use crate::frontend::diagnostic::Diagnostic;
+use ast::Span;
 
 /// What remarks about such files are called.
 const RULE: &str = "BakeFile";

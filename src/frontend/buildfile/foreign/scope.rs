@@ -99,7 +99,8 @@ impl<'a> Scope<'a> {
             self.globals.insert(name.to_owned(), value);
         }
         let value = self.globals.get(name).cloned().unwrap_or(Value::Null);
-        if self.block("variable", name).is_some() && !matches!(&value, Value::String(text) if text.names().next().is_some())
+        if self.block("variable", name).is_some()
+            && !matches!(&value, Value::String(text) if text.names().next().is_some())
         {
             self.frozen.insert(name.to_owned());
         }
@@ -120,7 +121,8 @@ impl<'a> Scope<'a> {
             (Some(default), kind) => {
                 let value = self.eval(&default.value, Locals::NONE)?;
                 let converted = kind.as_ref().unwrap_or(&Type::Any).convert(value);
-                converted.or_else(|problem| wrong(&default.value.span, format!("the default of `{name}`: {problem}")))?
+                converted
+                    .or_else(|problem| wrong(&default.value.span, format!("the default of `{name}`: {problem}")))?
             }
             (None, Some(_)) => Value::Null,
             (None, None) => Value::text(""),
@@ -237,9 +239,10 @@ impl<'a> Scope<'a> {
         let variadic = block.attribute("variadic_params").map(|attribute| &attribute.value);
         let fits = arguments.len() >= parameters.len() && (variadic.is_some() || arguments.len() == parameters.len());
         if !fits {
-            let message =
-                format!("`{}` takes {} arguments, not {}", call.name, parameters.len(), arguments.len());
-            return Err(Box::new(Diagnostic::error(span.clone(), message).note(block.span.clone(), "it is declared here")));
+            let message = format!("`{}` takes {} arguments, not {}", call.name, parameters.len(), arguments.len());
+            return Err(Box::new(
+                Diagnostic::error(span.clone(), message).note(block.span.clone(), "it is declared here"),
+            ));
         }
         let mut arguments = arguments.into_iter();
         let mut values: Vec<(String, Value)> = parameters.into_iter().zip(arguments.by_ref()).collect();

@@ -31,8 +31,13 @@ pub fn toml(read: &Read, from: &str) -> String {
 fn variables(read: &Read, text: &mut String) {
     let file = &read.file;
     let mut used: Vec<&str> = Vec::new();
-    let mut open: Vec<String> =
-        file.targets.iter().flat_map(|target| target.values.values()).flat_map(Value::texts).map(|one| one.text.clone()).collect();
+    let mut open: Vec<String> = file
+        .targets
+        .iter()
+        .flat_map(|target| target.values.values())
+        .flat_map(Value::texts)
+        .map(|one| one.text.clone())
+        .collect();
     while let Some(written) = open.pop() {
         for variable in &file.variables {
             if !used.contains(&variable.name.as_str()) && written.contains(&format!("${{{}}}", variable.name)) {
@@ -92,7 +97,8 @@ fn target(target: &Declaration, text: &mut String) {
             Value::Text(one) => single(kind, one),
             Value::Texts(items) => list(texts(items)),
             Value::Map(map) => {
-                let pairs: Vec<String> = map.iter().map(|(name, one)| format!("{} = {}", key(name), string(&one.text))).collect();
+                let pairs: Vec<String> =
+                    map.iter().map(|(name, one)| format!("{} = {}", key(name), string(&one.text))).collect();
                 let line = pairs.join(", ");
                 if line.len() + name.len() > WIDEST {
                     tables.push_str(&format!("\n[{head}.{name}]\n{}\n", pairs.join("\n")));

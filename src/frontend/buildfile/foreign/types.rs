@@ -34,7 +34,12 @@ impl Type {
                 "list" | "set" | "map" => {
                     wrong(&expr.span, format!("`{name}` needs the type of its items, such as `{name}(string)`"))
                 }
-                other => wrong(&expr.span, format!("`{other}` is no type: use `string`, `number`, `bool`, `any`, `list(…)`, `set(…)`, `map(…)`, `tuple([…])` or `object({{…}})`")),
+                other => wrong(
+                    &expr.span,
+                    format!(
+                        "`{other}` is no type: use `string`, `number`, `bool`, `any`, `list(…)`, `set(…)`, `map(…)`, `tuple([…])` or `object({{…}})`"
+                    ),
+                ),
             },
             ExprKind::Call(call) => Self::call(call, expr),
             _ => wrong(&expr.span, "this is no type"),
@@ -50,9 +55,7 @@ impl Type {
             ("list", _) => Ok(Self::List(inner()?)),
             ("set", _) => Ok(Self::Set(inner()?)),
             ("map", _) => Ok(Self::Map(inner()?)),
-            ("tuple", ExprKind::List(items)) => {
-                items.iter().map(Self::parse).collect::<Found<_>>().map(Self::Tuple)
-            }
+            ("tuple", ExprKind::List(items)) => items.iter().map(Self::parse).collect::<Found<_>>().map(Self::Tuple),
             ("object", ExprKind::Object(pairs)) => {
                 let mut fields = BTreeMap::new();
                 for (key, field) in pairs {
@@ -136,9 +139,7 @@ impl Type {
         let fields = || attributes::fields(text).map_err(str::to_owned);
         match self {
             Self::Any | Self::String => Ok(Value::text(text)),
-            Self::Number => {
-                parse_number(text).map(Value::Number).ok_or_else(|| format!("`{text}` is not a number"))
-            }
+            Self::Number => parse_number(text).map(Value::Number).ok_or_else(|| format!("`{text}` is not a number")),
             Self::Bool => match text {
                 "1" | "t" | "T" | "TRUE" | "true" | "True" => Ok(Value::Bool(true)),
                 "0" | "f" | "F" | "FALSE" | "false" | "False" => Ok(Value::Bool(false)),
@@ -192,7 +193,8 @@ pub(super) fn set(items: Vec<Value>) -> Vec<Value> {
     }
     let mut items: Vec<Value> = keyed.into_values().collect();
     if items.iter().all(|item| matches!(item, Value::Number(_))) {
-        items.sort_by(|one, other| one.to_number().partial_cmp(&other.to_number()).unwrap_or(std::cmp::Ordering::Equal));
+        items
+            .sort_by(|one, other| one.to_number().partial_cmp(&other.to_number()).unwrap_or(std::cmp::Ordering::Equal));
     }
     items
 }
@@ -220,6 +222,8 @@ pub(super) fn to_json(value: &Value) -> serde_json::Value {
         Value::Number(number) => (*number).into(),
         Value::String(text) => text.text().into(),
         Value::List(items) => items.iter().map(to_json).collect(),
-        Value::Map(map) => serde_json::Value::Object(map.iter().map(|(key, value)| (key.clone(), to_json(value))).collect()),
+        Value::Map(map) => {
+            serde_json::Value::Object(map.iter().map(|(key, value)| (key.clone(), to_json(value))).collect())
+        }
     }
 }

@@ -30,7 +30,10 @@ pub(super) struct Node {
 #[derive(Debug, Clone)]
 pub(super) enum Kind {
     /// Text; `plain` if it has no quotes, so that it may be a number, a truth value or null.
-    Scalar { text: String, plain: bool },
+    Scalar {
+        text: String,
+        plain: bool,
+    },
     List(Vec<Node>),
     Map(Vec<(Node, Node)>),
 }
@@ -265,7 +268,10 @@ mod tests {
         };
         check("", "");
         check("a: [1, x]\nb:\n  c: |\n    two\n    lines\n", "{a:[1 x] b:{c:two\nlines\n}}");
-        check("x: &x {a: 1, b: 2}\ny: {<<: *x, b: 3}\nz: {<<: [*x, {c: 4}]}", "{x:{a:1 b:2} y:{b:3 a:1} z:{a:1 b:2 c:4}}");
+        check(
+            "x: &x {a: 1, b: 2}\ny: {<<: *x, b: 3}\nz: {<<: [*x, {c: 4}]}",
+            "{x:{a:1 b:2} y:{b:3 a:1} z:{a:1 b:2 c:4}}",
+        );
         check("a: 1\na: 2", "the key `a` is there twice");
         check("a: *x", "not YAML: while parsing node, found unknown anchor");
         check("--- a\n--- b", "a file of several documents");

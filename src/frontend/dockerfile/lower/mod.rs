@@ -18,6 +18,7 @@ mod ports;
 mod reference;
 mod remote;
 mod run;
+mod scrub;
 mod signal;
 mod stage;
 mod variable;
@@ -30,6 +31,7 @@ use crate::frontend::dockerfile::ast::{CheckOptions, Dockerfile, Span};
 use crate::frontend::dockerfile::expand::{Expander, Lookup};
 use crate::frontend::dockerfile::lint::{Linter, advise, check_syntax};
 use crate::frontend::dockerfile::parse::{CHECK_HELP, check_front_end, parse_check};
+use crate::fstree::Scrub;
 use crate::graph::{
     CopyAction, CopySource, FileAction, FileOp, GitOp, Graph, HttpOp, ImageOp, Label, LocalOp, Network, Op, Origin,
     StepId, Unpack,
@@ -74,6 +76,8 @@ pub struct Options {
     pub extra_hosts: Vec<(String, String)>,
     /// The size of `/dev/shm` in bytes; the sandbox's default if none.
     pub shm_size: Option<u64>,
+    /// `--scrub`: what is taken away from the layers of all steps.
+    pub scrubs: BTreeSet<Scrub>,
     /// Whether steps are called by their platform too: because there are several.
     pub name_platforms: bool,
     /// Whether all stages are lowered and checked, not just those that the target needs.
@@ -101,6 +105,7 @@ impl Options {
             allow_insecure: false,
             extra_hosts: Vec::new(),
             shm_size: None,
+            scrubs: BTreeSet::new(),
             name_platforms: false,
             all_stages: false,
             check: None,
@@ -352,6 +357,8 @@ struct Lowering<'a> {
     only_check: bool,
     /// The platform of the image.
     target: Platform,
+    /// What is taken away from the layers of steps.
+    scrubs: BTreeSet<Scrub>,
     /// What the `ARG`s before the first `FROM` come to, and the predefined arguments.
     globals: Environment,
     needs: Vec<Need>,
@@ -373,7 +380,9 @@ impl<'a> Lowering<'a> {
         graph: &'a mut Graph,
         only_check: bool,
     ) -> Self {
-        let (check, errors) = checks(file, options);
+        let (check, mut errors) = checks(file, options);
+        let (scrubs, wrong) = scrub::scrubs(file, options);
+        errors.extend(wrong);
         Self {
             file,
             options,
@@ -381,6 +390,7 @@ impl<'a> Lowering<'a> {
             graph,
             only_check,
             target: options.platform.clone().unwrap_or_else(|| options.build_platform.clone()),
+            scrubs,
             globals: Environment::default(),
             needs: Vec::new(),
             errors,

@@ -5,12 +5,12 @@ use std::collections::BTreeMap;
 use super::super::super::keys::{Key, KeyInfo, Kind as KeyKind};
 use super::super::super::model::{Declaration, Entry, Text, Value, Values};
 use super::super::super::suggest::did_you_mean;
+use super::super::RULE;
 use super::super::bake::{bad_name, is_plain};
 use super::super::eval::{Found, wrong};
 use super::super::keys::named;
 use super::super::value::Str;
 use super::super::yaml::{Kind, Node};
-use super::super::RULE;
 use super::{Reader, place};
 use crate::frontend::diagnostic::Diagnostic;
 
@@ -43,7 +43,16 @@ const KEYS: &[(&str, &str)] = &[
 
 /// The keys of `x-bake`, which are called as in a bake file.
 const EXTENSION: &[&str] = &[
-    "cache-from", "cache-to", "contexts", "no-cache", "no-cache-filter", "output", "platforms", "pull", "secret", "ssh",
+    "cache-from",
+    "cache-to",
+    "contexts",
+    "no-cache",
+    "no-cache-filter",
+    "output",
+    "platforms",
+    "pull",
+    "secret",
+    "ssh",
     "tags",
 ];
 
@@ -104,8 +113,7 @@ impl Reader<'_, '_> {
                 Err(error) => mistakes.push(*error),
             }
         }
-        let target =
-            Declaration { name: plain, span: name.span.clone(), inherits: Vec::new(), values, matrix: None };
+        let target = Declaration { name: plain, span: name.span.clone(), inherits: Vec::new(), values, matrix: None };
         if mistakes.is_empty() { Ok(Some(target)) } else { Err(mistakes) }
     }
 
@@ -223,6 +231,7 @@ impl Reader<'_, '_> {
         };
         let mut found = BTreeMap::new();
         for (key, value) in pairs {
+            self.filled(key, name)?;
             let text = match &value.kind {
                 Kind::List(items) => {
                     let items = items.iter().map(|item| self.text(item)).collect::<Found<Vec<_>>>()?;
@@ -236,6 +245,14 @@ impl Reader<'_, '_> {
         Ok(found)
     }
 
+    /// Fails for a name that is none.
+    fn filled(&self, key: &Node, list: &str) -> Found<()> {
+        match key.scalar() {
+            Some("") | None => wrong(&key.span, format!("a name in `{list}` is empty")),
+            Some(_) => Ok(()),
+        }
+    }
+
     /// Arguments. One without a value has that of the service's or the command's environment, or is not there.
     fn arguments(&mut self, node: &Node, service: &Node) -> Found<BTreeMap<String, Text>> {
         let Kind::Map(pairs) = &node.kind else {
@@ -243,6 +260,7 @@ impl Reader<'_, '_> {
         };
         let mut found = BTreeMap::new();
         for (key, value) in pairs {
+            self.filled(key, "args")?;
             let name = key.scalar().unwrap_or_default();
             if !value.is_null() {
                 found.insert(name.to_owned(), self.text(value)?);
@@ -251,9 +269,11 @@ impl Reader<'_, '_> {
             let own = service.get("environment").and_then(|environment| environment_of(environment, name));
             let value = match own {
                 Some(node) => Some(self.text(&node)?.text),
-                None => self.interpolation.lookup(name).map(|value| Str::from(value).template()),
+                None => {
+                    self.interpolation.freeze(name);
+                    self.interpolation.lookup(name).map(|value| Str::from(value).template())
+                }
             };
-            self.interpolation.freeze(name);
             found.extend(value.map(|text| (name.to_owned(), Text { text, place: place(&key.span) })));
         }
         Ok(found)
@@ -262,7 +282,8 @@ impl Reader<'_, '_> {
     fn contexts(&mut self, node: &Node) -> Found<BTreeMap<String, Text>> {
         let mut found = self.map(node, "additional_contexts")?;
         for text in found.values_mut() {
-            if let Some((_, name)) = text.text.split_once(':').filter(|(kind, _)| ["service", "target"].contains(kind)) {
+            if let Some((_, name)) = text.text.split_once(':').filter(|(kind, _)| ["service", "target"].contains(kind))
+            {
                 text.text = format!("target:{}", name.replace('.', "_"));
             }
         }
@@ -278,9 +299,12 @@ impl Reader<'_, '_> {
             let source = item.get("source").unwrap_or(item);
             let id = self.text(source)?;
             let Some((attribute, value)) = self.secrets.get(&id.text) else {
-                let error =
-                    Diagnostic::error(source.span.clone(), format!("the secret `{}` is neither a file nor a variable", id.text));
-                let help = format!("declare it: `secrets: {{ {}: {{ file: PATH }} }}`, or with `environment: NAME`", id.text);
+                let error = Diagnostic::error(
+                    source.span.clone(),
+                    format!("the secret `{}` is neither a file nor a variable", id.text),
+                );
+                let help =
+                    format!("declare it: `secrets: {{ {}: {{ file: PATH }} }}`, or with `environment: NAME`", id.text);
                 return Err(Box::new(error.help(help)));
             };
             let fields = BTreeMap::from([("id".to_owned(), vec![id]), ((*attribute).to_owned(), vec![value.clone()])]);

@@ -172,7 +172,9 @@ fn dotenv(text: &str) -> BTreeMap<String, String> {
     for line in text.lines() {
         let line = line.trim();
         let line = line.strip_prefix("export ").unwrap_or(line);
-        let Some((name, value)) = line.split_once('=').filter(|(name, _)| is_variable_name(name.trim())) else { continue };
+        let Some((name, value)) = line.split_once('=').filter(|(name, _)| is_variable_name(name.trim())) else {
+            continue;
+        };
         let value = value.trim();
         let value = match value.chars().next() {
             Some(quote @ ('"' | '\'')) => {
@@ -203,7 +205,8 @@ mod tests {
         let check = |text: &str, expected: &str, template: &str| {
             let mut interpolation = Interpolation::new(&surroundings);
             let found = interpolation.expand(text, &(0..0));
-            let found = found.map_or_else(|error| (error.message, "".into()), |found| (found.text().into(), found.template()));
+            let found =
+                found.map_or_else(|error| (error.message, "".into()), |found| (found.text().into(), found.template()));
             assert_eq!((found.0.as_str(), found.1.as_str()), (expected, template), "{text}");
         };
         check("a", "a", "a");

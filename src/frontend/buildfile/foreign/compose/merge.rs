@@ -23,8 +23,7 @@ pub(super) fn normalise(file: &mut Node) {
             build.kind = Kind::Map(vec![(key, context)]);
         }
         let Some(build) = get_mut(service, "build") else { continue };
-        for (name, separators) in
-            [("args", "="), ("labels", "="), ("additional_contexts", "="), ("extra_hosts", "=:")]
+        for (name, separators) in [("args", "="), ("labels", "="), ("additional_contexts", "="), ("extra_hosts", "=:")]
         {
             if let Some(value) = get_mut(build, name) {
                 as_map(value, separators);
@@ -119,7 +118,9 @@ fn extended(services: &Node, name: &Node, depth: usize) -> Found<Node> {
     }
     if let Some(file) = extends.get("file") {
         let error = Diagnostic::error(file.span.clone(), "a service of another file cannot be extended");
-        return Err(Box::new(error.help("write its `build` section here, or share it with `inherits` in a build.toml")));
+        return Err(Box::new(
+            error.help("write its `build` section here, or share it with `inherits` in a build.toml"),
+        ));
     }
     let Some(parent) = extends.get("service").or_else(|| extends.scalar().map(|_| extends)) else {
         return wrong(&extends.span, "`extends` needs the name of a `service`");
@@ -148,7 +149,9 @@ mod tests {
             let shown: Vec<&str> = match &node.kind {
                 Kind::Scalar { text, .. } => vec![text],
                 Kind::List(items) => items.iter().filter_map(Node::scalar).collect(),
-                Kind::Map(pairs) => pairs.iter().flat_map(|(key, value)| [key.scalar(), value.scalar()]).flatten().collect(),
+                Kind::Map(pairs) => {
+                    pairs.iter().flat_map(|(key, value)| [key.scalar(), value.scalar()]).flatten().collect()
+                }
             };
             assert_eq!(shown, expected, "{base} {over}");
         };

@@ -19,8 +19,7 @@ use crate::frontend::diagnostic::Diagnostic;
 use interpolate::Interpolation;
 
 /// What a compose file can have at the top. Only the first two matter here.
-const TOP: &[&str] =
-    &["services", "secrets", "name", "version", "networks", "volumes", "configs", "include", "models"];
+const TOP: &[&str] = &["services", "secrets", "name", "version", "networks", "volumes", "configs", "include", "models"];
 
 /// Reads the files, which begin at these places of all texts, and adds what they say to the model.
 pub(super) fn read(

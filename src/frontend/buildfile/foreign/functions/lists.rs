@@ -24,7 +24,8 @@ pub(super) const ROWS: &[Row] = &[
     }),
     ("compact", 1, 1, |a| {
         let items = a.list(0)?.iter();
-        let empty = |value: &&Value| !matches!(value, Value::String(text) if text.text().is_empty()) && **value != Value::Null;
+        let empty =
+            |value: &&Value| !matches!(value, Value::String(text) if text.text().is_empty()) && **value != Value::Null;
         Ok(Value::List(items.filter(empty).cloned().collect()))
     }),
     ("concat", 1, MANY, |a| {
@@ -113,7 +114,8 @@ pub(super) const ROWS: &[Row] = &[
     ("slice", 3, 3, |a| {
         let items = a.list(0)?;
         let part = items.get(a.count(1)?..a.count(2)?);
-        part.map(|part| Value::List(part.to_vec())).ok_or_else(|| Problem::new(format!("a list of {} has no such part", items.len())))
+        part.map(|part| Value::List(part.to_vec()))
+            .ok_or_else(|| Problem::new(format!("a list of {} has no such part", items.len())))
     }),
     ("sort", 1, 1, |a| {
         let mut texts: Vec<String> = a.strings(0)?.iter().map(|text| text.text().to_owned()).collect();
@@ -162,7 +164,10 @@ fn product(arguments: &Arguments<'_>) -> Answer {
         if found.len() * items.len() > MOST {
             return Err(Problem::new(format!("more than {MOST} combinations")));
         }
-        found = found.iter().flat_map(|one| items.iter().map(|item| [one.as_slice(), std::slice::from_ref(item)].concat())).collect();
+        found = found
+            .iter()
+            .flat_map(|one| items.iter().map(|item| [one.as_slice(), std::slice::from_ref(item)].concat()))
+            .collect();
     }
     Ok(Value::List(found.into_iter().map(Value::List).collect()))
 }

@@ -75,7 +75,8 @@ pub(super) fn keeps_variables(name: &str) -> bool {
 
 /// The value of a call.
 pub(super) fn call(name: &str, values: Vec<Value>, surroundings: &Surroundings<'_>) -> Answer {
-    let about_name = |message: String, help: Option<String>| Problem { message, help, argument: None, about_name: true };
+    let about_name =
+        |message: String, help: Option<String>| Problem { message, help, argument: None, about_name: true };
     if let Some((_, why)) = MISSING.iter().find(|(known, _)| *known == name) {
         return Err(about_name(format!("the function `{name}` is not supported"), Some((*why).to_owned())));
     }

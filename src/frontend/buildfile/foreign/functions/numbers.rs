@@ -30,7 +30,9 @@ pub(super) const ROWS: &[Row] = &[
         let base = base.ok_or_else(|| Problem::at(1, "a base is a number from 2 to 36"))?;
         let text = a.text(0)?;
         let parsed = i64::from_str_radix(&text, base);
-        parsed.map(|whole| Value::Number(whole as f64)).map_err(|_| Problem::at(0, format!("`{text}` is no number of base {base}")))
+        parsed
+            .map(|whole| Value::Number(whole as f64))
+            .map_err(|_| Problem::at(0, format!("`{text}` is no number of base {base}")))
     }),
     ("pow", 2, 2, |a| number(a.number(0)?.powf(a.number(1)?))),
     ("signum", 1, 1, |a| {
@@ -41,7 +43,11 @@ pub(super) const ROWS: &[Row] = &[
 ];
 
 fn number(value: f64) -> Answer {
-    if value.is_finite() { Ok(Value::Number(value)) } else { Err(Problem::new("this is no number, or too large a one")) }
+    if value.is_finite() {
+        Ok(Value::Number(value))
+    } else {
+        Err(Problem::new("this is no number, or too large a one"))
+    }
 }
 
 fn fold(arguments: &Arguments<'_>, choose: fn(f64, f64) -> f64) -> Answer {

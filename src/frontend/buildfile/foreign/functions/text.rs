@@ -64,10 +64,13 @@ fn format(pattern: &str, values: &[Value]) -> Result<String, Problem> {
         let (mut options, verb) = (&rest[..end], rest.as_bytes()[end]);
         if let Some(open) = options.find('[') {
             let number = options[open + 1..].strip_suffix(']').and_then(|number| number.parse::<usize>().ok());
-            next = number.and_then(|number| number.checked_sub(1)).ok_or_else(|| Problem::at(0, "`%[` without a number"))?;
+            next = number
+                .and_then(|number| number.checked_sub(1))
+                .ok_or_else(|| Problem::at(0, "`%[` without a number"))?;
             options = &options[..open];
         }
-        let value = values.get(next).ok_or_else(|| Problem::at(0, format!("there is no argument for `%{}`", &rest[..=end])))?;
+        let value =
+            values.get(next).ok_or_else(|| Problem::at(0, format!("there is no argument for `%{}`", &rest[..=end])))?;
         next += 1;
         text.push_str(&verbalised(options, verb, value).map_err(|message| Problem::at(next, message))?);
         rest = &rest[end + 1..];
@@ -121,7 +124,8 @@ fn verbalised(options: &str, verb: u8, value: &Value) -> Result<String, String> 
 fn format_list(arguments: &Arguments<'_>) -> Answer {
     let pattern = arguments.text(0)?;
     let values = &arguments.values[1..];
-    let mut lengths = values.iter().filter_map(|value| if let Value::List(items) = value { Some(items.len()) } else { None });
+    let mut lengths =
+        values.iter().filter_map(|value| if let Value::List(items) = value { Some(items.len()) } else { None });
     let length = lengths.next().unwrap_or(1);
     if lengths.any(|other| other != length) {
         return Err(Problem::new("the lists have different lengths"));

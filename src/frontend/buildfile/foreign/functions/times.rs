@@ -33,7 +33,17 @@ pub(super) const ROWS: &[Row] = &[
 const NO_TIME: &str = "a time such as `2024-03-01T12:00:00Z` is needed here";
 
 const MONTHS: [&str; 12] = [
-    "January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November",
+    "January",
+    "February",
+    "March",
+    "April",
+    "May",
+    "June",
+    "July",
+    "August",
+    "September",
+    "October",
+    "November",
     "December",
 ];
 
