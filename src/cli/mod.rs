@@ -6,10 +6,12 @@
 
 pub mod args;
 pub mod commands;
+pub mod config;
 pub mod env;
 pub mod error;
 pub mod human;
 pub mod interrupt;
+pub mod keychain;
 pub mod library;
 pub mod program;
 pub mod progress;
@@ -111,6 +113,13 @@ fn run(command: Command, session: &Session, library: &dyn Library) -> Result<u8,
         Command::Save(args) => commands::save::run(&args, session),
         Command::Load(args) => commands::load::run(&args, session),
         Command::Import(args) => commands::import::run(&args, session),
+        Command::Pull(args) => commands::pull::run(&args, session),
+        Command::Push(args) => commands::push::run(&args, session),
+        Command::Copy(args) => commands::copy::run(&args, session),
+        Command::Tags(args) => commands::tags::run(&args, session).map(done),
+        Command::Search(args) => commands::search::run(&args, session).map(done),
+        Command::Login(args) => commands::login::run(&args, session).map(done),
+        Command::Logout(args) => commands::logout::run(&args, session).map(done),
         Command::Schema(args) => commands::schema::run(&args, session).map(done),
         Command::Version(args) => commands::version::run(&args, session).map(done),
         Command::Image(command) => run(command.into(), session, library),

@@ -213,7 +213,7 @@ pub struct FileOp {
 pub enum FileAction {
     /// Copies files of another input.
     Copy(Box<CopyAction>),
-    /// Makes a folder with its parents (which are 0755 and root's). One that exists is left alone.
+    /// Makes a folder with its parents, which are 0755 and its owner's. One that exists is left alone.
     Mkdir {
         /// Where.
         path: TreePath,

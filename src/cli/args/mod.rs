@@ -8,6 +8,7 @@ pub mod build;
 pub mod csv;
 mod groups;
 pub mod output;
+pub mod subject;
 pub mod values;
 
 use std::path::PathBuf;
@@ -76,6 +77,20 @@ pub enum Command {
     Load(commands::load::Args),
     /// Make an image of one layer from a tar file
     Import(commands::import::Args),
+    /// Bring images from a registry
+    Pull(commands::pull::Args),
+    /// Send images to a registry
+    Push(commands::push::Args),
+    /// Copy an image between registries, layouts, archives and the store
+    Copy(commands::copy::Args),
+    /// List the tags of a repository
+    Tags(commands::tags::Args),
+    /// List the repositories of a registry
+    Search(commands::search::Args),
+    /// Keep a password for a registry
+    Login(commands::login::Args),
+    /// Forget the password for a registry
+    Logout(commands::logout::Args),
     /// Print the JSON Schemas of build files, lockfiles, progress and metadata
     Schema(commands::schema::Args),
     /// Show the version

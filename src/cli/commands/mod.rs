@@ -3,15 +3,22 @@
 pub mod bake;
 pub mod build;
 pub mod check;
+pub mod copy;
 pub mod history;
 pub mod images;
 pub mod import;
 pub mod inspect;
 pub mod load;
+pub mod login;
+pub mod logout;
+pub mod pull;
+pub mod push;
 pub mod rmi;
 pub mod save;
 pub mod schema;
+pub mod search;
 pub mod tag;
+pub mod tags;
 pub mod version;
 
 use std::fs::File;

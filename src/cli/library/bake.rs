@@ -8,12 +8,14 @@ use crate::cli::args::BakeArgs;
 use crate::cli::args::build::List;
 use crate::cli::args::values::{Secret, Ssh};
 use crate::cli::library::build::{
-    apply_cache, apply_image, apply_run, apply_values, lock_mode, named_context, outputs, read_secret, references,
-    ssh_agent, warnings, write_results,
+    apply_cache, apply_image, apply_run, apply_values, lock_mode, named_context, outputs, push_too, read_secret,
+    references, ssh_agent, warnings, write_results,
 };
+use crate::cli::library::foreign::{self, Chosen};
 use crate::cli::library::{changes, include, running};
 use crate::cli::{Session, interrupt};
 use crate::event::Reporter;
+use crate::frontend::buildfile::foreign::Read;
 use crate::frontend::buildfile::{self, BuildFile, ContextSource, Plan, Printed};
 use crate::frontend::diagnostic::{Diagnostic, Part};
 use crate::ops::Error;
@@ -22,30 +24,46 @@ use crate::ops::error::Diagnostics;
 use crate::solve::SecretValue;
 
 pub(super) fn bake(args: &BakeArgs, session: &Session, reporter: Arc<dyn Reporter>) -> Result<Vec<Diagnostics>, Error> {
-    let file = File::read(args)?;
-    let plan = file.plan(args, session)?;
+    let Definition { targets, lock, remarks } = Definition::read(args, session)?;
     let run = running::Run::start(session, args.run.jobs)?;
-    let mut targets = Vec::new();
-    for target in &plan.targets {
-        targets.push(file.target(target, args, session)?);
-    }
+    run.report_to(&reporter);
     make_output_folders(&targets)?;
-    let lock = LockPlace::File(file.folder.join("build.lock"));
     let built = build::build(&run.session(reporter.as_ref())?, &targets, &lock, lock_mode(args.lock))
         .map_err(|error| if interrupt::is_interrupted() { Error::Interrupted } else { error })?;
     let requested = built.iter().zip(&targets).filter(|(_, target)| target.requested);
     write_results(&args.output, &requested.map(|(built, _)| built.clone()).collect::<Vec<_>>())?;
-    let about_file =
-        Diagnostics { parts: file.parts.to_vec(), ..Diagnostics::new(&file.name, &*file.text, plan.warnings) };
     let mut told = warnings(built);
-    if !about_file.list.is_empty() {
-        told.insert(0, about_file);
+    if !remarks.list.is_empty() {
+        told.insert(0, remarks);
     }
     Ok(told)
 }
 
+/// What a build file asks for.
+pub(super) struct Definition {
+    /// The targets, each after those it is linked to.
+    pub targets: Vec<Target>,
+    /// Where the lockfile is.
+    pub lock: LockPlace,
+    /// What there is to say about the build file.
+    pub remarks: Diagnostics,
+}
+
+impl Definition {
+    /// Reads the build file, and resolves what is asked for.
+    pub(super) fn read(args: &BakeArgs, session: &Session) -> Result<Self, Error> {
+        let file = File::read(args, session)?;
+        let plan = file.plan(args, session)?;
+        let targets = plan.targets.iter().map(|target| file.target(target, args, session)).collect::<Result<_, _>>()?;
+        let lock = LockPlace::File(file.lock.join("build.lock"));
+        let list = [file.notes, plan.warnings].concat();
+        let remarks = Diagnostics { parts: file.parts.to_vec(), ..Diagnostics::new(&file.name, &*file.text, list) };
+        Ok(Self { targets, lock, remarks })
+    }
+}
+
 pub(super) fn describe(args: &BakeArgs, session: &Session) -> Result<serde_json::Value, Error> {
-    let file = File::read(args)?;
+    let file = File::read(args, session)?;
     let failed = |error| Error::build("the build file cannot be shown as JSON").caused_by(error);
     match args.list {
         Some(List::Targets) if changes::asked(args) => {
@@ -74,20 +92,26 @@ struct File {
     text: Arc<str>,
     parts: Arc<[Part]>,
     folder: PathBuf,
+    /// Where the lockfile is.
+    lock: PathBuf,
     model: BuildFile,
+    /// What was remarked while reading it.
+    notes: Vec<Diagnostic>,
 }
 
 impl File {
-    fn read(args: &BakeArgs) -> Result<Self, Error> {
+    fn read(args: &BakeArgs, session: &Session) -> Result<Self, Error> {
         if let Some(program) = &args.program {
             let name = "build.toml of this program";
             return Self::parse("", name.into(), &program.text, program.folder.clone());
         }
-        let path = args.file.clone().unwrap_or_else(|| "build.toml".into());
+        let path = match foreign::choose(args)? {
+            Chosen::Own(path) => path,
+            Chosen::Docker(paths) => return Self::docker(&paths, session),
+        };
         let name = path.display().to_string();
         let text = std::fs::read_to_string(&path).map_err(|error| match error.kind() {
-            std::io::ErrorKind::NotFound => Error::build(format!("there is no build file at {name}"))
-                .help("name it with -f FILE, or use `imgbuild build` for a Dockerfile on its own"),
+            std::io::ErrorKind::NotFound => foreign::missing(&name),
             _ => Error::build(format!("cannot read {name}")).caused_by(error),
         })?;
         let folder = path.parent().unwrap_or(Path::new("")).to_owned();
@@ -100,7 +124,24 @@ impl File {
         let model = include::load(file, &name, text, &folder)
             .map_err(|broken| diagnostics(&name, &broken.text, &broken.parts, broken.list.clone()))?;
         let (text, parts) = model.sources();
-        Ok(Self { name, text: text.into(), parts: parts.into(), folder, model })
+        Ok(Self {
+            name,
+            text: text.into(),
+            parts: parts.into(),
+            lock: folder.clone(),
+            folder,
+            model,
+            notes: Vec::new(),
+        })
+    }
+
+    /// Docker's files, whose paths start where the command runs. The lockfile is beside the first.
+    fn docker(paths: &[PathBuf], session: &Session) -> Result<Self, Error> {
+        let Read { file: model, notes, .. } = foreign::load(paths, session)?;
+        let (text, parts) = model.sources();
+        let (text, parts) = (text.into(), parts.into());
+        let lock = paths.first().and_then(|path| path.parent()).unwrap_or(Path::new("")).to_owned();
+        Ok(Self { name: foreign::names(paths), text, parts, folder: PathBuf::new(), lock, model, notes })
     }
 
     /// The names of all targets.
@@ -225,6 +266,7 @@ impl File {
             if !args.output.outputs.is_empty() {
                 target.outputs = outputs(&args.output.outputs)?;
             }
+            push_too(&mut target, &args.output);
         }
         apply_values(&mut target, &args.values, session)?;
         apply_cache(&mut target, &args.cache);
@@ -295,7 +337,7 @@ impl File {
     }
 }
 
-fn diagnostics(name: &str, text: &str, parts: &[Part], list: Vec<Diagnostic>) -> Error {
+pub(super) fn diagnostics(name: &str, text: &str, parts: &[Part], list: Vec<Diagnostic>) -> Error {
     Diagnostics { parts: parts.to_vec(), ..Diagnostics::new(name, text, list) }.into()
 }
 

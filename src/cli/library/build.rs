@@ -32,6 +32,7 @@ pub(super) fn build(
     reporter: Arc<dyn Reporter>,
 ) -> Result<Vec<Diagnostics>, Error> {
     let run = running::Run::start(session, args.run.jobs)?;
+    run.report_to(&reporter);
     let built = target(args, session, &run)
         .and_then(|(target, lock)| {
             build::build(&run.session(reporter.as_ref())?, &[target], &lock, lock_mode(args.lock))
@@ -46,7 +47,8 @@ pub(super) fn warnings(built: Vec<Built>) -> Vec<Diagnostics> {
     built.into_iter().map(|built| built.warnings).filter(|warnings| !warnings.list.is_empty()).collect()
 }
 
-fn target(args: &BuildArgs, session: &Session, run: &running::Run) -> Result<(Target, LockPlace), Error> {
+/// The target, and where its lockfile is.
+pub(super) fn target(args: &BuildArgs, session: &Session, run: &running::Run) -> Result<(Target, LockPlace), Error> {
     let (context, dockerfile, lock) = definition(&args.context, args.file.as_deref(), run)?;
     let mut target = Target::new(dockerfile);
     target.context = context;
@@ -59,6 +61,7 @@ fn target(args: &BuildArgs, session: &Session, run: &running::Run) -> Result<(Ta
     apply_cache(&mut target, &args.cache);
     apply_run(&mut target, &args.run)?;
     target.outputs = outputs(&args.output.outputs)?;
+    push_too(&mut target, &args.output);
     Ok((target, lock))
 }
 
@@ -299,7 +302,23 @@ pub(super) fn apply_run(target: &mut Target, args: &RunArgs) -> Result<(), Error
 
 /// Where results go.
 pub(super) fn outputs(outputs: &[output::Output]) -> Result<Vec<Output>, Error> {
-    outputs.iter().map(one_output).collect()
+    let mut all = Vec::new();
+    for output in outputs {
+        let one = one_output(output)?;
+        if let (OutputKind::Store(names), true) = (&one.kind, output.push) {
+            all.push(Output { kind: OutputKind::Registry(names.clone()), ..one.clone() });
+        }
+        all.push(one);
+    }
+    Ok(all)
+}
+
+/// `--push`: the result is pushed as well as what else is done with it.
+pub(super) fn push_too(target: &mut Target, args: &OutputArgs) {
+    let pushed = target.outputs.iter().any(|output| matches!(output.kind, OutputKind::Registry(_)));
+    if args.push && !pushed && target.requested {
+        target.outputs.push(Output { kind: OutputKind::Registry(Vec::new()), compression: Compression::GZIP });
+    }
 }
 
 fn one_output(output: &output::Output) -> Result<Output, Error> {
@@ -329,12 +348,7 @@ fn one_output(output: &output::Output) -> Result<Output, Error> {
         (Kind::Local, Some(output::Destination::Path(path))) => OutputKind::Local(path.clone()),
         (Kind::Local, _) => return Err(Error::Usage("--output type=local needs dest=FOLDER".into())),
         (Kind::CacheOnly, _) => OutputKind::CacheOnly,
-        (Kind::Registry, _) => {
-            return Err(Error::Usage(
-                "--output type=registry is not supported by this version: write type=oci,dest=FILE and push that"
-                    .into(),
-            ));
-        }
+        (Kind::Registry, _) => OutputKind::Registry(references(&output.names)?),
     };
     Ok(Output { kind, compression })
 }

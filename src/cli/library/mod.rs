@@ -6,10 +6,12 @@ mod bake;
 mod build;
 mod changes;
 mod check;
+mod foreign;
 mod include;
 pub(super) mod metadata;
-mod network;
+pub(super) mod network;
 mod running;
+mod subject;
 
 use std::sync::Arc;
 
@@ -38,6 +40,8 @@ pub trait Library {
     fn bake(&self, args: &BakeArgs, session: &Session, reporter: Arc<dyn Reporter>) -> Result<Vec<Diagnostics>, Error>;
     /// What `--print` and `--list` show.
     fn describe(&self, args: &BakeArgs, session: &Session) -> Result<serde_json::Value, Error>;
+    /// The text of the `build.toml` that says what docker's build files say.
+    fn convert(&self, args: &BakeArgs, session: &Session) -> Result<String, Error>;
 }
 
 /// The real library.
@@ -67,5 +71,9 @@ impl Library for Ops {
 
     fn describe(&self, args: &BakeArgs, session: &Session) -> Result<serde_json::Value, Error> {
         bake::describe(args, session)
+    }
+
+    fn convert(&self, args: &BakeArgs, session: &Session) -> Result<String, Error> {
+        foreign::convert(args, session)
     }
 }

@@ -18,6 +18,7 @@ mod check;
 mod entries;
 mod expand;
 mod expression;
+pub mod foreign;
 pub mod functions;
 mod glob;
 mod include;

@@ -22,6 +22,8 @@ pub struct BuildFile {
     pub(super) parts: Vec<Part>,
     /// The same files.
     pub(super) files: Vec<SourceFile>,
+    /// Whether values were worked out when the files were read, so that any of them may depend on anything in them.
+    pub(super) evaluated: bool,
     names: HashMap<(Kind, String), usize>,
 }
 

@@ -16,7 +16,8 @@ use super::model::{self, Place, Value, Values};
 use super::parse::Parser;
 use super::suggest::did_you_mean;
 use crate::frontend::steps::{
-    Base, Command, Definition, Healthcheck, Instruction, Mount, Run, Stage, Step, Text, Transfer, Write,
+    Base, Command, Definition, Healthcheck, Instruction, Mkdir, Mount, Remove, Run, Stage, Step, Symlink, Text,
+    Transfer, Write,
 };
 
 type Toml<'a> = Spanned<DeValue<'a>>;
@@ -27,6 +28,9 @@ pub(super) const STEPS: &[(&str, &[&str])] = &[
     ("copy", &["to", "from", "chown", "chmod", "exclude", "link", "parents"]),
     ("add", &["to", "chown", "chmod", "exclude", "link", "checksum", "keep-git-dir", "unpack"]),
     ("write", &["content", "expand", "chown", "chmod"]),
+    ("mkdir", &["chown", "chmod"]),
+    ("symlink", &["to", "chown"]),
+    ("remove", &["allow-missing"]),
     ("arg", &[]),
     ("env", &[]),
     ("label", &[]),
@@ -42,6 +46,9 @@ pub(super) const STEPS: &[(&str, &[&str])] = &[
     ("onbuild", &[]),
 ];
 
+/// The keys of `from` as a table.
+const BASE: &[&str] = &["image", "platform", "merge", "diff"];
+
 /// The keys of a stage.
 const STAGE: &[&str] = &["from", "steps"];
 
@@ -49,40 +56,48 @@ const STAGE: &[&str] = &["from", "steps"];
 type Fields<'a> = BTreeMap<&'a str, (Range<usize>, &'a Toml<'a>)>;
 
 impl Parser<'_> {
-    /// `from`: a name, `{ merge = […] }` or `{ diff = [lower, upper] }`.
+    /// `from`: a name, `{ image = NAME, platform = … }`, `{ merge = […] }` or `{ diff = [lower, upper] }`.
     pub(super) fn base(&mut self, value: &Toml<'_>) -> Option<Base> {
         if value.get_ref().is_str() {
             return Some(Base::From(self.text(value, "`from`")?));
         }
         if !value.get_ref().is_table() {
-            self.wrong_type(value, "`from`", "a string, or a table with `merge` or `diff`");
+            self.wrong_type(value, "`from`", "a string, or a table with `image`, `merge` or `diff`");
             return None;
         }
         let items = self.table(value, "`from`");
-        let (name, list) = match items.as_slice() {
-            [(name, list)] if matches!(name.get_ref().as_ref(), "merge" | "diff") => (name, list),
-            [(name, _), ..] if !matches!(name.get_ref().as_ref(), "merge" | "diff") => {
-                self.unknown(self.at(name), name.get_ref(), "`from`", &["merge", "diff"], &[]);
-                return None;
-            }
-            _ => {
-                self.error(self.at(value), "`from` needs one of `merge` and `diff`", None);
-                return None;
-            }
-        };
-        let names = self.texts(list, &format!("`{}`", name.get_ref()))?;
-        if name.get_ref() == "merge" {
-            if names.is_empty() {
-                self.error(self.at(list), "`merge` needs at least one name", None);
-                return None;
-            }
-            return Some(Base::Merge(names));
+        if let Some((name, _)) = items.iter().find(|(name, _)| !BASE.contains(&name.get_ref().as_ref())) {
+            self.unknown(self.at(name), name.get_ref(), "`from`", BASE, &[]);
+            return None;
         }
-        match <[Text; 2]>::try_from(names) {
-            Ok([lower, upper]) => Some(Base::Diff { lower, upper }),
-            Err(_) => {
-                let help = "write the state below first: `{ diff = [\"base\", \"base-and-more\"] }`";
-                self.error(self.at(list), "`diff` needs two names", Some(help.into()));
+        let get = |wanted: &str| items.iter().find(|(name, _)| name.get_ref() == wanted).map(|(_, value)| *value);
+        match (get("image"), get("platform"), get("merge"), get("diff")) {
+            (Some(image), platform, None, None) => {
+                let name = self.text(image, "`image`")?;
+                Some(match platform {
+                    Some(platform) => Base::ForPlatform { name, platform: self.text(platform, "`platform`")? },
+                    None => Base::From(name),
+                })
+            }
+            (None, None, Some(list), None) => {
+                let names = self.texts(list, "`merge`")?;
+                if names.is_empty() {
+                    self.error(self.at(list), "`merge` needs at least one name", None);
+                    return None;
+                }
+                Some(Base::Merge(names))
+            }
+            (None, None, None, Some(list)) => match <[Text; 2]>::try_from(self.texts(list, "`diff`")?) {
+                Ok([lower, upper]) => Some(Base::Diff { lower, upper }),
+                Err(_) => {
+                    let help = "write the state below first: `{ diff = [\"base\", \"base-and-more\"] }`";
+                    self.error(self.at(list), "`diff` needs two names", Some(help.into()));
+                    None
+                }
+            },
+            _ => {
+                let help = "`platform` goes with `image`";
+                self.error(self.at(value), "`from` needs one of `image`, `merge` and `diff`", Some(help.into()));
                 None
             }
         }
@@ -178,6 +193,20 @@ impl Parser<'_> {
                 expand: self.flag(fields, "expand").unwrap_or_default(),
                 chown: self.option(fields, "chown"),
                 chmod: self.option(fields, "chmod"),
+            }),
+            "mkdir" => Instruction::Mkdir(Mkdir {
+                path: self.text(value, &what)?,
+                chown: self.option(fields, "chown"),
+                chmod: self.option(fields, "chmod"),
+            }),
+            "symlink" => Instruction::Symlink(Symlink {
+                path: self.text(value, &what)?,
+                to: self.needed(fields, "to", &what, name)?,
+                chown: self.option(fields, "chown"),
+            }),
+            "remove" => Instruction::Remove(Remove {
+                paths: self.one_or_more(value, &what)?,
+                allow_missing: self.flag(fields, "allow-missing").unwrap_or_default(),
             }),
             "arg" => Instruction::Arg(self.arguments(value, &what)?),
             "env" => Instruction::Env(self.pairs(value, &what)?),

@@ -194,6 +194,38 @@ pub enum Kind {
     Volume(Vec<Word>),
     /// `WORKDIR`
     Workdir(Word),
+    /// A change to files that no Dockerfile can say.
+    Change(Change),
+}
+
+/// A change to files for which a Dockerfile has no instruction. Paths are relative to the working folder.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Change {
+    /// Makes a folder.
+    Mkdir {
+        /// Its path.
+        path: Word,
+        /// Its owner.
+        chown: Option<Word>,
+        /// Its permissions.
+        chmod: Option<Word>,
+    },
+    /// Makes a symbolic link.
+    Symlink {
+        /// Its path.
+        path: Word,
+        /// Where it leads.
+        to: Word,
+        /// Its owner.
+        chown: Option<Word>,
+    },
+    /// Removes files and folders.
+    Remove {
+        /// Their paths and patterns.
+        paths: Vec<Word>,
+        /// Whether it is fine if there are none.
+        allow_missing: bool,
+    },
 }
 
 /// `NAME=value`, or `NAME value`.

@@ -392,7 +392,7 @@ impl Job<'_> {
     /// Brings an image of an OCI layout into the store; a reference to it.
     fn layout(&self, name: &str, path: &Path, wanted: Option<&str>) -> Result<String, Error> {
         let digest = crate::ops::load_layout(&self.session.store, path, wanted)?;
-        Ok(format!("oci-layout/{}@{digest}", name.to_ascii_lowercase()))
+        Ok(format!("{}{}@{digest}", images::OCI_LAYOUT, name.to_ascii_lowercase()))
     }
 
     fn linked(&self, other: &str, platform: Option<&Platform>) -> Result<ContextSource, Error> {
@@ -431,8 +431,7 @@ impl Job<'_> {
         for need in needs {
             match need {
                 Need::Image { reference, platform, span } => {
-                    let store = &self.session.store;
-                    let image = match images::resolve(store, self.lock, reference, platform, self.target.pull) {
+                    let image = match images::resolve(self.session, self.lock, reference, platform, self.target.pull) {
                         Ok(image) => image,
                         Err(error) => {
                             let error = error.told(span)?;

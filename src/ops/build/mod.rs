@@ -29,6 +29,7 @@ use crate::graph::Graph;
 use crate::oci::Descriptor;
 use crate::ops::Error;
 use crate::ops::error::{Diagnostics, Origin, StepExit, StepFailure, is_machine};
+use crate::registry::{FetchOnNeed, Offline, Registries};
 use crate::sandbox::{Cancel, Executor, Exit, SandboxError};
 use crate::solve::{self, SolveError, StepError};
 use crate::source::Sources;
@@ -54,6 +55,8 @@ pub struct Session<'a> {
     pub resolv_conf: Vec<u8>,
     /// What brings files from the network.
     pub sources: &'a Sources,
+    /// What brings images from the network, and takes them there.
+    pub registries: Arc<Registries>,
 }
 
 /// An image, or whatever else a target came to.
@@ -72,13 +75,12 @@ pub struct Built {
 /// Builds targets, in an order in which each comes after those it is linked to.
 pub fn build(session: &Session<'_>, targets: &[Target], lock: &LockPlace, mode: LockMode) -> Result<Vec<Built>, Error> {
     let started = Instant::now();
-    let mut graph = Graph::new();
-    let mut lock = Lock::open(lock, mode)?;
-    let cancel = session.cancel.clone();
-    let layers = Layers::stoppable(session.store.clone(), Stop::when(move || cancel.is_canceled()));
-    let layers = Arc::new(layers);
-    let lowered = lower_all(session, targets, &mut lock, &layers, &mut graph)?;
+    let Prepared { graph, lowered, lock, layers } = prepare(session, targets, lock, mode)?;
     lock.settle(session.reporter)?;
+    let pushes = |target: &Target| target.outputs.iter().any(|one| matches!(one.kind, OutputKind::Registry(_)));
+    if mode.offline && targets.iter().any(pushes) {
+        return Err(Error::Usage("--offline forbids to push the image: leave out one of the two".into()));
+    }
     let sources = (!mode.offline).then_some(session.sources);
     let solved = run(session, sources, &graph, &lowered, targets, &layers)?;
     let mut built = Vec::new();
@@ -92,6 +94,37 @@ pub fn build(session: &Session<'_>, targets: &[Target], lock: &LockPlace, mode: 
     summary.elapsed = started.elapsed();
     session.reporter.report(Event::Summary(summary));
     Ok(built)
+}
+
+/// A build that is understood in full: nothing has run, and the lockfile is not written yet.
+pub(super) struct Prepared {
+    /// All steps of all targets.
+    pub graph: Graph,
+    /// The targets, in their order.
+    pub lowered: Vec<Lowered>,
+    /// What is pinned.
+    pub lock: Lock,
+    /// Where layers are and go.
+    pub layers: Arc<Layers>,
+}
+
+/// Reads the definitions, looks up what they name, and lowers them into one graph.
+pub(super) fn prepare(
+    session: &Session<'_>,
+    targets: &[Target],
+    lock: &LockPlace,
+    mode: LockMode,
+) -> Result<Prepared, Error> {
+    let mut graph = Graph::new();
+    let mut lock = Lock::open(lock, mode)?;
+    let cancel = session.cancel.clone();
+    let layers = Layers::stoppable(session.store.clone(), Stop::when(move || cancel.is_canceled()));
+    let layers = Arc::new(match mode.offline {
+        true => layers.fetching(Arc::new(Offline)),
+        false => layers.fetching(Arc::new(FetchOnNeed(session.registries.clone()))),
+    });
+    let lowered = lower_all(session, targets, &mut lock, &layers, &mut graph)?;
+    Ok(Prepared { graph, lowered, lock, layers })
 }
 
 /// What the checks say of a target's Dockerfile, or of `text` in its place, without building it. The lockfile is read
@@ -155,6 +188,14 @@ fn run(
     solve::solve(graph, &wanted, &environment).map_err(|error| step_failure(graph, lowered, error))
 }
 
+/// An image as one of the outputs wants it.
+struct Made {
+    compression: Compression,
+    image: Descriptor,
+    /// The layers of all platforms. Those of base images may not be in the store.
+    blobs: Vec<Descriptor>,
+}
+
 /// Makes a target's image and writes its outputs.
 fn export(
     session: &Session<'_>,
@@ -175,16 +216,16 @@ fn export(
     let warnings = lowered.warnings.clone();
     let mut built = Built { target: target.name.clone(), image: None, config: None, warnings };
     let mut summary = ImageSummary { target: target.name.clone(), ..ImageSummary::default() };
-    let mut made: Vec<(Compression, Descriptor)> = Vec::new();
+    let mut made: Vec<Made> = Vec::new();
     for (number, output) in outputs.iter().enumerate() {
         if session.cancel.is_canceled() {
             return Err(Error::Interrupted);
         }
-        if output::wants_image(&output.kind) && !made.iter().any(|(compression, _)| *compression == output.compression)
-        {
+        if output::wants_image(&output.kind) && !made.iter().any(|made| made.compression == output.compression) {
             session.reporter.report(Event::TaskStarted(number, "exporting the image".into()));
             let started = Instant::now();
             let mut manifests = Vec::new();
+            let mut blobs = Vec::new();
             let mut size = 0;
             for (build, (platform, state)) in lowered.platforms.iter().zip(&states) {
                 let image = export::assemble(
@@ -200,6 +241,8 @@ fn export(
                     },
                 )?;
                 size += image.size();
+                let parts: Vec<Descriptor> = image.layers.iter().map(|layer| layer.descriptor.clone()).collect();
+                blobs.extend(parts);
                 built.config = Some(image.config.clone());
                 manifests.push(image.manifest);
             }
@@ -214,11 +257,15 @@ fn export(
             summary.digest = image.digest.to_string();
             summary.size = size;
             built.image = Some(image.clone());
-            made.push((output.compression, image));
+            made.push(Made { compression: output.compression, image, blobs });
         }
-        let image = made.iter().find(|(compression, _)| *compression == output.compression).map(|(_, image)| image);
+        let made = made.iter().find(|made| made.compression == output.compression);
+        if let Some(made) = made.filter(|_| output::wants_layers(&output.kind)) {
+            layers.bring(&made.blobs)?;
+        }
+        let image = made.map(|made| &made.image);
         let finished = output::Finished { image, tags: &target.tags, states: &states };
-        summary.outputs.extend(output::write(layers, &output.kind, &finished)?);
+        summary.outputs.extend(output::write(session, layers, &output.kind, &finished)?);
     }
     summary.tags = target.tags.iter().map(|tag| tag.familiar()).collect();
     Ok((built, summary))

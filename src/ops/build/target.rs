@@ -175,6 +175,8 @@ pub struct Output {
 pub enum OutputKind {
     /// An image in the store, under these names besides the target's tags.
     Store(Vec<Reference>),
+    /// An image in the registries that its names say, these and the target's tags. The store does not list it.
+    Registry(Vec<Reference>),
     /// An archive of an OCI layout.
     Oci(Destination),
     /// An OCI layout in a folder.

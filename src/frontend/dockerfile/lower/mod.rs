@@ -8,6 +8,7 @@
 //! Steps are added to the graph only once all their inputs are known, so a second attempt finds its own steps again.
 
 mod arguments;
+mod change;
 mod copy;
 mod environment;
 mod metadata;
