@@ -56,6 +56,10 @@ impl Library for Pretender {
     fn describe(&self, _: &BakeArgs, _: &Session) -> Result<serde_json::Value, Error> {
         Ok(serde_json::json!({"target": {}}))
     }
+
+    fn convert(&self, _: &BakeArgs, _: &Session) -> Result<String, Error> {
+        Ok("[target.app]\n".into())
+    }
 }
 
 /// Runs a command line; its exit code, standard output and standard error.

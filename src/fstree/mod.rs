@@ -8,6 +8,7 @@
 //! Nothing here opens a file.
 
 pub mod chmod;
+pub mod compare;
 pub mod copy;
 pub mod edit;
 mod entry;

@@ -12,6 +12,7 @@ use std::path::Path;
 use crate::frontend::diagnostic::{Diagnostic, Part, Severity};
 use crate::oci::ParseReferenceError;
 use crate::ops::{ImportError, LoadError, RmiError, SaveError, TagError};
+use crate::registry::RegistryError;
 use crate::store::layers::LayerError;
 use crate::store::snapshot::SnapshotError;
 use crate::store::{FindError, StoreError};
@@ -144,6 +145,10 @@ impl From<LayerError> for Error {
         match error {
             LayerError::Store(error) => error.into(),
             LayerError::Snapshot(error) => error.into(),
+            LayerError::Fetch { source } => match source.downcast::<RegistryError>() {
+                Ok(error) => (*error).into(),
+                Err(error) => Self::build(error.to_string()),
+            },
             error => by_cause(error),
         }
     }
@@ -261,6 +266,28 @@ impl From<TagError> for Error {
             TagError::Reference(error) => error.into(),
             TagError::Store(error) => error.into(),
             error @ TagError::Digest(_) => Self::Usage(error.to_string()),
+        }
+    }
+}
+
+impl From<RegistryError> for Error {
+    fn from(error: RegistryError) -> Self {
+        let message = error.to_string();
+        match error {
+            RegistryError::Canceled => Self::Interrupted,
+            RegistryError::Store(error) => error.into(),
+            RegistryError::File { error, .. } if is_machine(&error) => Self::environment(message),
+            RegistryError::Denied { registry, known, .. } => Self::build(message).help(match known {
+                false => format!("if it is private, log in: `imgbuild login {registry}`"),
+                true => format!("the credentials for {registry} do not allow it"),
+            }),
+            RegistryError::Status { status, .. } if status.as_u16() == 429 => {
+                Self::build(message).help("log in to be allowed more, or configure a mirror: docs/registries.md")
+            }
+            RegistryError::Connection { reason, .. } if reason.contains("certificate or encryption") => {
+                Self::build(message).help("certificates, and registries without TLS: docs/registries.md")
+            }
+            _ => Self::build(message),
         }
     }
 }

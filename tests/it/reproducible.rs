@@ -19,6 +19,7 @@ use imgbuild::fstree::scrub::RECOMMENDED;
 use imgbuild::ops::build::{
     Destination, Dockerfile, Folder, LockMode, LockPlace, Output, OutputKind, Session, Target, build,
 };
+use imgbuild::registry::{self, Registries};
 use imgbuild::sandbox::{Cancel, Executor, Exit, Namespaces, SandboxError, Spec};
 use imgbuild::source::{Sources, git, http};
 use tempfile::TempDir;
@@ -144,6 +145,7 @@ impl Day {
             jobs: 4,
             resolv_conf: fs::read("/etc/resolv.conf").unwrap_or_default(),
             sources: &sources,
+            registries: Arc::new(Registries::new(registry::Settings::default(), Box::new(registry::NoCredentials))),
         };
         let built = build(&session, &[target], &LockPlace::None, LockMode::default());
         let built = built.unwrap_or_else(|error| panic!("{}: {error:?}", context.display()));

@@ -18,8 +18,8 @@ use crate::fstree::pattern::has_wildcards;
 
 /// The names of the targets of a plan that are affected by a change of these files.
 ///
-/// `folder` is that of the first build file; it and the files are absolute. A change of that file affects all targets; one of a
-/// file that it includes, those that something of that file is used by.
+/// `folder` is that of the first build file; it and the files are absolute. A change of that file, or of one of docker's,
+/// affects all targets; one of a file that it includes, those that something of that file is used by.
 pub fn affected(file: &BuildFile, plan: &Plan, folder: &str, changed: &[String]) -> BTreeSet<String> {
     let changed: Vec<TreePath> = changed.iter().map(TreePath::clean).collect();
     let mut found = BTreeSet::new();
@@ -53,7 +53,8 @@ struct Defined<'a> {
 
 impl<'a> Defined<'a> {
     fn new(file: &'a BuildFile, changed: &[bool]) -> Self {
-        let mut defined = Self { everything: changed.first() == Some(&true), targets: BTreeSet::new() };
+        let everything = changed.first() == Some(&true) || file.evaluated && changed.contains(&true);
+        let mut defined = Self { everything, targets: BTreeSet::new() };
         if !changed.contains(&true) {
             return defined;
         }

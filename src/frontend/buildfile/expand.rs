@@ -134,7 +134,9 @@ impl Scope {
         };
         let value = value
             .and_then(|value| variable.check(value, given.is_some()).inspect_err(|fault| faults.push(fault.clone())));
-        self.values.insert(name.to_owned(), value);
+        if value != Ok(Value::Unset) {
+            self.values.insert(name.to_owned(), value);
+        }
     }
 
     /// What is wrong if the condition of a variable does not hold. One without a value has nothing to be wrong.
@@ -180,18 +182,32 @@ impl Scope {
         Ok(all)
     }
 
+    /// The text with the values of its expressions; none if it is one that has none.
+    pub(super) fn given(&self, text: &Text) -> Result<Option<String>, Fault> {
+        match self.value(text)? {
+            Value::Unset => Ok(None),
+            // A list is told by its place in the text.
+            Value::List(_) => self.expand(text).map(Some),
+            value => Ok(value.to_text()),
+        }
+    }
+
     /// The text with the values of its expressions.
     pub(super) fn expand(&self, text: &Text) -> Result<String, Fault> {
         let mut expanded = String::with_capacity(text.text.len());
         for piece in pieces(text)? {
             match piece {
                 Piece::Literal(literal) => expanded.push_str(literal),
-                Piece::Expression(expression) => match self.evaluate(text, &expression)?.to_text() {
-                    Some(value) => expanded.push_str(&value),
-                    None => {
+                Piece::Expression(expression) => match self.evaluate(text, &expression)? {
+                    Value::List(_) => {
                         let fault = Fault::at(text, "a list cannot stand in a text").part(expression.span);
                         return Err(fault.help("put its items together: `${join(',', …)}`"));
                     }
+                    Value::Unset => {
+                        let fault = Fault::at(text, "nothing can stand here that is not set").part(expression.span);
+                        return Err(fault.help("use `${default(…, '')}`"));
+                    }
+                    value => expanded.push_str(&value.to_text().unwrap_or_default()),
                 },
             }
             if expanded.len() > LONGEST {

@@ -12,7 +12,7 @@ pub const LONGEST: usize = 1 << 20;
 /// What expressions are about.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Value {
-    /// A variable without a value.
+    /// A variable without a value, or nothing at all.
     Unset,
     /// A string.
     Text(String),
@@ -176,6 +176,14 @@ pub const FUNCTIONS: &[Function] = &[
         "the value, or the other one if it is empty or a variable without a value",
     ),
     row("coalesce", "coalesce(value…)", 1, None, coalesce, "the first of the values that is set"),
+    row(
+        "unset",
+        "unset()",
+        0,
+        Some(0),
+        |_| Ok(Value::Unset),
+        "no value: an argument, label or item that is this is left out",
+    ),
     row(
         "if",
         "if(condition, then, else)",
@@ -570,6 +578,8 @@ mod tests {
         check("coalesce", &[Value::Unset, t(""), t("x")], t(""));
         check("if", &[t("true"), t("a"), t("b")], t("a"));
         check("if", &[t(""), t("a"), t("b")], t("b"));
+        check("unset", &[], Value::Unset);
+        check("if", &[t("0"), t("a"), Value::Unset], Value::Unset);
         check("equal", &[t("1"), Value::Int(1)], Value::Bool(true));
         check("notequal", &[t("a"), t("A")], Value::Bool(true));
         check("and", &[t("1"), t("false")], Value::Bool(false));

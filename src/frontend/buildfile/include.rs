@@ -66,6 +66,13 @@ pub struct Broken {
     pub list: Vec<Diagnostic>,
 }
 
+impl SourceFile {
+    /// A file that nothing includes, all of whose paths start where its own does.
+    pub(super) fn alone(path: &str) -> Self {
+        Self { path: join("", path), folder: String::new(), by: None }
+    }
+}
+
 impl Loading {
     /// Starts with the first file, of this name in its folder. `name` is what messages call it.
     pub fn new(path: &str, name: &str, text: &str) -> Self {

@@ -22,6 +22,8 @@ pub struct BuildFile {
     pub(super) parts: Vec<Part>,
     /// The same files.
     pub(super) files: Vec<SourceFile>,
+    /// Whether values were worked out when the files were read, so that any of them may depend on anything in them.
+    pub(super) evaluated: bool,
     names: HashMap<(Kind, String), usize>,
 }
 
@@ -122,6 +124,13 @@ impl BuildFile {
         self.targets.iter().map(|target| target.name.as_str())
     }
 
+    /// Whether a target is inherited by others and listed in no group.
+    pub fn is_template(&self, name: &str) -> bool {
+        let inherited = |target: &Declaration| target.inherits.iter().any(|parent| parent.text == name);
+        self.targets.iter().any(inherited)
+            && !self.groups.iter().any(|group| group.members().any(|member| member == name))
+    }
+
     /// The groups.
     pub fn groups(&self) -> &[Group] {
         &self.groups
@@ -215,6 +224,16 @@ impl Value {
     /// Where it was written, if it is one text.
     pub(super) fn place(&self) -> Option<&Place> {
         if let Self::Text(text) = self { Some(&text.place) } else { None }
+    }
+
+    /// Where the first of its items was written; none if it has none.
+    pub(super) fn first_place(&self) -> Option<&Place> {
+        if let Self::Entries(entries) = self
+            && let Some(Entry::Table(_, place)) = entries.first()
+        {
+            return Some(place);
+        }
+        self.texts().first().map(|text| &text.place)
     }
 
     /// Adds the value of the same key that comes later.

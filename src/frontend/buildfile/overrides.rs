@@ -10,7 +10,7 @@ use super::suggest::did_you_mean;
 /// One `--set` option.
 ///
 /// `target` is a name or a pattern with `*` and `?`; `key` is a key of a target, with `.NAME` after it for tables (`args.VERSION`).
-/// `=` replaces the value; where a list is given several times, the values add up. `+=` adds to the list that is there.
+/// `secrets.ID` is one secret, whose source follows: `secrets.token=env=TOKEN`. `=` replaces the value; where a list is given several times, the values add up. `+=` adds to the list that is there.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Override {
     written: String,
@@ -48,8 +48,6 @@ impl FromStr for Override {
         if pattern.is_empty() || key.is_empty() || name == Some("") {
             return Err(form());
         }
-        // docker's `--set` says `platform`, although its files say `platforms`.
-        let key = if key == "platform" { "platforms" } else { key };
         let info = KeyInfo::named(key).ok_or_else(|| {
             let hint = did_you_mean(key, KEYS.iter().map(|row| row.name));
             error(format!("a target has no key `{key}`{}", hint.map(|hint| format!("; {hint}")).unwrap_or_default()))
@@ -60,6 +58,7 @@ impl FromStr for Override {
             }
             (Kind::Map, None) => return Err(error(format!("say which of `{key}`: {pattern}.{key}.NAME=value"))),
             (Kind::Map, Some(_)) => {}
+            (Kind::Identified, Some(_)) if info.key == Key::Secrets => {}
             (_, Some(name)) => return Err(error(format!("`{key}` has no names in it: leave out `.{name}`"))),
             (_, None) => {}
         }
@@ -94,9 +93,13 @@ impl Override {
     }
 
     fn as_value(&self) -> Value {
-        let text = Text { text: self.value.clone(), place: Place::Set(self.written.clone()) };
+        let value = match (self.key, &self.name) {
+            (Key::Secrets, Some(id)) => format!("id={id},{}", self.value),
+            _ => self.value.clone(),
+        };
+        let text = Text { text: value, place: Place::Set(self.written.clone()) };
         match (self.key.info().kind, &self.name) {
-            (Kind::Text | Kind::Verbatim | Kind::Flag, _) => Value::Text(text),
+            (Kind::Text | Kind::Verbatim | Kind::Flag | Kind::Number, _) => Value::Text(text),
             (Kind::Texts, _) => Value::Texts(vec![text]),
             (Kind::Map, name) => Value::Map([(name.clone().unwrap_or_default(), text)].into()),
             (Kind::Entries | Kind::Identified, _) => Value::Entries(vec![Entry::Written(text)]),
@@ -111,7 +114,9 @@ pub(super) fn apply(overrides: &[Override], target: &str, values: &mut Values) {
     let mut replaced = Vec::new();
     for option in overrides.iter().filter(|option| option.matches(target)) {
         let seen = replaced.contains(&option.key);
-        set(values, option.key, option.as_value(), option.append || seen);
+        // One secret by name is put to the others.
+        let one = option.key == Key::Secrets && option.name.is_some();
+        set(values, option.key, option.as_value(), option.append || seen || one);
         replaced.push(option.key);
     }
 }

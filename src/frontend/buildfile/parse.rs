@@ -22,8 +22,8 @@ const TABLES: &[&str] = &["group", "include", "target", "variable"];
 const TABLE_OF_SCRUB: &str = "reproducible";
 
 /// Attributes of the tables in `secrets`, `ssh` and `output`.
-const SECRET: &[&str] = &["id", "src", "env"];
-const SSH: &[&str] = &["id", "paths"];
+pub(super) const SECRET: &[&str] = &["id", "src", "env"];
+pub(super) const SSH: &[&str] = &["id", "paths"];
 
 /// Parses a build file that includes no others, and checks all of it that does not depend on the values of variables.
 ///
@@ -229,6 +229,10 @@ impl Parser<'_> {
                 let error = Diagnostic::error(self.at(key), format!("`{known}` and `{}` exclude each other", row.name));
                 self.diagnostics.push(error.note(span, "one is here"));
             }
+            if target.values.contains_key(&row.key) {
+                self.error(self.at(key), format!("`{}` is there twice", row.name), None);
+                continue;
+            }
             if let Some(value) = self.value(row, value) {
                 target.values.insert(row.key, value);
             }
@@ -260,6 +264,12 @@ impl Parser<'_> {
         let what = format!("`{}`", row.name);
         Some(match row.kind {
             Kind::Text | Kind::Verbatim => Value::Text(self.string(value, &what)?),
+            Kind::Number if value.get_ref().is_integer() => Value::Text(self.as_written(value)),
+            Kind::Number if value.get_ref().is_str() => Value::Text(self.string(value, &what)?),
+            Kind::Number => {
+                self.wrong_type(value, &what, "a number or a string");
+                return None;
+            }
             Kind::Flag if value.get_ref().is_bool() => Value::Text(self.as_written(value)),
             Kind::Flag if value.get_ref().is_str() => Value::Text(self.string(value, &what)?),
             Kind::Flag => {

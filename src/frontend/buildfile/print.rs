@@ -9,7 +9,7 @@ use super::expand::Scope;
 use super::functions::Value;
 use super::model::BuildFile;
 use super::resolve::Plan;
-use super::target::{Dockerfile, Secret, Ssh, Target};
+use super::target::{Call, Dockerfile, Output, Secret, Ssh, Target};
 use super::variables::{Default, Type, Variable};
 use crate::frontend::steps::{Definition, Shape, Stage, shape_of, shape_of_base};
 use crate::graph::Network;
@@ -48,8 +48,8 @@ struct PrintedTarget<'a> {
     args: &'a BTreeMap<String, String>,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     labels: &'a BTreeMap<String, String>,
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    annotations: &'a BTreeMap<String, String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    annotations: Vec<String>,
     #[serde(skip_serializing_if = "<[String]>::is_empty")]
     tags: &'a [String],
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
@@ -67,11 +67,27 @@ struct PrintedTarget<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     reproducible: Option<PrintedReproducible>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    secrets: Vec<String>,
+    secret: Vec<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     ssh: Vec<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     output: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    entitlements: Vec<&'static str>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    extra_hosts: &'a BTreeMap<String, String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    shm_size: Option<String>,
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    ulimits: &'a [String],
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    cache_from: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    cache_to: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    attest: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    call: Option<&'static str>,
 }
 
 #[derive(Debug, Serialize)]
@@ -110,7 +126,7 @@ impl<'a> From<&'a Target> for PrintedTarget<'a> {
             target: target.stage.as_deref(),
             args: &target.args,
             labels: &target.labels,
-            annotations: &target.annotations,
+            annotations: target.annotations.iter().map(|(name, value)| format!("{name}={value}")).collect(),
             tags: &target.tags,
             contexts: target.contexts.iter().map(|(name, source)| (name.as_str(), source.to_string())).collect(),
             platforms: target.platforms.iter().map(ToString::to_string).collect(),
@@ -124,11 +140,23 @@ impl<'a> From<&'a Target> for PrintedTarget<'a> {
             },
             reproducible: (!target.scrubs.is_empty())
                 .then(|| PrintedReproducible { scrub: target.scrubs.iter().map(|scrub| scrub.name()).collect() }),
-            secrets: target.secrets.iter().map(Secret::to_argument).collect(),
+            secret: target.secrets.iter().map(Secret::to_argument).collect(),
             ssh: target.ssh.iter().map(Ssh::to_argument).collect(),
-            output: target.outputs.iter().map(|output| output.to_argument()).collect(),
+            output: arguments(&target.outputs),
+            entitlements: target.entitlements.iter().map(|right| right.name()).collect(),
+            extra_hosts: &target.extra_hosts,
+            shm_size: target.shm_size.map(|size| size.to_string()),
+            ulimits: &target.ulimits,
+            cache_from: arguments(&target.cache_from),
+            cache_to: arguments(&target.cache_to),
+            attest: arguments(&target.attest),
+            call: (target.call != Call::Build).then(|| target.call.name()),
         }
     }
+}
+
+fn arguments(outputs: &[Output]) -> Vec<String> {
+    outputs.iter().map(Output::to_argument).collect()
 }
 
 /// `stages`, `from` and `steps`.

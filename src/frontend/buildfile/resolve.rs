@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use super::check::{References, diagnostic, endless};
 use super::expand::{Fault, Scope};
-use super::keys::Kind;
-use super::model::{BuildFile, Place, Text, Values};
+use super::keys::{Kind, WITHOUT_EFFECT};
+use super::model::{BuildFile, Place, Text, Value, Values};
 use super::overrides::{Override, OverrideError, apply, set};
 use super::suggest::did_you_mean;
 use super::target::{self, Target};
@@ -18,6 +18,8 @@ pub struct Plan {
     pub groups: Vec<(String, Vec<String>)>,
     /// The targets, each after those that it links to.
     pub targets: Vec<Target>,
+    /// What the file says and is not done.
+    pub warnings: Vec<Diagnostic>,
 }
 
 /// Why there is no plan.
@@ -87,6 +89,7 @@ pub fn resolve(
     if let Some(error) = endless(&resolver.references, "targets need each other") {
         return Err(Error::File(vec![error]));
     }
+    plan.warnings = resolver.warnings();
     for name in &requested {
         resolver.place(name, &mut plan.targets);
     }
@@ -209,6 +212,26 @@ impl<'a> Resolver<'a> {
         self.targets.insert(name, resolved.target);
         self.references.insert(name, links);
         names
+    }
+
+    /// A warning for each value of the targets that has no effect.
+    fn warnings(&self) -> Vec<Diagnostic> {
+        let mut told = HashSet::new();
+        let mut found = Vec::new();
+        for values in self.targets.keys().filter_map(|name| self.merged.get(name)) {
+            for (key, message) in WITHOUT_EFFECT {
+                let Some(place) = values.get(key).and_then(Value::first_place) else { continue };
+                let mut warning = Diagnostic::warning("NoEffect", place.span(None), *message);
+                if matches!(place, Place::Set(_)) {
+                    warning.annotations.clear();
+                }
+                if told.insert(warning.clone()) {
+                    found.push(warning);
+                }
+            }
+        }
+        found.sort_by_key(|warning| warning.annotations.first().map_or(0, |at| at.span.start));
+        found
     }
 
     /// Puts a target where it belongs: after what it links to.

@@ -23,7 +23,7 @@ use crate::frontend::steps::{
 type Toml<'a> = Spanned<DeValue<'a>>;
 
 /// The instructions, each with its options. The first word of a step says which it is.
-const STEPS: &[(&str, &[&str])] = &[
+pub(super) const STEPS: &[(&str, &[&str])] = &[
     ("run", &["mounts", "network", "security"]),
     ("copy", &["to", "from", "chown", "chmod", "exclude", "link", "parents"]),
     ("add", &["to", "chown", "chmod", "exclude", "link", "checksum", "keep-git-dir", "unpack"]),

@@ -3,11 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::attributes;
+use super::entries::{Fields, Locate, attestation, cache, output, secret, ssh, written};
 use super::expand::{Fault, Scope};
 use super::keys::Key;
+use super::limits::{address, call, entitlement, limit, scrub, size};
 use super::model::{BuildFile, Declaration, Entry, Place, Text, Value, Values};
 use super::steps;
-use super::suggest::did_you_mean;
 use crate::frontend::steps::Definition;
 use crate::fstree::Scrub;
 use crate::graph::Network;
@@ -57,6 +58,45 @@ pub struct Target {
     pub ssh: Vec<Ssh>,
     /// Where results go; the store if empty.
     pub outputs: Vec<Output>,
+    /// Attestations that are asked for.
+    pub attest: Vec<Output>,
+    /// Where results of steps are looked for besides the store.
+    pub cache_from: Vec<Output>,
+    /// Where results of steps are put besides the store.
+    pub cache_to: Vec<Output>,
+    /// What is done with it.
+    pub call: Call,
+    /// What its steps may ask for, if whoever builds it allows it.
+    pub entitlements: Vec<Entitlement>,
+    /// Names and addresses for `/etc/hosts` of RUN: an IP address, or `host-gateway`.
+    pub extra_hosts: BTreeMap<String, String>,
+    /// The size of `/dev/shm` of RUN in bytes.
+    pub shm_size: Option<u64>,
+    /// Limits of processes of RUN, as `name=soft:hard`.
+    pub ulimits: Vec<String>,
+}
+
+/// What is done with a target.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Call {
+    /// It is built.
+    #[default]
+    Build,
+    /// Its definition is checked.
+    Check,
+    /// Its arguments are shown.
+    Outline,
+    /// Its stages are listed.
+    Targets,
+}
+
+/// A right that steps may need.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Entitlement {
+    /// The network of this machine.
+    NetworkHost,
+    /// All privileges.
+    SecurityInsecure,
 }
 
 /// Where the Dockerfile is.
@@ -235,7 +275,15 @@ pub(super) fn resolve(
         scrubs: reader.texts(Key::Scrub, scrub).into_iter().flatten().collect(),
         secrets: reader.entries(Key::Secrets, secret, |secret| &secret.id),
         ssh: reader.entries(Key::Ssh, ssh, |ssh| &ssh.id),
-        outputs: reader.outputs(),
+        outputs: reader.outputs(Key::Output, output),
+        attest: reader.outputs(Key::Attest, attestation),
+        cache_from: reader.outputs(Key::CacheFrom, cache),
+        cache_to: reader.outputs(Key::CacheTo, cache),
+        call: reader.text(Key::Call, call).unwrap_or_default(),
+        entitlements: reader.texts(Key::Entitlements, entitlement),
+        extra_hosts: reader.named(Key::ExtraHosts, address),
+        shm_size: reader.text(Key::ShmSize, size),
+        ulimits: reader.texts(Key::Ulimits, limit),
     };
     if reader.faults.is_empty() { Ok(Resolved { target, links }) } else { Err(reader.faults) }
 }
@@ -257,81 +305,6 @@ fn network(text: &str) -> Result<Network, String> {
     }
 }
 
-fn scrub(text: &str) -> Result<Vec<Scrub>, String> {
-    Scrub::named(text).ok_or_else(|| {
-        let known: Vec<&str> = Scrub::names().collect();
-        match did_you_mean(text, known.iter().copied()) {
-            Some(hint) => format!("`{text}` is no scrub; {hint}"),
-            None => format!("`{text}` is no scrub: there are {}", known.join(", ")),
-        }
-    })
-}
-
-/// The attributes of an entry, expanded.
-type Fields = BTreeMap<String, Vec<String>>;
-
-/// Makes a path of the file that an entry is in one from the folder of the first file.
-type Locate<'a> = dyn Fn(String) -> String + 'a;
-
-/// Takes one attribute with one value.
-fn take(fields: &mut Fields, name: &str) -> Result<Option<String>, String> {
-    match fields.remove(name).as_deref() {
-        None => Ok(None),
-        Some([value]) => Ok(Some(value.clone())),
-        Some(_) => Err(format!("`{name}` is there more than once")),
-    }
-}
-
-/// Fails if attributes are left.
-fn nothing_else(fields: &Fields, known: &str) -> Result<(), String> {
-    fields.keys().next().map_or(Ok(()), |other| Err(format!("`{other}` is not known here: use {known}")))
-}
-
-fn secret(mut fields: Fields, locate: &Locate<'_>) -> Result<Secret, String> {
-    let source = take(&mut fields, "source")?;
-    let kind = take(&mut fields, "type")?;
-    let mut secret = Secret {
-        id: take(&mut fields, "id")?.filter(|id| !id.is_empty()).ok_or("a secret without an `id`")?,
-        src: take(&mut fields, "src")?.or(source),
-        env: take(&mut fields, "env")?,
-    };
-    nothing_else(&fields, "`id`, `src` and `env`")?;
-    match kind.as_deref() {
-        None | Some("file") => {}
-        Some("env") => secret.env = secret.env.take().or_else(|| secret.src.take()),
-        Some(other) => return Err(format!("`{other}` is no type of secret: use `file` or `env`")),
-    }
-    if secret.src.is_some() && secret.env.is_some() {
-        return Err(format!("the secret `{}` has both `src` and `env`", secret.id));
-    }
-    secret.src = secret.src.map(locate);
-    Ok(secret)
-}
-
-/// As a table, or as on the command line: `default`, `id=path` or `id=path,path`.
-fn ssh(mut fields: Fields, locate: &Locate<'_>) -> Result<Ssh, String> {
-    let locate = |paths: Vec<String>| paths.into_iter().map(locate).collect();
-    if let Some(id) = take(&mut fields, "id")? {
-        let paths = fields.remove("paths").unwrap_or_default();
-        nothing_else(&fields, "`id` and `paths`")?;
-        return if id.is_empty() {
-            Err("an agent without an `id`".into())
-        } else {
-            Ok(Ssh { id, paths: locate(paths) })
-        };
-    }
-    let more = fields.remove("").unwrap_or_default();
-    let mut named = fields.into_iter();
-    match (named.next(), named.next()) {
-        (Some((id, mut paths)), None) => {
-            paths.extend(more);
-            Ok(Ssh { id, paths: locate(paths) })
-        }
-        (None, None) if more.len() == 1 => Ok(Ssh { id: more.concat(), paths: Vec::new() }),
-        _ => Err("write an agent as `default`, `id=socket` or `id=key,key`".into()),
-    }
-}
-
 /// Reads values, expanding them, and collects what is wrong.
 struct Reader<'a, 's> {
     file: &'s BuildFile,
@@ -342,8 +315,9 @@ struct Reader<'a, 's> {
 
 impl<'a> Reader<'a, '_> {
     fn convert<T>(&mut self, text: &Text, convert: impl FnOnce(&str) -> Result<T, String>) -> Option<T> {
-        let value = match self.scope.expand(text) {
-            Ok(value) => value,
+        let value = match self.scope.given(text) {
+            Ok(Some(value)) => value,
+            Ok(None) => return None,
             Err(fault) => {
                 self.faults.push(fault);
                 return None;
@@ -401,9 +375,13 @@ impl<'a> Reader<'a, '_> {
     }
 
     fn strings(&mut self, key: Key) -> BTreeMap<String, String> {
+        self.named(key, |value| Ok(value.to_owned()))
+    }
+
+    fn named<T>(&mut self, key: Key, convert: impl Fn(&str) -> Result<T, String>) -> BTreeMap<String, T> {
         let mut found = BTreeMap::new();
         for (name, text) in self.map(key) {
-            found.extend(self.convert(text, |value| Ok(value.to_owned())).map(|value| (name.to_owned(), value)));
+            found.extend(self.convert(text, &convert).map(|value| (name.to_owned(), value)));
         }
         found
     }
@@ -426,9 +404,8 @@ impl<'a> Reader<'a, '_> {
         found
     }
 
-    fn outputs(&mut self) -> Vec<Output> {
-        let entries = self.list(Key::Output);
-        entries.iter().filter_map(|entry| self.entry(entry, output)).collect()
+    fn outputs(&mut self, key: Key, convert: impl Fn(Fields, &Locate<'_>) -> Result<Output, String>) -> Vec<Output> {
+        self.list(key).iter().filter_map(|entry| self.entry(entry, &convert)).collect()
     }
 
     fn list(&self, key: Key) -> &'a [Entry] {
@@ -458,42 +435,6 @@ impl<'a> Reader<'a, '_> {
             }
         }
     }
-}
-
-/// The attributes of a line. Fields without a name are under the empty one.
-fn written(line: &str) -> Result<Fields, String> {
-    let mut fields = Fields::new();
-    for field in attributes::fields(line)? {
-        let (name, value) = field.split_once('=').unwrap_or(("", &field));
-        fields.entry(name.to_owned()).or_default().push(value.to_owned());
-    }
-    Ok(fields)
-}
-
-/// A path alone is a folder to write to; `-` is standard output.
-fn output(mut fields: Fields, locate: &Locate<'_>) -> Result<Output, String> {
-    if let Some(mut paths) = fields.remove("") {
-        return match (paths.pop(), paths.is_empty() && fields.is_empty()) {
-            (Some(path), true) if !path.is_empty() => {
-                let (kind, path) = if path == "-" { ("tar", path) } else { ("local", locate(path)) };
-                Ok(Output { attributes: [("type".into(), kind.into()), ("dest".into(), path)].into() })
-            }
-            _ => Err("write an output as `type=NAME,dest=PATH`, or as one path".into()),
-        };
-    }
-    let mut attributes = BTreeMap::new();
-    for name in fields.keys().cloned().collect::<Vec<_>>() {
-        attributes.extend(take(&mut fields, &name)?.map(|value| (name, value)));
-    }
-    if attributes.get("type").is_none_or(String::is_empty) {
-        return Err("an output without a `type`".into());
-    }
-    if let Some(path) = attributes.get_mut("dest")
-        && !matches!(path.as_str(), "" | "-")
-    {
-        *path = locate(std::mem::take(path));
-    }
-    Ok(Output { attributes })
 }
 
 /// A fault of a value, which says what the value was where the file does not show it.

@@ -46,9 +46,20 @@ fn errors(text: &str, names: &[&str], env: &[(&str, &str)], sets: &[&str]) -> Ve
     }
 }
 
+/// The example, with a file in the place of those that it includes.
+fn example() -> BuildFile {
+    let mut loading = Loading::new("build.toml", "build.toml", EXAMPLE);
+    for need in loading.needs() {
+        let path = need.pattern.replace('*', "worker");
+        let text = "[target.worker]\ninherits = ['common']\ncontexts.toolchain = 'target:toolchain'".into();
+        loading.answer(&need, vec![Found { name: path.clone(), path, text: Ok(text) }]);
+    }
+    loading.finish().unwrap_or_else(|broken| panic!("{:?}", shown(&broken.text, &broken.list)))
+}
+
 #[test]
 fn the_example_has_every_key_and_resolves() {
-    let file = parse(EXAMPLE).unwrap_or_else(|errors| panic!("{:?}", shown(EXAMPLE, &errors)));
+    let file = example();
     for row in keys::KEYS {
         let found = EXAMPLE.lines().any(|line| line.starts_with(&format!("{} = ", row.name)))
             || EXAMPLE.contains(&format!(".{}]", row.name))
@@ -56,20 +67,24 @@ fn the_example_has_every_key_and_resolves() {
         assert!(found, "build.toml.example does not show `{}`", row.name);
         assert_eq!(row.key.info().name, row.name);
     }
-    let env = [("SIGNING_KEY", "key.pem"), ("CHANNEL", "stable")];
-    let plan = plan(EXAMPLE, &["everything"], &env, &[]);
+    for key in super::variables::VARIABLE {
+        assert!(EXAMPLE.contains(&format!("\n{key} = ")), "build.toml.example does not show `{key}` of variables");
+    }
+    let env = environment(&[("SIGNING_KEY", "key.pem"), ("CHANNEL", "stable")]);
+    let plan = super::resolve(&file, &["default".into(), "docs".into(), "release".into()], &env, &[]).unwrap();
     let order: Vec<(&str, bool)> = plan.targets.iter().map(|t| (t.name.as_str(), t.requested)).collect();
     assert_eq!(order, [("toolchain", false), ("web", true), ("worker", true), ("docs", true), ("release", true)]);
     let web = &plan.targets[1];
-    assert_eq!(web.tags, ["localhost:5000/shop/web:stable-latest", "localhost:5000/shop/web:latest"]);
+    let tags = ["stable-latest", "latest", "de", "en"].map(|tag| format!("localhost:5000/shop/web:{tag}"));
+    assert_eq!(web.tags, tags);
     assert_eq!(web.args["NODE_MAJOR"], "20");
     assert_eq!(web.args["DEBUG"], "false");
     assert_eq!(web.contexts["toolchain"], ContextSource::Target("toolchain".into()));
-    assert_eq!(web.ssh[1], Ssh { id: "deploy".into(), paths: vec!["secrets/deploy_key".into()] });
+    assert_eq!(web.ssh[0], Ssh { id: "deploy".into(), paths: vec!["secrets/deploy_key".into()] });
     let release = plan.targets.last().unwrap();
     let ids: Vec<&str> = release.secrets.iter().map(|secret| secret.id.as_str()).collect();
     assert_eq!(ids, ["token", "npmrc", "signing-key"]);
-    assert_eq!(list(&file).len(), 7 + 4 + 2 + 1 + 5);
+    assert_eq!(list(&file).len(), 7 + 4 + 3 + 8);
 }
 
 #[test]
@@ -358,6 +373,43 @@ fn linked_targets_come_first_and_once() {
 }
 
 #[test]
+fn keys_of_docker_bake_are_known() {
+    let text = r#"
+[variable.COMMIT]
+[target.default]
+args = { A = "${unset()}", B = "${default(COMMIT, unset())}", C = "x" }
+tags = ["a:1", "${if(equal('a', 'b'), 'a:2', unset())}"]
+target = "${unset()}"
+attest = ["type=provenance,mode=max", { type = "sbom" }]
+cache-from = ["user/app:cache", { type = "local", src = "cache" }]
+cache-to = ["type=inline"]
+call = "check"
+entitlements = ["network.host"]
+extra-hosts = { db = "10.0.0.2", me = "host-gateway" }
+shm-size = "128m"
+ulimits = ["nofile=1024:2048"]
+secret = [{ id = "a", src = "x" }, "id=b"]
+annotations = { k = "v" }
+"#;
+    let file = parse(text).unwrap();
+    let set = ["default.secret.a=env=A".parse().unwrap(), "default.shm-size=1g".parse().unwrap()];
+    let plan = super::resolve(&file, &[], &Default::default(), &set).unwrap();
+    let printed = serde_json::to_value(Printed::from(&plan)).unwrap();
+    let expected = serde_json::json!({
+        "context": ".", "dockerfile": "Dockerfile", "args": {"C": "x"}, "tags": ["a:1"],
+        "attest": ["type=provenance,mode=max", "type=sbom"],
+        "cache-from": ["type=registry,ref=user/app:cache", "type=local,src=cache"], "cache-to": ["type=inline"],
+        "call": "check", "entitlements": ["network.host"], "extra-hosts": {"db": "10.0.0.2", "me": "host-gateway"},
+        "shm-size": "1073741824", "ulimits": ["nofile=1024:2048"], "secret": ["id=a,env=A", "id=b"],
+        "annotations": ["k=v"],
+    });
+    assert_eq!(printed["target"]["default"], expected);
+    let warned: Vec<&str> = plan.warnings.iter().map(|warning| &text[warning.annotations[0].span.clone()]).collect();
+    let expected = ["\"type=provenance,mode=max\"", "\"user/app:cache\"", "\"type=inline\"", "\"nofile=1024:2048\""];
+    assert_eq!(warned, expected);
+}
+
+#[test]
 fn several_mistakes_get_several_messages() {
     let text = r#"
         [targets.x]
@@ -368,7 +420,7 @@ fn several_mistakes_get_several_messages() {
         default = ["appp"]
         [target.app]
         tag = ["x"]
-        attest = []
+        resources = {}
         context = 5
         args = { A = [] }
         tags = ["app:${TAGS}", "${x", "${uper(TAG)}"]
@@ -384,7 +436,7 @@ fn several_mistakes_get_several_messages() {
         "\"A-B\" | `A-B` cannot be the name of a variable (names are letters, digits and `_`, and do not start with a digit)",
         "\"appp\" | no target or group is called `appp` (did you mean `app`?)",
         "tag | unknown key `tag` in a target (did you mean `tags`?)",
-        "attest | `attest` is not supported yet",
+        "resources | `resources` is not supported yet",
         "5 | `context` must be a string, not an integer",
         "[] | `A` in `args` must be a string, a number or a truth value, not an array",
         "${TAGS} | no variable is called `TAGS` (did you mean `TAG`?)",
@@ -423,6 +475,12 @@ fn values_that_make_no_sense_are_pointed_at() {
     check("output = ['type=oci,\"dest=x']", "'type=oci,\"dest=x' | a quote is not closed");
     check("pull = 1", "1 | `pull` must be true or false, not an integer");
     check("tags = ['']", "'' | a tag is empty");
+    check("shm-size = 'x'", "'x' | write a size such as 64m, 1g or a number of bytes");
+    check("extra-hosts.a = 'b'", "'b' | `b` is not an IP address; allowed are IPv4, IPv6 and `host-gateway`");
+    check("ulimits = ['a']", "'a' | `a` is no limit: write it as `nofile=1024:4096`");
+    check("call = 'x'", "'x' | `x` cannot be called: use `build`, `check`, `outline` or `targets`");
+    check("entitlements = ['x']", "'x' | `x` is no entitlement: use `network.host` or `security.insecure`");
+    check("attest = ['type=x']", "'type=x' | `x` is no attestation: use `provenance` or `sbom`");
     check("tags = 'x'", "'x' | `tags` must be a list of strings, not a string");
     check("reproducible.scrub = ['shadw']", "'shadw' | `shadw` is no scrub; did you mean `shadow`?");
     check("reproducible.scrub = 'apt'", "'apt' | `reproducible.scrub` must be a list of strings, not a string");
@@ -615,4 +673,17 @@ fn mistakes_in_steps_and_matrices_are_told_once() {
     check("[target.a]\nsteps = [{ run = '${NONE}' }]", &["no variable is called `NONE`"]);
     check("[target.a]\nfrom = { diff = ['a'] }", &["`diff` needs two names"]);
     check("[target.a.stages.A]\nfrom = 'a'", &["`A` cannot be the name of a stage"]);
+}
+
+#[test]
+fn the_reference_has_everything() {
+    let reference = include_str!("../../../docs/build-file.md");
+    let has = |what: &str, text: String| assert!(reference.contains(&text), "docs/build-file.md lacks {what}");
+    keys::KEYS.iter().for_each(|row| has(row.name, format!("| `{}` |", row.name)));
+    functions::FUNCTIONS.iter().for_each(|function| has(function.name, format!("`{}(", function.name)));
+    super::variables::VARIABLE.iter().for_each(|key| has(key, format!("| `{key}` |")));
+    for (step, options) in super::steps::STEPS {
+        has(step, format!("`{step}`"));
+        options.iter().for_each(|option| has(option, format!("`{option}`")));
+    }
 }

@@ -24,6 +24,9 @@ use crate::source::agent::Agent;
 use crate::source::http::shown;
 use crate::store::layers::{LayerBlob, Layers};
 
+/// The lockfiles of Dockerfiles by their usual names, as patterns of an ignore file.
+const LOCKFILES: [&str; 3] = ["**/[Dd]ockerfile.lock", "**/[Dd]ockerfile.*.lock", "**/*.[Dd]ockerfile.lock"];
+
 /// A target as steps.
 #[derive(Default)]
 pub struct Lowered {
@@ -248,7 +251,7 @@ impl Job<'_> {
             let host = platform.unwrap_or_else(Platform::host);
             let mut resolved = dockerfile::Resolved::default();
             let checked = loop {
-                let is_pinned = |reference: &str| self.lock.image(reference, &host).is_some();
+                let is_pinned = |reference: &str| self.lock.image(reference, &host, false).is_some();
                 let checked = dockerfile::check(&file, &options, &resolved, graph, &is_pinned);
                 let before = resolved.images.len();
                 // What would have to be fetched is done without, too.
@@ -304,7 +307,7 @@ impl Job<'_> {
                     }
                 }
             };
-            self.lock.record_target(&self.target.name, &build.platform, definition(graph, &build));
+            self.lock.record_target(&self.target.lock_name(), &build.platform, definition(graph, &build));
             lowered.multi_platform |= build.multi_platform;
             lowered.platforms.push(LoweredPlatform {
                 platform: build.platform,
@@ -383,8 +386,12 @@ impl Job<'_> {
         candidates.push(folder.path.join(".dockerignore"));
         let file = IgnoreFile::read(candidates)?;
         let mut ignore: Vec<String> = file.lines.iter().map(|(_, pattern)| pattern.clone()).collect();
-        // A lockfile is written by builds, so it must not be an input of them.
+        // A lockfile is written by builds, so it must not be an input of them: neither this one nor that of another build.
         ignore.extend(self.lock.path().and_then(|lock| pattern_below(&folder.path, lock)));
+        ignore.extend(LOCKFILES.iter().map(|pattern| (*pattern).to_owned()));
+        if folder.path.join("build.toml").exists() {
+            ignore.push("build.lock".into());
+        }
         lowered.folders.insert(folder.name.clone(), folder.path.clone());
         lowered.ignores.insert(folder.name.clone(), file);
         Ok(ContextSource::Local { name: folder.name.clone(), ignore })
@@ -393,7 +400,7 @@ impl Job<'_> {
     /// Brings an image of an OCI layout into the store; a reference to it.
     fn layout(&self, name: &str, path: &Path, wanted: Option<&str>) -> Result<String, Error> {
         let digest = crate::ops::load_layout(&self.session.store, path, wanted)?;
-        Ok(format!("oci-layout/{}@{digest}", name.to_ascii_lowercase()))
+        Ok(format!("{}{}@{digest}", images::OCI_LAYOUT, name.to_ascii_lowercase()))
     }
 
     fn linked(&self, other: &str, platform: Option<&Platform>) -> Result<ContextSource, Error> {
@@ -432,8 +439,7 @@ impl Job<'_> {
         for need in needs {
             match need {
                 Need::Image { reference, platform, span } => {
-                    let store = &self.session.store;
-                    let image = match images::resolve(store, self.lock, reference, platform, self.target.pull) {
+                    let image = match images::resolve(self.session, self.lock, reference, platform, self.target.pull) {
                         Ok(image) => image,
                         Err(error) => {
                             let error = error.told(span)?;

@@ -86,6 +86,14 @@ impl Target {
             outputs: Vec::new(),
         }
     }
+
+    /// What the lockfile calls it: of a Dockerfile built on its own, the stage that was asked for.
+    pub fn lock_name(&self) -> String {
+        match (&self.name[..], &self.stage) {
+            ("", Some(stage)) => stage.to_lowercase(),
+            (name, _) => name.to_owned(),
+        }
+    }
 }
 
 /// Where instructions are.
@@ -179,6 +187,8 @@ pub struct Output {
 pub enum OutputKind {
     /// An image in the store, under these names besides the target's tags.
     Store(Vec<Reference>),
+    /// An image in the registries that its names say, these and the target's tags. The store does not list it.
+    Registry(Vec<Reference>),
     /// An archive of an OCI layout.
     Oci(Destination),
     /// An OCI layout in a folder.

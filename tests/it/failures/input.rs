@@ -51,7 +51,7 @@ fn files_that_are_not_in_the_context() {
     world.file("Dockerfile.dockerignore", "secret.txt\n").dockerfile("FROM busybox\nCOPY secret.txt /\n");
     world.fails(&[], 1, &["context/Dockerfile.dockerignore:1: secret.txt"]);
     world.dockerfile("FROM busybox\nCOPY Dockerfile.lock /\n");
-    world.fails(&[], 1, &["\"/Dockerfile.lock\" is the lockfile"]);
+    world.fails(&[], 1, &["\"/Dockerfile.lock\" is a lockfile of imgbuild"]);
     world.file("Dockerfile.dockerignore", "\n[\n");
     world.fails(&[], 1, &["context/Dockerfile.dockerignore:2: \"[\" is not a pattern"]);
     // A context with a name, and one with its own ignore file.
