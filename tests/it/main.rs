@@ -9,6 +9,7 @@ mod images;
 mod monorepo;
 mod one_graph;
 mod platform;
+mod registry;
 mod remote;
 mod repositories;
 mod sandbox;
