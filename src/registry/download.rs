@@ -168,6 +168,11 @@ impl Download<'_> {
             let (read, slow) = match body.reader.read(buffer) {
                 Ok(read) => (read, !body.pace.keeps_up(read)),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(_) if left == 0 && self.skip == 0 => {
+                    // All of it is there, however the connection ended.
+                    self.finish()?;
+                    return Ok(0);
+                }
                 Err(error) => {
                     registries.go_on()?;
                     let settings = &registries.settings.http;
@@ -182,8 +187,7 @@ impl Download<'_> {
                     self.finish()?;
                     return Ok(0);
                 }
-                let reason =
-                    format!("the connection ended after {} of {} bytes", self.received, self.descriptor.size);
+                let reason = format!("the connection ended after {} of {} bytes", self.received, self.descriptor.size);
                 let url = body.url.clone();
                 self.again(RegistryError::Connection { url, reason, again: true })?;
                 continue;

@@ -64,8 +64,11 @@ impl Repository<'_> {
         content: &dyn Content,
         elsewhere: &[String],
     ) -> Result<Sent, RegistryError> {
-        if self.has_blob(&descriptor.digest)? {
-            return Ok(Sent::Existed);
+        match self.has_blob(&descriptor.digest) {
+            Ok(true) => return Ok(Sent::Existed),
+            // Some registries refuse to say anything of a repository that does not exist yet; writing will tell.
+            Ok(false) | Err(RegistryError::Denied { .. }) => {}
+            Err(error) => return Err(error),
         }
         let mut session = None;
         for from in elsewhere.iter().filter(|from| **from != self.path) {
@@ -187,8 +190,7 @@ impl Repository<'_> {
                 limit_redirects: true,
             };
             let scope = self.scope(&self.host, true);
-            let (at, mut response) =
-                self.host.call_at(self.registries, session.address.clone(), &scope, &request)?;
+            let (at, mut response) = self.host.call_at(self.registries, session.address.clone(), &scope, &request)?;
             match response.status() {
                 StatusCode::ACCEPTED | StatusCode::NO_CONTENT => {
                     session.address = self.location(&at, &response)?;
@@ -201,12 +203,7 @@ impl Repository<'_> {
     }
 
     /// Sends the last of it, and says what all of it must be.
-    fn close(
-        &self,
-        descriptor: &Descriptor,
-        session: &mut Session,
-        body: Body<'_>,
-    ) -> Result<Ended, RegistryError> {
+    fn close(&self, descriptor: &Descriptor, session: &mut Session, body: Body<'_>) -> Result<Ended, RegistryError> {
         let mut address = session.address.clone();
         let separator = if address.path.contains('?') { '&' } else { '?' };
         address.path = format!("{}{separator}digest={}", address.path, descriptor.digest);
@@ -231,9 +228,9 @@ impl Repository<'_> {
     /// What the registry has of an upload that broke; none if it has forgotten it.
     fn resume(&self, session: Session) -> Result<Option<Session>, RegistryError> {
         let scope = self.scope(&self.host, true);
-        let answer = self.registries.retrying(|| {
-            self.host.call_at(self.registries, session.address.clone(), &scope, &Request::get())
-        });
+        let answer = self
+            .registries
+            .retrying(|| self.host.call_at(self.registries, session.address.clone(), &scope, &Request::get()));
         let Ok((at, response)) = answer else {
             self.registries.go_on()?;
             return Ok(None);
@@ -242,7 +239,8 @@ impl Repository<'_> {
             return Ok(None);
         }
         let range = text(&response, &header::RANGE);
-        let last = range.as_deref().and_then(|range| range.trim_start_matches("bytes=").strip_prefix("0-")?.parse().ok());
+        let last =
+            range.as_deref().and_then(|range| range.trim_start_matches("bytes=").strip_prefix("0-")?.parse().ok());
         // One byte and none look the same.
         let Some(last) = last.filter(|last: &u64| *last > 0) else { return Ok(None) };
         let address = self.location(&at, &response).unwrap_or(session.address);

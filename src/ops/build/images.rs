@@ -118,9 +118,12 @@ fn not_to_be_had(
     let mut said: Error = error.into();
     if let Error::Build { message, help, .. } = &mut said {
         *message = format!("{}, nor can it be had: {message}", missing(reference, locked, platform));
-        if locked.is_none() {
-            help.push(format!("an image of this machine comes in with `imgbuild load -i ARCHIVE`, or `imgbuild import ROOTFS.tar {familiar}`"));
-        }
+        help.push(match locked {
+            Some(_) => "load that image with `imgbuild load`, or lock what the name stands for now with --pull".into(),
+            None => format!(
+                "an image of this machine comes in with `imgbuild load -i ARCHIVE`, or `imgbuild import ROOTFS.tar {familiar}`"
+            ),
+        });
     }
     said
 }
@@ -129,8 +132,9 @@ fn not_to_be_had(
 fn not_asked(reference: &Reference, locked: Option<&LockedImage>, platform: &Platform, offline: bool) -> Error {
     let missing = missing(reference, locked, platform);
     match offline {
-        true => Error::build(format!("{missing}, and --offline forbids to ask {}", reference.registry()))
-            .help(format!("bring it in with `imgbuild pull {}`, or build once without --offline", reference.familiar())),
+        true => Error::build(format!("{missing}, and --offline forbids to ask {}", reference.registry())).help(
+            format!("bring it in with `imgbuild pull {}`, or build once without --offline", reference.familiar()),
+        ),
         false => Error::build(missing),
     }
 }

@@ -144,19 +144,18 @@ pub struct TagEnd<'r> {
 
 impl Target for TagEnd<'_> {
     fn is_whole(&self, entry: &Descriptor) -> Result<bool, RegistryError> {
-        self.repository.has_manifest(entry.digest)
+        match self.repository.has_manifest(entry.digest) {
+            // Some registries refuse to say anything of a repository that does not exist yet; writing will tell.
+            Err(RegistryError::Denied { .. }) => Ok(false),
+            known => known,
+        }
     }
 
     fn checks(&self) -> bool {
         false
     }
 
-    fn put_blob(
-        &self,
-        blob: &Descriptor,
-        content: &dyn Content,
-        elsewhere: &[String],
-    ) -> Result<Sent, RegistryError> {
+    fn put_blob(&self, blob: &Descriptor, content: &dyn Content, elsewhere: &[String]) -> Result<Sent, RegistryError> {
         let own = format!("{}/", self.repository.registry());
         // The newest is the likeliest to be still there.
         let near = elsewhere.iter().rev().filter_map(|name| name.strip_prefix(&own)).map(str::to_owned);

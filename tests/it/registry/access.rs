@@ -22,8 +22,7 @@ fn at_home(store: &Store, home: &Path) -> Command {
 fn login(store: &Store, home: &Path, registry: &str, user: &str, password: &str) -> (i32, String) {
     let mut command = at_home(store, home);
     command.args(["login", "-u", user, "--password-stdin", registry]);
-    let mut child =
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     child.stdin.take().unwrap().write_all(format!("{password}\n").as_bytes()).unwrap();
     let output = child.wait_with_output().unwrap();
     (output.status.code().unwrap(), text(&output.stdout) + &text(&output.stderr))
@@ -59,7 +58,10 @@ fn a_password_is_checked_kept_and_forgotten() {
     assert_eq!(file.metadata().unwrap().permissions().mode() & 0o777, 0o600);
     run(at_home(&store, home.path()).args(["push", &name]));
     // Others read what we wrote.
-    run(Command::new("skopeo").args(["inspect", "--tls-verify=false", "--authfile"]).arg(&file).arg(format!("docker://{name}")));
+    run(Command::new("skopeo")
+        .args(["inspect", "--tls-verify=false", "--authfile"])
+        .arg(&file)
+        .arg(format!("docker://{name}")));
 
     run(at_home(&store, home.path()).args(["logout", &host]));
     assert_eq!(outcome(at_home(&store, home.path()).args(["pull", &name])).0, 1);
@@ -106,7 +108,7 @@ fn a_helper_keeps_the_password() {
 fn tokens_are_fetched_for_what_is_done() {
     let (folder, home) = (scratch(), scratch());
     tokens::certificate(folder.path(), "token");
-    let server = tokens::serve(folder.path(), 0);
+    let server = tokens::serve(folder.path());
     let registry = Registry::with(&tokens::configuration(folder.path(), &server));
     let (store, host) = (Store::with_busybox(), registry.host());
     let name = format!("{host}/team/a:1");
@@ -126,7 +128,10 @@ fn tokens_are_fetched_for_what_is_done() {
     store.run(&["tag", "busybox", &linked]);
     let printed = text(&run(at_home(&store, home.path()).args(["push", &linked])).stdout);
     assert!(printed.contains("0 sent, 2 linked"), "{printed}");
-    let both = |path: &str| path.contains("scope=repository%3Aother%2Fb%3Apull%2Cpush") && path.contains("scope=repository%3Ateam%2Fa%3Apull");
+    let both = |path: &str| {
+        path.contains("scope=repository%3Aother%2Fb%3Apull%2Cpush")
+            && path.contains("scope=repository%3Ateam%2Fa%3Apull")
+    };
     assert!(server.requests().iter().any(|request| both(&request.path)), "{:#?}", server.requests());
     // Without a password, by a token that gets others.
     put(home.path(), ".docker/config.json", format!(r#"{{"auths":{{"{host}":{{"identitytoken":"{IDENTITY}"}}}}}}"#));
@@ -137,29 +142,13 @@ fn tokens_are_fetched_for_what_is_done() {
 }
 
 #[test]
-fn a_token_that_ends_on_the_way_is_renewed() {
-    let (folder, home) = (scratch(), scratch());
-    tokens::certificate(folder.path(), "token");
-    // Each kind of request is refused once with a token that seemed to be good.
-    let server = tokens::serve(folder.path(), 1);
-    let registry = Registry::with(&tokens::configuration(folder.path(), &server));
-    let (store, host) = (Store::with_busybox(), registry.host());
-    let auth = tokens::base64(format!("{}:{}", USER.0, USER.1).as_bytes());
-    put(home.path(), ".docker/config.json", format!(r#"{{"auths":{{"{host}":{{"auth":"{auth}"}}}}}}"#));
-    let name = format!("{host}/a:1");
-    store.run(&["tag", "busybox", &name]);
-    run(at_home(&store, home.path()).args(["push", &name]));
-    assert!(server.count() >= 2);
-}
-
-#[test]
 fn a_private_authority_is_trusted_when_it_is_named() {
     let (folder, store) = (scratch(), Store::with_busybox());
-    tokens::certificate(folder.path(), "server");
-    tokens::certificate(folder.path(), "client");
+    tokens::issued(folder.path(), "server");
+    tokens::issued(folder.path(), "client");
     let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
-    let (cert, key, client) = (path("server.crt"), path("server.key"), path("client.crt"));
-    let http = format!("  tls: {{certificate: {cert}, key: {key}, clientcas: [{client}]}}");
+    let (cert, key, authority) = (path("server.crt"), path("server.key"), path("authority.crt"));
+    let http = format!("  tls: {{certificate: {cert}, key: {key}, clientcas: [{authority}]}}");
     let registry = Registry::with_http("", &http);
     let host = registry.host();
     let name = format!("{host}/a:1");
@@ -171,7 +160,7 @@ fn a_private_authority_is_trusted_when_it_is_named() {
     let (code, _, said) = push("");
     assert_eq!(code, 1);
     assert!(said.contains("certificate") && said.contains("docs/registries.md"), "{said}");
-    let trusted = format!("[registry.\"{host}\"]\nca = \"{cert}\"\n");
+    let trusted = format!("[registry.\"{host}\"]\nca = \"{authority}\"\n");
     assert_eq!(push(&trusted).0, 1, "it wants to know who asks");
     let known = format!("{trusted}cert = \"client.crt\"\nkey = \"client.key\"\n");
     let (code, _, said) = push(&known);

@@ -38,7 +38,11 @@ fn a_base_comes_from_its_registry() {
     // With the lockfile alone, in another store: by digest, and not by name.
     let other = Store::new();
     assert_eq!(other.build(&context, &["--locked"]).digest, built.digest);
-    assert!(!proxy.requests()[asked..].iter().any(|request| request.contains("/manifests/1")), "{:#?}", proxy.requests());
+    assert!(
+        !proxy.requests()[asked..].iter().any(|request| request.contains("/manifests/1")),
+        "{:#?}",
+        proxy.requests()
+    );
 }
 
 #[test]
@@ -107,7 +111,9 @@ fn a_name_is_asked_for_anew_when_that_is_wanted() {
     drop((registry, proxy));
     let local = super::context(moved.path(), "FROM busybox\nCOPY hello /hello\n");
     let gone = format!("docker-image://{}/base:1", Registry::open().host());
-    let (code, _, said) = outcome(store.command().args(["build", "--no-lock", "--build-context"]).arg(format!("busybox={gone}")).arg(&local));
+    let (code, _, said) = outcome(
+        store.command().args(["build", "--no-lock", "--build-context"]).arg(format!("busybox={gone}")).arg(&local),
+    );
     assert_eq!(code, 1);
     assert!(said.contains("refuses the connection") && said.contains("nor can it be had"), "{said}");
 }
@@ -139,7 +145,9 @@ fn a_build_file_pushes_its_targets() {
     let (store, folder) = (Store::new(), scratch());
     context(folder.path(), &format!("FROM {}/base:1\nCOPY --link hello /hello\n", proxy.host()));
     let host = registry.host();
-    let file = format!("[group]\ndefault = [\"one\", \"two\"]\n[target.one]\ntags = [\"{host}/one:1\"]\n[target.two]\ntags = [\"{host}/two:1\"]\nargs = {{ A = \"b\" }}\n");
+    let file = format!(
+        "[group]\ndefault = [\"one\", \"two\"]\n[target.one]\ntags = [\"{host}/one:1\"]\n[target.two]\ntags = [\"{host}/two:1\"]\nargs = {{ A = \"b\" }}\n"
+    );
     put(folder.path(), "build.toml", file);
     let built = store.bake(folder.path(), &["--push"]);
     let other = Store::new();

@@ -3,7 +3,6 @@
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
-use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -16,7 +15,7 @@ use crate::support::scratch;
 pub struct Registry {
     child: Child,
     port: u16,
-    folder: TempDir,
+    _folder: TempDir,
 }
 
 impl Registry {
@@ -49,8 +48,8 @@ impl Registry {
         fs::write(&config, text).unwrap();
         let mut command = Command::new("docker-registry");
         let started = command.arg("serve").arg(&config).stdout(Stdio::null()).stderr(Stdio::piped()).spawn();
-        let mut child =
-            started.unwrap_or_else(|error| panic!("docker-registry: {error}; `sh tests/run.sh` installs what tests need"));
+        let mut child = started
+            .unwrap_or_else(|error| panic!("docker-registry: {error}; `sh tests/run.sh` installs what tests need"));
         let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
         let mut said = Vec::new();
         loop {
@@ -62,7 +61,7 @@ impl Registry {
         }
         // It must not wait for somebody to read what it says.
         std::thread::spawn(move || lines.for_each(drop));
-        Self { child, port, folder }
+        Self { child, port, _folder: folder }
     }
 
     /// Host and port, as image names have them.
@@ -70,12 +69,9 @@ impl Registry {
         format!("localhost:{}", self.port)
     }
 
+    /// Its port.
     pub fn port(&self) -> u16 {
         self.port
-    }
-
-    pub fn folder(&self) -> &Path {
-        self.folder.path()
     }
 }
 

@@ -2,8 +2,6 @@
 
 use std::path::Path;
 use std::process::Command;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use serde_json::{Value, json};
 
@@ -21,20 +19,32 @@ pub fn certificate(folder: &Path, name: &str) {
     let cert = folder.join(format!("{name}.crt"));
     let subject = format!("/CN={name}");
     let names = "subjectAltName=DNS:localhost,IP:127.0.0.1";
-    run(Command::new("openssl").args(["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", &subject]).args([
-        "-addext",
-        names,
-        "-keyout",
-        key.to_str().unwrap(),
-        "-out",
-        cert.to_str().unwrap(),
-    ]));
+    run(Command::new("openssl")
+        .args(["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", &subject])
+        .args(["-addext", names, "-keyout", key.to_str().unwrap(), "-out", cert.to_str().unwrap()]));
 }
 
-/// A token server whose certificate is `token.crt` in this folder. So many of its first tokens ended an hour ago.
-pub fn serve(folder: &Path, ended: usize) -> Web {
+/// The same, signed by an authority whose certificate is `authority.crt`.
+pub fn issued(folder: &Path, name: &str) {
+    let path = |name: &str| folder.join(name).to_str().unwrap().to_owned();
+    if !folder.join("authority.crt").exists() {
+        certificate(folder, "authority");
+    }
+    let names = crate::support::put(folder, "names", "subjectAltName=DNS:localhost,IP:127.0.0.1\n");
+    let (key, request, cert) =
+        (path(&format!("{name}.key")), path(&format!("{name}.csr")), path(&format!("{name}.crt")));
+    let subject = format!("/CN={name}");
+    sh(&["openssl", "req", "-newkey", "rsa:2048", "-nodes", "-subj", &subject, "-keyout", &key, "-out", &request]);
+    let signing = ["-CA", &path("authority.crt"), "-CAkey", &path("authority.key"), "-CAcreateserial", "-days", "2"];
+    run(Command::new("openssl")
+        .args(["x509", "-req", "-in", &request, "-out", &cert, "-extfile"])
+        .arg(names)
+        .args(signing));
+}
+
+/// A token server whose certificate is `token.crt` in this folder.
+pub fn serve(folder: &Path) -> Web {
     let folder = folder.to_owned();
-    let left = Arc::new(AtomicUsize::new(ended));
     Web::serve(move |request, _| {
         let fields = fields(request);
         let all = |name: &str| -> Vec<String> {
@@ -42,20 +52,26 @@ pub fn serve(folder: &Path, ended: usize) -> Web {
         };
         let known = match request.method.as_str() {
             "POST" => all("refresh_token") == [IDENTITY] && all("grant_type") == ["refresh_token"],
-            _ => request.header("authorization") == format!("Basic {}", base64(format!("{}:{}", USER.0, USER.1).as_bytes())),
+            _ => {
+                request.header("authorization")
+                    == format!("Basic {}", base64(format!("{}:{}", USER.0, USER.1).as_bytes()))
+            }
         };
         if !known && (request.method == "POST" || !request.header("authorization").is_empty()) {
             return Reply::file(r#"{"details":"incorrect username or password"}"#).with_status(401);
         }
-        let access: Vec<Value> = all("scope").iter().flat_map(|scope| scope.split(' ')).filter_map(|scope| {
-            let (rest, actions) = scope.rsplit_once(':')?;
-            let (kind, name) = rest.split_once(':')?;
-            let may = |action: &&str| known || *action == "pull";
-            let actions: Vec<&str> = actions.split(',').filter(may).collect();
-            Some(json!({ "type": kind, "name": name, "actions": actions }))
-        }).collect();
-        let ended = left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)).is_ok();
-        let token = token(&folder, &access, ended);
+        let access: Vec<Value> = all("scope")
+            .iter()
+            .flat_map(|scope| scope.split(' '))
+            .filter_map(|scope| {
+                let (rest, actions) = scope.rsplit_once(':')?;
+                let (kind, name) = rest.split_once(':')?;
+                let may = |action: &&str| known || *action == "pull";
+                let actions: Vec<&str> = actions.split(',').filter(may).collect();
+                Some(json!({ "type": kind, "name": name, "actions": actions }))
+            })
+            .collect();
+        let token = token(&folder, &access);
         let name = if request.method == "POST" { "access_token" } else { "token" };
         Reply::file(json!({ name: token, "expires_in": 300 }).to_string())
     })
@@ -65,18 +81,15 @@ pub fn serve(folder: &Path, ended: usize) -> Web {
 pub fn configuration(folder: &Path, server: &Web) -> String {
     let cert = folder.join("token.crt");
     let realm = server.url("/token");
-    format!(
-        "auth: {{token: {{realm: \"{realm}\", service: test, issuer: tests, rootcertbundle: {}}}}}",
-        cert.display()
-    )
+    format!("auth: {{token: {{realm: \"{realm}\", service: test, issuer: tests, rootcertbundle: {}}}}}", cert.display())
 }
 
-fn token(folder: &Path, access: &[Value], ended: bool) -> String {
+fn token(folder: &Path, access: &[Value]) -> String {
     let der = sh(&["openssl", "x509", "-in", folder.join("token.crt").to_str().unwrap()]);
     let der: String = der.lines().filter(|line| !line.starts_with("-----")).collect();
     let header = json!({ "typ": "JWT", "alg": "RS256", "x5c": [der] });
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
-    let (begins, ends) = if ended { (now - 7200, now - 3600) } else { (now - 60, now + 300) };
+    let (begins, ends) = (now - 60, now + 300);
     let claims = json!({
         "iss": "tests", "sub": "", "aud": "test", "exp": ends, "nbf": begins, "iat": begins, "jti": "1", "access": access,
     });
@@ -92,7 +105,10 @@ fn token(folder: &Path, access: &[Value], ended: bool) -> String {
 fn fields(request: &Request) -> Vec<(String, String)> {
     let query = request.path.split_once('?').map_or("", |(_, query)| query).to_owned();
     let text = if request.method == "POST" { String::from_utf8_lossy(&request.body).into_owned() } else { query };
-    text.split('&').filter_map(|pair| pair.split_once('=')).map(|(name, value)| (name.to_owned(), decode(value))).collect()
+    text.split('&')
+        .filter_map(|pair| pair.split_once('='))
+        .map(|(name, value)| (name.to_owned(), decode(value)))
+        .collect()
 }
 
 fn decode(text: &str) -> String {
