@@ -6,10 +6,13 @@
 
 pub mod args;
 pub mod commands;
+pub mod config;
 pub mod env;
 pub mod error;
+pub mod explain;
 pub mod human;
 pub mod interrupt;
+pub mod keychain;
 pub mod library;
 pub mod program;
 pub mod progress;
@@ -103,6 +106,13 @@ fn run(command: Command, session: &Session, library: &dyn Library) -> Result<u8,
         Command::Build(args) => commands::build::run(*args, session, library),
         Command::Bake(args) => commands::bake::run(*args, session, library),
         Command::Check(args) => commands::check::run(&args, session, library),
+        Command::Lock(args) => commands::lock::run(*args, session),
+        Command::Update(args) => commands::update::run(*args, session),
+        Command::Fetch(args) => commands::fetch::run(*args, session),
+        Command::Verify(args) => commands::verify::run(*args, session),
+        Command::Plan(args) => commands::plan::run(*args, session).map(done),
+        Command::Why(args) => commands::why::run(*args, session).map(done),
+        Command::Graph(args) => commands::graph::run(*args, session).map(done),
         Command::Images(args) => commands::images::run(&args, session).map(done),
         Command::Tag(args) => commands::tag::run(&args, session).map(done),
         Command::Rmi(args) => commands::rmi::run(&args, session).map(done),
@@ -111,6 +121,14 @@ fn run(command: Command, session: &Session, library: &dyn Library) -> Result<u8,
         Command::Save(args) => commands::save::run(&args, session),
         Command::Load(args) => commands::load::run(&args, session),
         Command::Import(args) => commands::import::run(&args, session),
+        Command::Pull(args) => commands::pull::run(&args, session),
+        Command::Push(args) => commands::push::run(&args, session),
+        Command::Copy(args) => commands::copy::run(&args, session),
+        Command::Tags(args) => commands::tags::run(&args, session).map(done),
+        Command::Search(args) => commands::search::run(&args, session).map(done),
+        Command::Login(args) => commands::login::run(&args, session).map(done),
+        Command::Logout(args) => commands::logout::run(&args, session).map(done),
+        Command::Schema(args) => commands::schema::run(&args, session).map(done),
         Command::Version(args) => commands::version::run(&args, session).map(done),
         Command::Image(command) => run(command.into(), session, library),
         Command::Buildx(command) => run(command.into(), session, library),

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::fmt::{self, Write};
 use std::ops::Range;
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 use toml::Spanned;
 
@@ -74,14 +75,16 @@ impl Lockfile {
 /// The name of a key's table, and the fields that make the key.
 fn head(key: &LockKey) -> (&'static str, [(&'static str, Option<String>); 2]) {
     let some = |text: &dyn fmt::Display| Some(text.to_string());
+    // The only target of a Dockerfile has no name, and none is made up for it.
+    let named = |name: &String| Some(name.clone()).filter(|name| !name.is_empty());
     match key {
         LockKey::Image { reference, platform } => {
             ("image", [("reference", some(reference)), ("platform", some(platform))])
         }
         LockKey::Http { url } => ("http", [("url", some(url)), ("", None)]),
         LockKey::Git { url, reference } => ("git", [("url", some(url)), ("ref", some(reference))]),
-        LockKey::Target { name, platform } => ("target", [("name", some(name)), ("platform", some(platform))]),
-        LockKey::Output { target, platform } => ("output", [("target", some(target)), ("platform", some(platform))]),
+        LockKey::Target { name, platform } => ("target", [("name", named(name)), ("platform", some(platform))]),
+        LockKey::Output { target, platform } => ("output", [("target", named(target)), ("platform", some(platform))]),
     }
 }
 
@@ -139,7 +142,7 @@ struct AnyVersion {
     version: Option<Spanned<toml::Value>>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct File {
     #[serde(rename = "version")]
@@ -156,55 +159,76 @@ struct File {
     output: Vec<Output>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Image {
+    #[schemars(with = "String")]
     reference: Spanned<String>,
+    #[schemars(with = "String")]
     platform: Spanned<String>,
+    #[schemars(with = "Option<String>")]
     index: Option<Digest>,
+    #[schemars(with = "String")]
     manifest: Digest,
+    #[schemars(with = "String")]
     config: Digest,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 struct Http {
+    #[schemars(with = "String")]
     url: Spanned<String>,
+    #[schemars(with = "String")]
     sha256: Spanned<String>,
     size: u64,
+    #[schemars(with = "Option<String>")]
     last_modified: Option<Spanned<toml::value::Datetime>>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Git {
+    #[schemars(with = "String")]
     url: Spanned<String>,
     r#ref: String,
+    #[schemars(with = "String")]
     commit: Spanned<String>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Target {
-    name: Spanned<String>,
+    #[schemars(with = "Option<String>")]
+    name: Option<Spanned<String>>,
+    #[schemars(with = "String")]
     platform: Spanned<String>,
+    #[schemars(with = "String")]
     definition: DefinitionDigest,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Output {
-    target: Spanned<String>,
+    #[schemars(with = "Option<String>")]
+    target: Option<Spanned<String>>,
+    #[schemars(with = "String")]
     platform: Spanned<String>,
+    #[schemars(with = "String")]
     manifest: Digest,
+    #[schemars(with = "Vec<String>")]
     layers: Vec<DiffId>,
+}
+
+/// The JSON Schema of the file.
+pub(super) fn schema() -> schemars::Schema {
+    schemars::schema_for!(File)
 }
 
 pub(super) fn parse(text: &str) -> Result<Lockfile, LockError> {
     let reader = Reader { text };
     if let Some(at) = conflict(text) {
-        let help =
-            "it has conflict markers of a merge: keep the entries of both sides, or of either, and run `imgbuild lock`";
+        let help = "it has conflict markers of a merge: delete the markers and, of what is between them, one side or what is double, then run `imgbuild lock`";
         return Err(reader.error(at, help));
     }
     // The version first: what else a newer format has cannot be judged.
@@ -256,12 +280,14 @@ impl Reader<'_> {
             self.insert(&mut lock.git, (url.get_ref().clone(), r#ref), commit.get_ref().clone(), url.span())?;
         }
         for Target { name, platform, definition } in file.target {
-            let key = (name.get_ref().clone(), self.platform(&platform)?);
-            self.insert(&mut lock.targets, key, definition, name.span())?;
+            let span = name.as_ref().map_or_else(|| platform.span(), Spanned::span);
+            let key = (name.map(Spanned::into_inner).unwrap_or_default(), self.platform(&platform)?);
+            self.insert(&mut lock.targets, key, definition, span)?;
         }
         for Output { target, platform, manifest, layers } in file.output {
-            let key = (target.get_ref().clone(), self.platform(&platform)?);
-            self.insert(&mut lock.outputs, key, LockedOutput { manifest, layers }, target.span())?;
+            let span = target.as_ref().map_or_else(|| platform.span(), Spanned::span);
+            let key = (target.map(Spanned::into_inner).unwrap_or_default(), self.platform(&platform)?);
+            self.insert(&mut lock.outputs, key, LockedOutput { manifest, layers }, span)?;
         }
         Ok(lock)
     }

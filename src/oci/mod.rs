@@ -2,6 +2,7 @@
 //!
 //! What we write is our own types, so that the bytes are the same every time; what others wrote is kept as it is.
 
+pub mod compare;
 pub mod config;
 pub mod manifest;
 pub mod media;
@@ -11,4 +12,4 @@ mod reference;
 pub use config::{ContainerConfig, Healthcheck, History, ImageConfig, RootFs};
 pub use manifest::{Descriptor, Document, Index, Manifest};
 pub use platform::{ParsePlatformError, Platform};
-pub use reference::{DEFAULT_REGISTRY, ParseReferenceError, Reference};
+pub use reference::{DEFAULT_REGISTRY, DEFAULT_TAG, ParseReferenceError, Reference};

@@ -4,9 +4,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 
-use imgbuild::dsl::{Files, Health, Image, Mount, Project, Run, Target};
+use imgbuild::dsl::{Files, Folder, Health, Image, Mount, Project, Run, Target};
 
-use crate::support::{Store, run, scratch};
+use crate::support::{Store, outcome, run, scratch};
 
 /// A build, three times.
 struct Build {
@@ -180,6 +180,18 @@ fn builds() -> Vec<Build> {
                 .onbuild("RUN true"),
         },
         Build {
+            name: "platform",
+            dockerfile: "FROM --platform=$BUILDPLATFORM busybox AS tool\nRUN echo tool > /tool\nFROM scratch\nCOPY --from=tool /tool /",
+            steps: "steps = [{ copy = '/tool', to = '/', from = 'tool' }]
+            [target.platform-steps.stages.tool]
+            from = { image = 'busybox', platform = '$BUILDPLATFORM' }
+            steps = [{ run = 'echo tool > /tool' }]",
+            program: {
+                let tool = Image::from_platform("busybox", "$BUILDPLATFORM").run("echo tool > /tool").named("tool");
+                Image::scratch().copy_from(&tool, "/tool", "/")
+            },
+        },
+        Build {
             name: "shell",
             dockerfile: "FROM busybox\nSHELL [\"/bin/sh\", \"-ec\"]\nRUN true && echo e > /e\nHEALTHCHECK NONE\nCMD top",
             steps: "from = 'busybox'\nsteps = [
@@ -258,6 +270,57 @@ fn three_front_ends_make_one_graph() {
     let together = store.bake(folder.path(), &[targets("file"), targets("steps"), targets("dsl")].concat());
     assert_eq!(together.executed, 0);
     assert_eq!(together.images, images);
+}
+
+#[test]
+fn folders_links_and_removals_are_steps() {
+    let folder = scratch();
+    let image = Image::from("busybox")
+        .workdir("/srv")
+        .write("/etc/passwd", "app:x:7:8::/:/bin/sh\n")
+        .mkdir(Folder::new("data/cache").chown("app").chmod("2750"))
+        .symlink("current", "data")
+        .write("/tmp/a.log", "a")
+        .write("/tmp/b.log", "b")
+        .write("/tmp/kept", "kept")
+        .remove("/tmp/*.log")
+        .remove_if_there(["/nowhere", "data/gone"])
+        .run(
+            "stat -c '%n %a %u:%g' data data/cache > /stat; readlink current >> /stat; ls /tmp >> /stat; pwd >> /stat",
+        );
+    let files = Image::scratch().copy_from(&image.clone().named("all"), "/stat", "/");
+    let missing = Image::from("busybox").remove("/nowhere");
+    let project = Project::new()
+        .target(Target::new("dsl", &image))
+        .target(Target::new("files", &files).output("out"))
+        .target(Target::new("missing", &missing));
+    let steps = "[target.steps]
+        from = 'busybox'
+        steps = [
+            { workdir = '/srv' },
+            { write = '/etc/passwd', content = \"app:x:7:8::/:/bin/sh\\n\" },
+            { mkdir = 'data/cache', chown = 'app', chmod = '2750' },
+            { symlink = 'current', to = 'data' },
+            { write = '/tmp/a.log', content = 'a' },
+            { write = '/tmp/b.log', content = 'b' },
+            { write = '/tmp/kept', content = 'kept' },
+            { remove = '/tmp/*.log' },
+            { remove = ['/nowhere', 'data/gone'], allow-missing = true },
+            { run = \"stat -c '%n %a %u:%g' data data/cache > /stat; readlink current >> /stat; ls /tmp >> /stat; pwd >> /stat\" },
+        ]";
+    fs::write(folder.path().join("build.toml"), project.to_toml().unwrap() + steps).unwrap();
+    let store = Store::with_busybox();
+    let built = store.bake(folder.path(), &["dsl", "steps", "files"]);
+    assert_eq!(built.images["dsl"], built.images["steps"]);
+    let seen = fs::read_to_string(folder.path().join("out/stat")).unwrap();
+    assert_eq!(seen, "data 755 7:8\ndata/cache 2750 7:8\ndata\nkept\n/srv\n");
+    let history = store.run(&["history", "--no-trunc", "--format", "json", &built.images["dsl"]]);
+    assert!(history.contains("MKDIR --chown=app --chmod=2750 data/cache"), "{history}");
+    assert!(history.contains("SYMLINK current data"), "{history}");
+    assert!(history.contains("REMOVE /tmp/*.log"), "{history}");
+    let (code, _, error) = outcome(store.command().args(["bake", "missing"]).current_dir(folder.path()));
+    assert_eq!(code, 1);
+    assert!(error.contains("REMOVE /nowhere"), "{error}");
 }
 
 #[test]

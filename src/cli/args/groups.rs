@@ -29,6 +29,10 @@ pub enum Image {
     Load(commands::load::Args),
     /// import
     Import(commands::import::Args),
+    /// pull
+    Pull(commands::pull::Args),
+    /// push
+    Push(commands::push::Args),
 }
 
 /// Commands that build.
@@ -56,6 +60,8 @@ impl From<Image> for Command {
             Image::Save(args) => Self::Save(args),
             Image::Load(args) => Self::Load(args),
             Image::Import(args) => Self::Import(args),
+            Image::Pull(args) => Self::Pull(args),
+            Image::Push(args) => Self::Push(args),
         }
     }
 }

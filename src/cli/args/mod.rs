@@ -8,6 +8,7 @@ pub mod build;
 pub mod csv;
 mod groups;
 pub mod output;
+pub mod subject;
 pub mod values;
 
 use std::path::PathBuf;
@@ -60,6 +61,20 @@ pub enum Command {
     Bake(Box<BakeArgs>),
     /// Check Dockerfiles, and mend some of what is found
     Check(Box<commands::check::Args>),
+    /// Pin what a build takes from outside, without building
+    Lock(Box<commands::lock::Args>),
+    /// Look up anew what is pinned
+    Update(Box<commands::update::Args>),
+    /// Bring everything that is pinned into the store
+    Fetch(Box<commands::fetch::Args>),
+    /// Build again from nothing, and say what differs
+    Verify(Box<commands::verify::Args>),
+    /// Show what a build would do, without doing it
+    Plan(Box<commands::plan::Args>),
+    /// Explain why steps would run, or ran
+    Why(Box<commands::why::Args>),
+    /// Draw the graph of a build
+    Graph(Box<commands::graph::Args>),
     /// List images
     Images(commands::images::Args),
     /// Give an image another name
@@ -76,6 +91,22 @@ pub enum Command {
     Load(commands::load::Args),
     /// Make an image of one layer from a tar file
     Import(commands::import::Args),
+    /// Bring images from a registry
+    Pull(commands::pull::Args),
+    /// Send images to a registry
+    Push(commands::push::Args),
+    /// Copy an image between registries, layouts, archives and the store
+    Copy(commands::copy::Args),
+    /// List the tags of a repository
+    Tags(commands::tags::Args),
+    /// List the repositories of a registry
+    Search(commands::search::Args),
+    /// Keep a password for a registry
+    Login(commands::login::Args),
+    /// Forget the password for a registry
+    Logout(commands::logout::Args),
+    /// Print the JSON Schemas of build files, lockfiles, progress and metadata
+    Schema(commands::schema::Args),
     /// Show the version
     Version(commands::version::Args),
     /// Docker's names for commands about images

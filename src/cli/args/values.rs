@@ -6,7 +6,10 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
 
+use clap::builder::{PossibleValue, PossibleValuesParser};
+
 use super::csv;
+use crate::fstree::Scrub;
 use crate::oci::Platform;
 
 /// `--secret`: something that a step may read and that is never stored.
@@ -277,19 +280,7 @@ fn annotation_target(text: &str) -> Result<(AnnotationTarget, Option<Platform>),
 
 /// A size in bytes, such as `64m`, `1g` or `4096`; units are powers of 1024.
 pub fn size(text: &str) -> Result<u64, String> {
-    let lower = text.to_ascii_lowercase();
-    let end = lower.find(|c: char| !c.is_ascii_digit()).unwrap_or(lower.len());
-    let (digits, unit) = lower.split_at(end);
-    let exponent = match unit.strip_suffix("ib").or(unit.strip_suffix('b')).unwrap_or(unit) {
-        "" => Some(0),
-        "k" => Some(1),
-        "m" => Some(2),
-        "g" => Some(3),
-        "t" => Some(4),
-        _ => None,
-    };
-    let bytes = exponent.and_then(|exponent| digits.parse::<u64>().ok()?.checked_mul(1024_u64.pow(exponent)));
-    bytes.filter(|&bytes| bytes > 0).ok_or_else(|| "write a size such as 64m, 1g or a number of bytes".into())
+    crate::frontend::buildfile::size(text)
 }
 
 /// An address for a host's name.
@@ -315,6 +306,11 @@ pub fn host(text: &str) -> Result<(String, HostAddress), String> {
         Ok(ip) => Ok((name.into(), HostAddress::Ip(ip))),
         Err(_) => Err(format!("{address:?} is not an IP address; allowed are IPv4, IPv6 and host-gateway")),
     }
+}
+
+/// The names of `--scrub`.
+pub fn scrubs() -> PossibleValuesParser {
+    Scrub::list().map(|(name, about)| PossibleValue::new(name).help(about)).into()
 }
 
 /// `--platform`: one platform, or `local`.

@@ -3,6 +3,7 @@
 use super::{each, json_line, json_pretty};
 use crate::cli::Session;
 use crate::cli::args::values;
+use crate::cli::library::network;
 use crate::oci::Platform;
 use crate::ops::{self, Error};
 
@@ -11,6 +12,7 @@ use crate::ops::{self, Error};
 #[command(after_help = "\
 Examples:
   imgbuild inspect app:1.0
+  imgbuild inspect --remote debian:bookworm
   imgbuild inspect --format json app:1.0 | jq '.[0].Config.Env'")]
 pub struct Args {
     /// Names or IDs
@@ -19,6 +21,9 @@ pub struct Args {
     /// The platform, of an image for several [default: this machine's]
     #[arg(long, value_name = "PLATFORM", value_parser = values::platform)]
     pub platform: Option<Platform>,
+    /// Look in the registry instead of the store, without pulling
+    #[arg(long)]
+    pub remote: bool,
     /// How to print: json for one line
     #[arg(short, long, value_parser = ["json"], value_name = "FORMAT")]
     pub format: Option<String>,
@@ -29,12 +34,21 @@ pub struct Args {
 
 /// Prints the images that there are as one array.
 pub fn run(args: &Args, session: &Session) -> Result<(), Error> {
-    let store = session.open_store()?;
     let mut images = Vec::new();
-    let done = each(&args.images, |image| {
-        images.push(ops::inspect(&store, image, args.platform.as_ref())?);
-        Ok(())
-    });
+    let platform = args.platform.as_ref();
+    let done = if args.remote {
+        let registries = network::registries(session)?;
+        each(&args.images, |image| {
+            images.push(ops::inspect_remote(&registries, image, platform)?);
+            Ok(())
+        })
+    } else {
+        let store = session.open_store()?;
+        each(&args.images, |image| {
+            images.push(ops::inspect(&store, image, platform)?);
+            Ok(())
+        })
+    };
     session.print(if args.format.is_some() { json_line(&images)? } else { json_pretty(&images)? })?;
     done
 }

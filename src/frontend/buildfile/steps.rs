@@ -16,17 +16,21 @@ use super::model::{self, Place, Value, Values};
 use super::parse::Parser;
 use super::suggest::did_you_mean;
 use crate::frontend::steps::{
-    Base, Command, Definition, Healthcheck, Instruction, Mount, Run, Stage, Step, Text, Transfer, Write,
+    Base, Command, Definition, Healthcheck, Instruction, Mkdir, Mount, Remove, Run, Stage, Step, Symlink, Text,
+    Transfer, Write,
 };
 
 type Toml<'a> = Spanned<DeValue<'a>>;
 
 /// The instructions, each with its options. The first word of a step says which it is.
-const STEPS: &[(&str, &[&str])] = &[
+pub(super) const STEPS: &[(&str, &[&str])] = &[
     ("run", &["mounts", "network", "security"]),
     ("copy", &["to", "from", "chown", "chmod", "exclude", "link", "parents"]),
     ("add", &["to", "chown", "chmod", "exclude", "link", "checksum", "keep-git-dir", "unpack"]),
     ("write", &["content", "expand", "chown", "chmod"]),
+    ("mkdir", &["chown", "chmod"]),
+    ("symlink", &["to", "chown"]),
+    ("remove", &["allow-missing"]),
     ("arg", &[]),
     ("env", &[]),
     ("label", &[]),
@@ -42,6 +46,9 @@ const STEPS: &[(&str, &[&str])] = &[
     ("onbuild", &[]),
 ];
 
+/// The keys of `from` as a table.
+const BASE: &[&str] = &["image", "platform", "merge", "diff"];
+
 /// The keys of a stage.
 const STAGE: &[&str] = &["from", "steps"];
 
@@ -49,40 +56,48 @@ const STAGE: &[&str] = &["from", "steps"];
 type Fields<'a> = BTreeMap<&'a str, (Range<usize>, &'a Toml<'a>)>;
 
 impl Parser<'_> {
-    /// `from`: a name, `{ merge = […] }` or `{ diff = [lower, upper] }`.
+    /// `from`: a name, `{ image = NAME, platform = … }`, `{ merge = […] }` or `{ diff = [lower, upper] }`.
     pub(super) fn base(&mut self, value: &Toml<'_>) -> Option<Base> {
         if value.get_ref().is_str() {
             return Some(Base::From(self.text(value, "`from`")?));
         }
         if !value.get_ref().is_table() {
-            self.wrong_type(value, "`from`", "a string, or a table with `merge` or `diff`");
+            self.wrong_type(value, "`from`", "a string, or a table with `image`, `merge` or `diff`");
             return None;
         }
         let items = self.table(value, "`from`");
-        let (name, list) = match items.as_slice() {
-            [(name, list)] if matches!(name.get_ref().as_ref(), "merge" | "diff") => (name, list),
-            [(name, _), ..] if !matches!(name.get_ref().as_ref(), "merge" | "diff") => {
-                self.unknown(name.span(), name.get_ref(), "`from`", &["merge", "diff"], &[]);
-                return None;
-            }
-            _ => {
-                self.error(value.span(), "`from` needs one of `merge` and `diff`", None);
-                return None;
-            }
-        };
-        let names = self.texts(list, &format!("`{}`", name.get_ref()))?;
-        if name.get_ref() == "merge" {
-            if names.is_empty() {
-                self.error(list.span(), "`merge` needs at least one name", None);
-                return None;
-            }
-            return Some(Base::Merge(names));
+        if let Some((name, _)) = items.iter().find(|(name, _)| !BASE.contains(&name.get_ref().as_ref())) {
+            self.unknown(self.at(name), name.get_ref(), "`from`", BASE, &[]);
+            return None;
         }
-        match <[Text; 2]>::try_from(names) {
-            Ok([lower, upper]) => Some(Base::Diff { lower, upper }),
-            Err(_) => {
-                let help = "write the state below first: `{ diff = [\"base\", \"base-and-more\"] }`";
-                self.error(list.span(), "`diff` needs two names", Some(help.into()));
+        let get = |wanted: &str| items.iter().find(|(name, _)| name.get_ref() == wanted).map(|(_, value)| *value);
+        match (get("image"), get("platform"), get("merge"), get("diff")) {
+            (Some(image), platform, None, None) => {
+                let name = self.text(image, "`image`")?;
+                Some(match platform {
+                    Some(platform) => Base::ForPlatform { name, platform: self.text(platform, "`platform`")? },
+                    None => Base::From(name),
+                })
+            }
+            (None, None, Some(list), None) => {
+                let names = self.texts(list, "`merge`")?;
+                if names.is_empty() {
+                    self.error(self.at(list), "`merge` needs at least one name", None);
+                    return None;
+                }
+                Some(Base::Merge(names))
+            }
+            (None, None, None, Some(list)) => match <[Text; 2]>::try_from(self.texts(list, "`diff`")?) {
+                Ok([lower, upper]) => Some(Base::Diff { lower, upper }),
+                Err(_) => {
+                    let help = "write the state below first: `{ diff = [\"base\", \"base-and-more\"] }`";
+                    self.error(self.at(list), "`diff` needs two names", Some(help.into()));
+                    None
+                }
+            },
+            _ => {
+                let help = "`platform` goes with `image`";
+                self.error(self.at(value), "`from` needs one of `image`, `merge` and `diff`", Some(help.into()));
                 None
             }
         }
@@ -96,16 +111,16 @@ impl Parser<'_> {
             let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b"-_.".contains(&b);
             if !text.starts_with(|c: char| c.is_ascii_lowercase()) || !text.bytes().all(plain) {
                 let help = "a name starts with a lower-case letter and goes on with such letters, digits and `-_.`";
-                self.error(name.span(), format!("`{text}` cannot be the name of a stage"), Some(help.into()));
+                self.error(self.at(name), format!("`{text}` cannot be the name of a stage"), Some(help.into()));
                 continue;
             }
-            let label = Text { value: text.to_string(), span: name.span() };
-            let mut stage = Stage { name: Some(label), span: name.span(), ..Stage::default() };
+            let label = Text { value: text.to_string(), span: self.at(name) };
+            let mut stage = Stage { name: Some(label), span: self.at(name), ..Stage::default() };
             for (key, value) in self.table(value, "a stage") {
                 match key.get_ref().as_ref() {
                     "from" => stage.base = self.base(value).unwrap_or_default(),
                     "steps" => stage.steps = self.steps(value).unwrap_or_default(),
-                    other => self.unknown(key.span(), other, "a stage", STAGE, &[]),
+                    other => self.unknown(self.at(key), other, "a stage", STAGE, &[]),
                 }
             }
             stages.push(stage);
@@ -135,24 +150,24 @@ impl Parser<'_> {
             let names = STEPS.iter().map(|(name, _)| *name);
             let help = items.first().and_then(|(name, _)| did_you_mean(name.get_ref(), names.clone()));
             let help = help.unwrap_or_else(|| format!("the instructions are {}", names.collect::<Vec<_>>().join(", ")));
-            self.error(value.span(), "a step without an instruction", Some(help));
+            self.error(self.at(value), "a step without an instruction", Some(help));
             return None;
         };
         if let Some((second, ..)) = instructions.next() {
             let message = format!("`{}` and `{}` are two steps", name.get_ref(), second.get_ref());
-            self.error(second.span(), message, Some("write a table for each of them".into()));
+            self.error(self.at(second), message, Some("write a table for each of them".into()));
             return None;
         }
         let mut fields = Fields::new();
         for (key, value) in items.iter().filter(|(key, _)| key.get_ref() != kind) {
             if options.contains(&key.get_ref().as_ref()) {
-                fields.insert(key.get_ref().as_ref(), (key.span(), value));
+                fields.insert(key.get_ref().as_ref(), (self.at(key), value));
             } else {
-                self.unknown(key.span(), key.get_ref(), &format!("a step `{kind}`"), options, &[]);
+                self.unknown(self.at(key), key.get_ref(), &format!("a step `{kind}`"), options, &[]);
             }
         }
-        let instruction = self.instruction(kind, argument, &fields, name.span())?;
-        Some(Step { instruction, span: value.span() })
+        let instruction = self.instruction(kind, argument, &fields, self.at(name))?;
+        Some(Step { instruction, span: self.at(value) })
     }
 
     fn instruction(
@@ -179,6 +194,20 @@ impl Parser<'_> {
                 chown: self.option(fields, "chown"),
                 chmod: self.option(fields, "chmod"),
             }),
+            "mkdir" => Instruction::Mkdir(Mkdir {
+                path: self.text(value, &what)?,
+                chown: self.option(fields, "chown"),
+                chmod: self.option(fields, "chmod"),
+            }),
+            "symlink" => Instruction::Symlink(Symlink {
+                path: self.text(value, &what)?,
+                to: self.needed(fields, "to", &what, name)?,
+                chown: self.option(fields, "chown"),
+            }),
+            "remove" => Instruction::Remove(Remove {
+                paths: self.one_or_more(value, &what)?,
+                allow_missing: self.flag(fields, "allow-missing").unwrap_or_default(),
+            }),
             "arg" => Instruction::Arg(self.arguments(value, &what)?),
             "env" => Instruction::Env(self.pairs(value, &what)?),
             "label" => Instruction::Label(self.pairs(value, &what)?),
@@ -204,7 +233,7 @@ impl Parser<'_> {
     fn transfer(&mut self, value: &Toml<'_>, fields: &Fields<'_>, what: &str, name: Range<usize>) -> Option<Transfer> {
         let sources = self.one_or_more(value, what)?;
         if sources.is_empty() {
-            self.error(value.span(), format!("{what} needs at least one source"), None);
+            self.error(self.at(value), format!("{what} needs at least one source"), None);
             return None;
         }
         let exclude = match fields.get("exclude") {
@@ -239,7 +268,7 @@ impl Parser<'_> {
                 self.wrong_type(item, "a mount", "a table such as `{ type = \"cache\", target = \"/cache\" }`");
                 return None;
             }
-            let mut mount = Mount { fields: Vec::new(), span: item.span() };
+            let mut mount = Mount { fields: Vec::new(), span: self.at(item) };
             for (key, value) in self.table(item, "a mount") {
                 let value = self.scalar_text(value, &format!("`{}` of a mount", key.get_ref()))?;
                 mount.fields.push((key.get_ref().to_string(), value));
@@ -275,11 +304,11 @@ impl Parser<'_> {
         }
         let mut pairs = Vec::new();
         for (name, value) in self.table(value, what) {
-            let label = Text { value: name.get_ref().to_string(), span: name.span() };
+            let label = Text { value: name.get_ref().to_string(), span: self.at(name) };
             pairs.push((label, self.scalar_text(value, &format!("`{}` in {what}", name.get_ref()))?));
         }
         if pairs.is_empty() {
-            self.error(value.span(), format!("{what} needs at least one name"), None);
+            self.error(self.at(value), format!("{what} needs at least one name"), None);
             return None;
         }
         Some(pairs)

@@ -42,6 +42,8 @@ pub struct Dockerfile {
     pub globals: Vec<Instruction>,
     /// The stages, at least one.
     pub stages: Vec<Stage>,
+    /// What comments before the first `FROM` say to this builder alone: `scrub=apt` for `# imgbuild scrub=apt`.
+    pub notes: Vec<Word>,
     /// Lines that are blank although the line above promised more: those of each instruction that has any.
     pub empty_continuations: Vec<Vec<Span>>,
     /// Where each line starts, in bytes.
@@ -209,6 +211,38 @@ pub enum Kind {
     Volume(Vec<Word>),
     /// `WORKDIR`
     Workdir(Word),
+    /// A change to files that no Dockerfile can say.
+    Change(Change),
+}
+
+/// A change to files for which a Dockerfile has no instruction. Paths are relative to the working folder.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Change {
+    /// Makes a folder.
+    Mkdir {
+        /// Its path.
+        path: Word,
+        /// Its owner.
+        chown: Option<Word>,
+        /// Its permissions.
+        chmod: Option<Word>,
+    },
+    /// Makes a symbolic link.
+    Symlink {
+        /// Its path.
+        path: Word,
+        /// Where it leads.
+        to: Word,
+        /// Its owner.
+        chown: Option<Word>,
+    },
+    /// Removes files and folders.
+    Remove {
+        /// Their paths and patterns.
+        paths: Vec<Word>,
+        /// Whether it is fine if there are none.
+        allow_missing: bool,
+    },
 }
 
 /// `NAME=value`, or `NAME value`.

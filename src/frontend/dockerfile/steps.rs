@@ -4,8 +4,8 @@
 //! wrote a Dockerfile. Spans stay those of the source, which messages therefore point at.
 
 use super::ast::{
-    CheckOptions, CommandLine, Declaration, Dockerfile, Head, Heredoc, Instruction, Join, Kind, Pair, Run, RunNetwork,
-    Span, Spanned, Stage, Transfer, Word,
+    Change, CheckOptions, CommandLine, Declaration, Dockerfile, Head, Heredoc, Instruction, Join, Kind, Pair, Run,
+    RunNetwork, Span, Spanned, Stage, Transfer, Word,
 };
 use super::go;
 use super::parse::parse_trigger;
@@ -28,6 +28,7 @@ pub fn from_steps(definition: &Definition, source: &str) -> Result<Dockerfile, V
         check: CheckOptions::default(),
         globals: Vec::new(),
         stages,
+        notes: Vec::new(),
         empty_continuations: Vec::new(),
         line_starts: std::iter::once(0).chain(source.match_indices('\n').map(|(at, _)| at + 1)).collect(),
     })
@@ -35,7 +36,7 @@ pub fn from_steps(definition: &Definition, source: &str) -> Result<Dockerfile, V
 
 fn stage(stage: &steps::Stage, errors: &mut Vec<Diagnostic>) -> Stage {
     let (base, join) = match &stage.base {
-        Base::From(name) => (quoted(name), None),
+        Base::From(name) | Base::ForPlatform { name, .. } => (quoted(name), None),
         Base::Merge(names) => (plain(&"scratch".into()), Some(Join::Merge(names.iter().map(plain).collect()))),
         Base::Diff { lower, upper } => {
             (plain(&"scratch".into()), Some(Join::Diff(Box::new([plain(lower), plain(upper)]))))
@@ -55,7 +56,10 @@ fn stage(stage: &steps::Stage, errors: &mut Vec<Diagnostic>) -> Stage {
     Stage {
         head: head("FROM", format!("FROM {}", base.value), &stage.span),
         base,
-        platform: None,
+        platform: match &stage.base {
+            Base::ForPlatform { platform, .. } => Some(quoted(platform)),
+            _ => None,
+        },
         as_keyword: None,
         name: stage.name.as_ref().map(plain),
         join,
@@ -76,6 +80,21 @@ fn instruction(instruction: &steps::Instruction, span: &Span) -> Lowered {
         steps::Instruction::Copy(copy) => transfer("COPY", copy, Kind::Copy),
         steps::Instruction::Add(add) => transfer("ADD", add, Kind::Add),
         steps::Instruction::Write(write) => write_file(write)?,
+        steps::Instruction::Mkdir(mkdir) => {
+            let flag = |text: &Option<Text>| text.as_ref().map(quoted);
+            let (chown, chmod) = (flag(&mkdir.chown), flag(&mkdir.chmod));
+            (Kind::Change(Change::Mkdir { path: quoted(&mkdir.path), chown, chmod }), show("MKDIR", [&mkdir.path]))
+        }
+        steps::Instruction::Symlink(link) => {
+            let chown = link.chown.as_ref().map(quoted);
+            let change = Change::Symlink { path: quoted(&link.path), to: quoted(&link.to), chown };
+            (Kind::Change(change), show("SYMLINK", [&link.path, &link.to]))
+        }
+        steps::Instruction::Remove(remove) => {
+            let paths = remove.paths.iter().map(quoted).collect();
+            let change = Change::Remove { paths, allow_missing: remove.allow_missing };
+            (Kind::Change(change), show("REMOVE", &remove.paths))
+        }
         steps::Instruction::Arg(names) => {
             let one = |(name, default): &(Text, Option<Text>)| Declaration {
                 key: plain(name),
@@ -161,6 +180,11 @@ fn mount(mount: &steps::Mount) -> Result<Word, Box<Diagnostic>> {
         fields.push(if special { format!("\"{}\"", field.replace('"', "\"\"")) } else { field });
     }
     Ok(Word::new(fields.join(","), mount.span.clone()))
+}
+
+/// An instruction that no Dockerfile has, as if one had it.
+fn show<'a>(keyword: &str, arguments: impl IntoIterator<Item = &'a Text>) -> String {
+    arguments.into_iter().fold(keyword.to_owned(), |line, argument| line + " " + &argument.value)
 }
 
 fn transfer(keyword: &str, copy: &steps::Transfer, kind: fn(Box<Transfer>) -> Kind) -> (Kind, String) {

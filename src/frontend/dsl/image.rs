@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use super::step::{Cmd, Files, Health, Names, Run};
+use super::step::{Cmd, Files, Folder, Health, Names, Run};
 use super::toml;
 use crate::digest::Digest;
-use crate::frontend::steps::{Base, Instruction, Stage, Step, Text, Write};
+use crate::frontend::steps::{Base, Instruction, Remove, Stage, Step, Symlink, Text, Write};
 
 /// A file system and a configuration: a base with steps on top.
 ///
@@ -56,6 +56,12 @@ impl Image {
     /// An image by reference, a named context of the target, or `target:NAME`.
     pub fn from(name: impl Into<String>) -> Self {
         Self::new(Base::From(Text::from(name)), Vec::new())
+    }
+
+    /// The same as [`Image::from`] for a platform that need not be the target's: `$BUILDPLATFORM` for a compiler that
+    /// crosses over.
+    pub fn from_platform(name: impl Into<String>, platform: impl Into<String>) -> Self {
+        Self::new(Base::ForPlatform { name: Text::from(name), platform: Text::from(platform) }, Vec::new())
     }
 
     /// Nothing.
@@ -146,6 +152,33 @@ impl Image {
         let write =
             Write { path: path.into(), content: Text::from(content), chmod: Some(mode.into()), ..Write::default() };
         self.step(Instruction::Write(write), Vec::new())
+    }
+
+    /// Makes a folder, and those above it. The working folder stays.
+    #[must_use]
+    pub fn mkdir(self, folder: impl Into<Folder>) -> Self {
+        self.step(Instruction::Mkdir(folder.into().0), Vec::new())
+    }
+
+    /// Makes a symbolic link in place of what was there: `path` leads to `to`.
+    #[must_use]
+    pub fn symlink(self, path: &str, to: &str) -> Self {
+        let link = Symlink { path: path.into(), to: to.into(), chown: None };
+        self.step(Instruction::Symlink(link), Vec::new())
+    }
+
+    /// Removes files and folders, which must be there; wildcards are those of [`Image::copy`].
+    #[must_use]
+    pub fn remove(self, paths: impl Into<Names>) -> Self {
+        let remove = Remove { paths: paths.into().0, allow_missing: false };
+        self.step(Instruction::Remove(remove), Vec::new())
+    }
+
+    /// Removes files and folders if they are there.
+    #[must_use]
+    pub fn remove_if_there(self, paths: impl Into<Names>) -> Self {
+        let remove = Remove { paths: paths.into().0, allow_missing: true };
+        self.step(Instruction::Remove(remove), Vec::new())
     }
 
     /// Declares a build argument with a default.

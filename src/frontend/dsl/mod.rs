@@ -2,7 +2,7 @@
 //!
 //! An [`Image`] is a base with steps on top. Methods take it by value and give back the longer one; a clone is a fork.
 //! A [`Target`] says what is made of an image, a [`Project`] holds the targets. Everything that a Dockerfile can say is
-//! here, and what it cannot say ([`Image::merge`], [`Image::diff`]) too.
+//! here, and what it cannot say too: [`Image::merge`], [`Image::diff`], [`Image::mkdir`], [`Image::symlink`], [`Image::remove`].
 //!
 //! A project becomes the text of a build file ([`Project::to_toml`]), and takes the way of every build file from
 //! there. So both have the same cache keys and make the same images, every message can point at a line, and a
@@ -20,4 +20,4 @@ mod toml;
 
 pub use image::{Image, Source};
 pub use project::{Error, Project, Target};
-pub use step::{Cmd, Files, Health, Mount, Names, Run};
+pub use step::{Cmd, Files, Folder, Health, Mount, Names, Run};

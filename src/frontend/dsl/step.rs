@@ -164,6 +164,44 @@ impl Mount {
     }
 }
 
+/// A folder to make.
+///
+/// ```
+/// use imgbuild::dsl::{Folder, Image};
+///
+/// let image = Image::from("busybox").mkdir("/var/empty").mkdir(Folder::new("/data").chown("1000").chmod("700"));
+/// # let _ = image;
+/// ```
+#[derive(Debug, Clone)]
+pub struct Folder(pub(super) steps::Mkdir);
+
+impl Folder {
+    /// A folder at this path, 0755 and root's.
+    pub fn new(path: impl Into<String>) -> Self {
+        Self(steps::Mkdir { path: Text::from(path), ..steps::Mkdir::default() })
+    }
+
+    /// Its owner: `user`, `user:group`, by name or number.
+    #[must_use]
+    pub fn chown(mut self, owner: impl Into<String>) -> Self {
+        self.0.chown = Some(Text::from(owner));
+        self
+    }
+
+    /// Its permissions, in octal digits.
+    #[must_use]
+    pub fn chmod(mut self, mode: impl Into<String>) -> Self {
+        self.0.chmod = Some(Text::from(mode));
+        self
+    }
+}
+
+impl From<&str> for Folder {
+    fn from(path: &str) -> Self {
+        Self::new(path)
+    }
+}
+
 /// Files to copy, where to, and as what.
 ///
 /// ```

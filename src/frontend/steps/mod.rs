@@ -1,7 +1,7 @@
 //! A build as values: stages with steps, before any variable of an image is expanded.
 //!
 //! This is what front ends other than the Dockerfile hand over. It says what a Dockerfile says, and what that cannot
-//! say (merge and diff), so that one lowering serves all: the same build makes the same steps, the same configuration
+//! say (merge and diff, folders, links and removals), so that one lowering serves all: the same build makes the same steps, the same configuration
 //! and the same history, whoever wrote it.
 //!
 //! In the arguments of instructions `$NAME` and `${NAME:-default}` are variables of the image, as in a Dockerfile, and
@@ -55,6 +55,13 @@ pub struct Stage {
 pub enum Base {
     /// One of these, or `scratch`.
     From(Text),
+    /// The same for a platform that is not the target's, such as `$BUILDPLATFORM` for a compiler that crosses over.
+    ForPlatform {
+        /// What it starts from.
+        name: Text,
+        /// For which platform.
+        platform: Text,
+    },
     /// The files of all of these on top of each other, the first at the bottom, with the first one's configuration.
     Merge(Vec<Text>),
     /// The layers that `upper` has on top of `lower`, and no configuration.
@@ -92,6 +99,12 @@ pub enum Instruction {
     Add(Transfer),
     /// Makes one file: `COPY` of a here-document.
     Write(Write),
+    /// Makes a folder and those above it, without making it the working folder.
+    Mkdir(Mkdir),
+    /// Makes a symbolic link.
+    Symlink(Symlink),
+    /// Removes files and folders.
+    Remove(Remove),
     /// Declares build arguments, with defaults where they have one.
     Arg(Vec<(Text, Option<Text>)>),
     /// Sets environment variables, all seeing the values from before.
@@ -193,6 +206,37 @@ pub struct Write {
     pub chmod: Option<Text>,
 }
 
+/// A folder to make. One that exists is left alone.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Mkdir {
+    /// Its path.
+    pub path: Text,
+    /// The owner.
+    pub chown: Option<Text>,
+    /// The permissions, as octal digits.
+    pub chmod: Option<Text>,
+}
+
+/// A symbolic link, in place of what was there.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Symlink {
+    /// Its path.
+    pub path: Text,
+    /// Where it leads, as it is.
+    pub to: Text,
+    /// The owner.
+    pub chown: Option<Text>,
+}
+
+/// Files and folders to remove.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Remove {
+    /// Their paths; wildcards are those of `COPY`.
+    pub paths: Vec<Text>,
+    /// Whether it is fine if there are none.
+    pub allow_missing: bool,
+}
+
 /// `HEALTHCHECK`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Healthcheck {
@@ -217,7 +261,7 @@ impl Definition {
         let mut found = Vec::new();
         for stage in &self.stages {
             match &stage.base {
-                Base::From(name) => found.push(name),
+                Base::From(name) | Base::ForPlatform { name, .. } => found.push(name),
                 Base::Merge(names) => found.extend(names),
                 Base::Diff { lower, upper } => found.extend([lower, upper]),
             }
@@ -241,6 +285,7 @@ impl Base {
     pub fn each_text(&mut self, visit: &mut dyn FnMut(&mut Text)) {
         match self {
             Self::From(name) => visit(name),
+            Self::ForPlatform { name, platform } => [name, platform].into_iter().for_each(visit),
             Self::Merge(names) => names.iter_mut().for_each(visit),
             Self::Diff { lower, upper } => [lower, upper].into_iter().for_each(visit),
         }
@@ -268,6 +313,14 @@ impl Instruction {
                 visit(&mut write.content);
                 write.chown.iter_mut().chain(&mut write.chmod).for_each(visit);
             }
+            Self::Mkdir(mkdir) => {
+                visit(&mut mkdir.path);
+                mkdir.chown.iter_mut().chain(&mut mkdir.chmod).for_each(visit);
+            }
+            Self::Symlink(link) => {
+                [&mut link.path, &mut link.to].into_iter().chain(&mut link.chown).for_each(visit);
+            }
+            Self::Remove(remove) => remove.paths.iter_mut().for_each(visit),
             Self::Arg(names) => {
                 for (name, default) in names {
                     visit(name);

@@ -46,6 +46,9 @@ pub fn shape_of_base(base: &Base) -> Shape {
     let one = |key: &str, value| Shape::Table(vec![(key.to_owned(), value)]);
     match base {
         Base::From(name) => text(name),
+        Base::ForPlatform { name, platform } => {
+            Shape::Table(vec![("image".to_owned(), text(name)), ("platform".to_owned(), text(platform))])
+        }
         Base::Merge(names) => one("merge", texts(names)),
         Base::Diff { lower, upper } => one("diff", texts([lower, upper])),
     }
@@ -67,6 +70,23 @@ pub fn shape_of(instruction: &Instruction) -> Shape {
             }
             for (key, value) in [("chown", &write.chown), ("chmod", &write.chmod)] {
                 value.iter().for_each(|value| put(key, text(value)));
+            }
+        }
+        Instruction::Mkdir(mkdir) => {
+            put("mkdir", text(&mkdir.path));
+            for (key, value) in [("chown", &mkdir.chown), ("chmod", &mkdir.chmod)] {
+                value.iter().for_each(|value| put(key, text(value)));
+            }
+        }
+        Instruction::Symlink(link) => {
+            put("symlink", text(&link.path));
+            put("to", text(&link.to));
+            link.chown.iter().for_each(|value| put("chown", text(value)));
+        }
+        Instruction::Remove(remove) => {
+            put("remove", texts(&remove.paths));
+            if remove.allow_missing {
+                put("allow-missing", Shape::Flag(true));
             }
         }
         // A list can hold both kinds of arguments: those with a default are tables in it.

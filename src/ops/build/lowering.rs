@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::digest::{CacheKey, DiffId};
-use crate::frontend::diagnostic::Diagnostic;
+use crate::frontend::diagnostic::{Diagnostic, Part};
 use crate::frontend::dockerfile::{self, ContextSource, ImageBuild, Need};
 use crate::fstree::pattern::{Matcher, parse_ignore_file};
 use crate::graph::key::{KeyHasher, Visitor};
@@ -23,6 +23,9 @@ use crate::ops::error::Diagnostics;
 use crate::source::agent::Agent;
 use crate::source::http::shown;
 use crate::store::layers::{LayerBlob, Layers};
+
+/// The lockfiles of Dockerfiles by their usual names, as patterns of an ignore file.
+const LOCKFILES: [&str; 3] = ["**/[Dd]ockerfile.lock", "**/[Dd]ockerfile.*.lock", "**/*.[Dd]ockerfile.lock"];
 
 /// A target as steps.
 #[derive(Default)]
@@ -153,7 +156,7 @@ impl Job<'_> {
     fn lower(&mut self, graph: &mut Graph) -> Result<Lowered, Error> {
         let (name, text) = self.read()?;
         let (mut lowered, warnings) = self.lower_text(&name, &text, graph)?;
-        lowered.warnings = Diagnostics { name, text, list: warnings };
+        lowered.warnings = Diagnostics { name, text, list: warnings, parts: self.parts().to_vec() };
         Ok(lowered)
     }
 
@@ -180,6 +183,11 @@ impl Job<'_> {
                 Ok((name, text))
             }
         }
+    }
+
+    /// The files that its text is made of, if they are several.
+    fn parts(&self) -> &[Part] {
+        if let Dockerfile::Steps { parts, .. } = &self.target.dockerfile { parts } else { &[] }
     }
 
     /// Reads the Dockerfile of a remote context, which is built for that: a stage that is nothing but the context.
@@ -229,7 +237,7 @@ impl Job<'_> {
     fn check(&mut self, name: String, text: String, graph: &mut Graph) -> Result<Checked, Error> {
         let parsed = dockerfile::parse(&text);
         let Some(file) = parsed.dockerfile.filter(|_| parsed.diagnostics.is_empty()) else {
-            let found = Diagnostics { name, text, list: parsed.diagnostics };
+            let found = Diagnostics::new(name, text, parsed.diagnostics);
             return Ok(Checked { found, definitions: Vec::new() });
         };
         let platforms: Vec<Option<Platform>> = match &self.target.platforms[..] {
@@ -243,7 +251,7 @@ impl Job<'_> {
             let host = platform.unwrap_or_else(Platform::host);
             let mut resolved = dockerfile::Resolved::default();
             let checked = loop {
-                let is_pinned = |reference: &str| self.lock.image(reference, &host).is_some();
+                let is_pinned = |reference: &str| self.lock.image(reference, &host, false).is_some();
                 let checked = dockerfile::check(&file, &options, &resolved, graph, &is_pinned);
                 let before = resolved.images.len();
                 // What would have to be fetched is done without, too.
@@ -261,12 +269,13 @@ impl Job<'_> {
                 }
             }
         }
-        Ok(Checked { found: Diagnostics { name, text, list }, definitions })
+        Ok(Checked { found: Diagnostics::new(name, text, list), definitions })
     }
 
     fn lower_text(&mut self, name: &str, text: &str, graph: &mut Graph) -> Result<(Lowered, Vec<Diagnostic>), Error> {
+        let parts = self.parts().to_vec();
         let told = |list: Vec<Diagnostic>| -> Error {
-            Diagnostics { name: name.to_owned(), text: text.to_owned(), list }.into()
+            Diagnostics { parts: parts.clone(), ..Diagnostics::new(name, text, list) }.into()
         };
         let file = match &self.target.dockerfile {
             Dockerfile::Steps { definition, .. } => dockerfile::from_steps(definition, text).map_err(told)?,
@@ -298,7 +307,7 @@ impl Job<'_> {
                     }
                 }
             };
-            self.lock.record_target(&self.target.name, &build.platform, definition(graph, &build));
+            self.lock.record_target(&self.target.lock_name(), &build.platform, definition(graph, &build));
             lowered.multi_platform |= build.multi_platform;
             lowered.platforms.push(LoweredPlatform {
                 platform: build.platform,
@@ -342,6 +351,7 @@ impl Job<'_> {
             };
             options.contexts.insert(name.clone(), source);
         }
+        options.parts = self.parts().to_vec();
         options.build_args = target.args.clone();
         options.target = target.stage.clone();
         options.platform = platform;
@@ -356,6 +366,7 @@ impl Job<'_> {
         options.allow_insecure = target.allow.contains(&Entitlement::SecurityInsecure);
         options.extra_hosts = target.hosts.clone();
         options.shm_size = target.shm_size;
+        options.scrubs.clone_from(&target.scrubs);
         options.name_platforms = target.platforms.len() > 1;
         Ok(options)
     }
@@ -375,8 +386,12 @@ impl Job<'_> {
         candidates.push(folder.path.join(".dockerignore"));
         let file = IgnoreFile::read(candidates)?;
         let mut ignore: Vec<String> = file.lines.iter().map(|(_, pattern)| pattern.clone()).collect();
-        // A lockfile is written by builds, so it must not be an input of them.
+        // A lockfile is written by builds, so it must not be an input of them: neither this one nor that of another build.
         ignore.extend(self.lock.path().and_then(|lock| pattern_below(&folder.path, lock)));
+        ignore.extend(LOCKFILES.iter().map(|pattern| (*pattern).to_owned()));
+        if folder.path.join("build.toml").exists() {
+            ignore.push("build.lock".into());
+        }
         lowered.folders.insert(folder.name.clone(), folder.path.clone());
         lowered.ignores.insert(folder.name.clone(), file);
         Ok(ContextSource::Local { name: folder.name.clone(), ignore })
@@ -385,7 +400,7 @@ impl Job<'_> {
     /// Brings an image of an OCI layout into the store; a reference to it.
     fn layout(&self, name: &str, path: &Path, wanted: Option<&str>) -> Result<String, Error> {
         let digest = crate::ops::load_layout(&self.session.store, path, wanted)?;
-        Ok(format!("oci-layout/{}@{digest}", name.to_ascii_lowercase()))
+        Ok(format!("{}{}@{digest}", images::OCI_LAYOUT, name.to_ascii_lowercase()))
     }
 
     fn linked(&self, other: &str, platform: Option<&Platform>) -> Result<ContextSource, Error> {
@@ -424,8 +439,7 @@ impl Job<'_> {
         for need in needs {
             match need {
                 Need::Image { reference, platform, span } => {
-                    let store = &self.session.store;
-                    let image = match images::resolve(store, self.lock, reference, platform, self.target.pull) {
+                    let image = match images::resolve(self.session, self.lock, reference, platform, self.target.pull) {
                         Ok(image) => image,
                         Err(error) => {
                             let error = error.told(span)?;

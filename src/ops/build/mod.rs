@@ -9,6 +9,7 @@ mod credentials;
 mod images;
 mod locking;
 mod lowering;
+mod make;
 mod output;
 mod remote;
 mod target;
@@ -24,19 +25,23 @@ pub use target::{
 
 use crate::compress::Compression;
 use crate::event::{Event, ImageSummary, Reporter, Summary};
-use crate::export::{self, ImageSpec};
-use crate::graph::Graph;
-use crate::oci::Descriptor;
+use crate::export;
+use crate::graph::{Graph, StepId};
+use crate::oci::{Descriptor, Platform};
 use crate::ops::Error;
 use crate::ops::error::{Diagnostics, Origin, StepExit, StepFailure, is_machine};
+use crate::ops::record;
+use crate::registry::{FetchOnNeed, Offline, Registries};
 use crate::sandbox::{Cancel, Executor, Exit, SandboxError};
-use crate::solve::{self, SolveError, StepError};
+use crate::solve::{self, Observer, SolveError, StepError};
 use crate::source::Sources;
+use crate::source::http::shown;
 use crate::store::layers::Layers;
 use crate::store::{Stop, Store};
-use locking::Lock;
+pub(super) use locking::Lock;
 pub(super) use lowering::Checked;
 use lowering::{Lowered, lower_all};
+pub(super) use make::{TargetImage, fetch, make};
 
 /// What all builds of a process share.
 pub struct Session<'a> {
@@ -54,6 +59,27 @@ pub struct Session<'a> {
     pub resolv_conf: Vec<u8>,
     /// What brings files from the network.
     pub sources: &'a Sources,
+    /// What brings images from the network, and takes them there.
+    pub registries: Arc<Registries>,
+}
+
+impl<'a> Session<'a> {
+    /// The same, with somebody else to report to.
+    pub(super) fn reporting_to<'b>(&self, reporter: &'b dyn Reporter) -> Session<'b>
+    where
+        'a: 'b,
+    {
+        Session {
+            store: self.store.clone(),
+            executor: self.executor,
+            reporter,
+            cancel: self.cancel,
+            jobs: self.jobs,
+            resolv_conf: self.resolv_conf.clone(),
+            sources: self.sources,
+            registries: self.registries.clone(),
+        }
+    }
 }
 
 /// An image, or whatever else a target came to.
@@ -70,21 +96,48 @@ pub struct Built {
 }
 
 /// Builds targets, in an order in which each comes after those it is linked to.
-pub fn build(session: &Session<'_>, targets: &[Target], lock: &LockPlace, mode: LockMode) -> Result<Vec<Built>, Error> {
+pub fn build(
+    session: &Session<'_>,
+    targets: &[Target],
+    place: &LockPlace,
+    mode: LockMode,
+) -> Result<Vec<Built>, Error> {
     let started = Instant::now();
-    let mut graph = Graph::new();
-    let mut lock = Lock::open(lock, mode)?;
-    let cancel = session.cancel.clone();
-    let layers = Layers::stoppable(session.store.clone(), Stop::when(move || cancel.is_canceled()));
-    let layers = Arc::new(layers);
-    let lowered = lower_all(session, targets, &mut lock, &layers, &mut graph)?;
+    let Prepared { graph, lowered, lock, layers } = prepare(session, targets, place, mode)?;
     lock.settle(session.reporter)?;
-    let sources = (!mode.offline).then_some(session.sources);
-    let solved = run(session, sources, &graph, &lowered, targets, &layers)?;
+    let pushes = |target: &Target| target.outputs.iter().any(|one| matches!(one.kind, OutputKind::Registry(_)));
+    if mode.offline && targets.iter().any(pushes) {
+        return Err(Error::Usage("--offline forbids to push the image: leave out one of the two".into()));
+    }
+    let recorder = record::Recorder::new(
+        session.store.clone(),
+        session.reporter,
+        &graph,
+        definition_of(targets, place),
+        named_steps(targets, &lowered),
+    );
+    let recorded = session.reporting_to(&recorder);
+    let result = complete(&recorded, targets, mode, (&graph, &lowered, &layers), &recorder, started);
+    recorder.finish(&result);
+    result
+}
+
+/// Runs what was prepared, and writes the results.
+fn complete(
+    session: &Session<'_>,
+    targets: &[Target],
+    mode: LockMode,
+    (graph, lowered, layers): Parts<'_>,
+    observer: &dyn Observer,
+    started: Instant,
+) -> Result<Vec<Built>, Error> {
+    let solved = solving(session, mode, (graph, lowered, layers), targets, observer, |steps, environment| {
+        solve::solve(graph, steps, environment)
+    })?;
     let mut built = Vec::new();
     let mut summary = Summary { executed: solved.executed, cached: solved.cached, ..Summary::default() };
-    for (target, lowered) in targets.iter().zip(&lowered) {
-        let (done, image) = export(session, target, lowered, &solved, &layers)
+    for (target, lowered) in targets.iter().zip(lowered) {
+        let (done, image) = export(session, target, lowered, &solved, layers)
             .map_err(|error| if session.cancel.is_canceled() { Error::Interrupted } else { error })?;
         summary.images.push(image);
         built.push(done);
@@ -92,6 +145,63 @@ pub fn build(session: &Session<'_>, targets: &[Target], lock: &LockPlace, mode: 
     summary.elapsed = started.elapsed();
     session.reporter.report(Event::Summary(summary));
     Ok(built)
+}
+
+/// A build that is understood in full: nothing has run, and the lockfile is not written yet.
+pub(super) struct Prepared {
+    /// All steps of all targets.
+    pub graph: Graph,
+    /// The targets, in their order.
+    pub lowered: Vec<Lowered>,
+    /// What is pinned.
+    pub lock: Lock,
+    /// Where layers are and go.
+    pub layers: Arc<Layers>,
+}
+
+impl Prepared {
+    /// The steps that the targets are.
+    fn wanted(&self) -> Vec<StepId> {
+        wanted(&self.lowered)
+    }
+
+    /// Runs what `steps` need, so that all of their results can be read.
+    fn run(&self, session: &Session<'_>, targets: &[Target], steps: &[StepId]) -> Result<solve::Solved, Error> {
+        let parts = (&self.graph, &self.lowered[..], &self.layers);
+        let wanted = (steps, &BTreeSet::new());
+        solving_for(session, self.lock.mode(), parts, targets, &(), wanted, |steps, environment| {
+            solve::solve(&self.graph, steps, environment)
+        })
+    }
+}
+
+/// Reads the definitions, looks up what they name, and lowers them into one graph.
+pub(super) fn prepare(
+    session: &Session<'_>,
+    targets: &[Target],
+    lock: &LockPlace,
+    mode: LockMode,
+) -> Result<Prepared, Error> {
+    prepare_with(session, targets, Lock::open(lock, mode)?)
+}
+
+/// The same with a lockfile that was opened already.
+pub(super) fn prepare_with(session: &Session<'_>, targets: &[Target], mut lock: Lock) -> Result<Prepared, Error> {
+    let mut graph = Graph::new();
+    let cancel = session.cancel.clone();
+    let layers = Layers::stoppable(session.store.clone(), Stop::when(move || cancel.is_canceled()));
+    let layers = Arc::new(match lock.offline() {
+        true => layers.fetching(Arc::new(Offline)),
+        false => layers.fetching(Arc::new(FetchOnNeed(session.registries.clone()))),
+    });
+    let lowered = lower_all(session, targets, &mut lock, &layers, &mut graph)?;
+    Ok(Prepared { graph, lowered, lock, layers })
+}
+
+/// Looks up what these targets name besides. They are not part of the build.
+pub(super) fn prepare_also(session: &Session<'_>, prepared: &mut Prepared, targets: &[Target]) -> Result<(), Error> {
+    let Prepared { lock, layers, .. } = prepared;
+    lower_all(session, targets, lock, layers, &mut Graph::new()).map(drop)
 }
 
 /// What the checks say of a target's Dockerfile, or of `text` in its place, without building it. The lockfile is read
@@ -106,15 +216,14 @@ pub(super) fn check(
     lowering::check(session, target, &mut lock, &mut Graph::new(), text)
 }
 
-fn run(
-    session: &Session<'_>,
-    sources: Option<&Sources>,
-    graph: &Graph,
-    lowered: &[Lowered],
-    targets: &[Target],
-    layers: &Arc<Layers>,
-) -> Result<solve::Solved, Error> {
-    let steps: Vec<_> = lowered.iter().flat_map(|target| &target.platforms).map(|build| build.step).collect();
+/// The steps that the targets are.
+fn wanted(lowered: &[Lowered]) -> Vec<StepId> {
+    lowered.iter().flat_map(|target| &target.platforms).map(|build| build.step).collect()
+}
+
+/// The steps of which nobody will read a byte: targets that only fill the cache.
+fn unread(graph: &Graph, lowered: &[Lowered], targets: &[Target]) -> BTreeSet<StepId> {
+    let steps = wanted(lowered);
     let mut unread: BTreeSet<_> = steps.iter().copied().collect();
     for (target, lowered) in targets.iter().zip(lowered) {
         let only_cache = target.outputs.iter().all(|output| output.kind == OutputKind::CacheOnly);
@@ -129,6 +238,36 @@ fn run(
             unread.remove(&input);
         }
     }
+    unread
+}
+
+/// The parts of a prepared build that running it needs.
+type Parts<'a> = (&'a Graph, &'a [Lowered], &'a Arc<Layers>);
+
+/// Gives `action` all that the solver wants, and the steps of the targets.
+pub(super) fn solving<T>(
+    session: &Session<'_>,
+    mode: LockMode,
+    parts: Parts<'_>,
+    targets: &[Target],
+    observer: &dyn Observer,
+    action: impl FnOnce(&[StepId], &solve::Environment<'_>) -> Result<T, SolveError>,
+) -> Result<T, Error> {
+    let (graph, lowered, _) = parts;
+    let (steps, unread) = (wanted(lowered), unread(graph, lowered, targets));
+    solving_for(session, mode, parts, targets, observer, (&steps, &unread), action)
+}
+
+/// The same for some steps, of which these are read by nobody.
+fn solving_for<T>(
+    session: &Session<'_>,
+    mode: LockMode,
+    (graph, lowered, layers): Parts<'_>,
+    targets: &[Target],
+    observer: &dyn Observer,
+    (steps, unread): (&[StepId], &BTreeSet<StepId>),
+    action: impl FnOnce(&[StepId], &solve::Environment<'_>) -> Result<T, SolveError>,
+) -> Result<T, Error> {
     let mut contexts = BTreeMap::new();
     let mut images = std::collections::HashMap::new();
     for target in lowered {
@@ -146,13 +285,42 @@ fn run(
         credentials: &|step| credentials::of_step(step, lowered, targets),
         resolv_conf: session.resolv_conf.clone(),
         jobs: session.jobs,
-        unread: &unread,
-        sources,
+        unread,
+        sources: (!mode.offline).then_some(session.sources),
+        observer,
     };
-    let mut wanted = steps;
+    let mut wanted = steps.to_vec();
     wanted.sort_unstable();
     wanted.dedup();
-    solve::solve(graph, &wanted, &environment).map_err(|error| step_failure(graph, lowered, error))
+    action(&wanted, &environment).map_err(|error| step_failure(graph, lowered, error))
+}
+
+/// What the records of builds know a definition by: where its lockfile is or would be, else what it is called.
+pub(super) fn definition_of(targets: &[Target], place: &LockPlace) -> String {
+    if let Some(path) = place.path() {
+        return std::path::absolute(path).unwrap_or_else(|_| path.to_owned()).display().to_string();
+    }
+    match targets.first().map(|target| (&target.remote_context, &target.dockerfile)) {
+        Some((Some(url), _)) => shown(url),
+        Some((None, Dockerfile::Text { name, .. })) => name.clone(),
+        _ => String::new(),
+    }
+}
+
+/// The steps of all targets, by name and platform.
+pub(super) fn named_steps(targets: &[Target], lowered: &[Lowered]) -> Vec<(String, Platform, StepId)> {
+    let of_target = |(target, lowered): (&Target, &Lowered)| -> Vec<_> {
+        lowered.platforms.iter().map(|build| (target.name.clone(), build.platform.clone(), build.step)).collect()
+    };
+    targets.iter().zip(lowered).flat_map(of_target).collect()
+}
+
+/// An image as one of the outputs wants it.
+struct Made {
+    compression: Compression,
+    image: Descriptor,
+    /// The layers of all platforms. Those of base images may not be in the store.
+    blobs: Vec<Descriptor>,
 }
 
 /// Makes a target's image and writes its outputs.
@@ -175,31 +343,21 @@ fn export(
     let warnings = lowered.warnings.clone();
     let mut built = Built { target: target.name.clone(), image: None, config: None, warnings };
     let mut summary = ImageSummary { target: target.name.clone(), ..ImageSummary::default() };
-    let mut made: Vec<(Compression, Descriptor)> = Vec::new();
+    let mut made: Vec<Made> = Vec::new();
     for (number, output) in outputs.iter().enumerate() {
         if session.cancel.is_canceled() {
             return Err(Error::Interrupted);
         }
-        if output::wants_image(&output.kind) && !made.iter().any(|(compression, _)| *compression == output.compression)
-        {
+        if output::wants_image(&output.kind) && !made.iter().any(|made| made.compression == output.compression) {
             session.reporter.report(Event::TaskStarted(number, "exporting the image".into()));
             let started = Instant::now();
             let mut manifests = Vec::new();
+            let mut blobs = Vec::new();
             let mut size = 0;
-            for (build, (platform, state)) in lowered.platforms.iter().zip(&states) {
-                let image = export::assemble(
-                    layers,
-                    &ImageSpec {
-                        state,
-                        config: &build.config,
-                        history: &build.config.history,
-                        platform,
-                        annotations: &target.annotations,
-                        times: build.times,
-                        compression: output.compression,
-                    },
-                )?;
+            for image in make::images(target, lowered, solved, layers, output.compression)? {
                 size += image.size();
+                let parts: Vec<Descriptor> = image.layers.iter().map(|layer| layer.descriptor.clone()).collect();
+                blobs.extend(parts);
                 built.config = Some(image.config.clone());
                 manifests.push(image.manifest);
             }
@@ -214,11 +372,15 @@ fn export(
             summary.digest = image.digest.to_string();
             summary.size = size;
             built.image = Some(image.clone());
-            made.push((output.compression, image));
+            made.push(Made { compression: output.compression, image, blobs });
         }
-        let image = made.iter().find(|(compression, _)| *compression == output.compression).map(|(_, image)| image);
+        let made = made.iter().find(|made| made.compression == output.compression);
+        if let Some(made) = made.filter(|_| output::wants_layers(&output.kind)) {
+            layers.bring(&made.blobs)?;
+        }
+        let image = made.map(|made| &made.image);
         let finished = output::Finished { image, tags: &target.tags, states: &states };
-        summary.outputs.extend(output::write(layers, &output.kind, &finished)?);
+        summary.outputs.extend(output::write(session, layers, &output.kind, &finished)?);
     }
     summary.tags = target.tags.iter().map(|tag| tag.familiar()).collect();
     Ok((built, summary))
@@ -255,8 +417,8 @@ fn step_failure(graph: &Graph, lowered: &[Lowered], error: SolveError) -> Error 
         return Error::environment(format!("{}: {message}", label.text)).help(advice);
     }
     let origin = label.origin.as_ref().and_then(|origin| {
-        let text = lowered.iter().map(|target| &target.warnings).find(|source| source.name == origin.file)?;
-        Some(Origin { file: origin.file.clone(), text: text.text.clone(), span: origin.span.clone() })
+        let text = lowered.iter().find_map(|target| target.warnings.file(&origin.file))?;
+        Some(Origin { file: origin.file.clone(), text: text.to_owned(), span: origin.span.clone() })
     });
     let name = if label.text.is_empty() { "the build context".to_owned() } else { label.text.clone() };
     StepFailure { name, origin, exit, log }.into()
@@ -272,7 +434,7 @@ fn not_in_context(lowered: &[Lowered], path: &str, context: &str, pattern: Optio
         None => format!("{path:?} is not in the build context {folder}"),
         Some(index) => match target.ignores.get(context).and_then(|file| file.place(index)) {
             Some(place) => format!("{path:?} is excluded from the build context by {place}"),
-            None => format!("{path:?} is the lockfile, which is never part of the build context"),
+            None => format!("{path:?} is a lockfile of imgbuild, which is never part of a build context"),
         },
     }
 }

@@ -5,7 +5,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::compress::Compression;
+use crate::frontend::diagnostic::Part;
 use crate::frontend::steps::Definition;
+use crate::fstree::Scrub;
 use crate::graph::Network;
 use crate::oci::{Platform, Reference};
 use crate::solve::Credentials;
@@ -49,6 +51,8 @@ pub struct Target {
     pub credentials: Credentials,
     /// The size of `/dev/shm` of steps in bytes; the sandbox's default if none.
     pub shm_size: Option<u64>,
+    /// What is taken away from the layers of steps that only says when they ran.
+    pub scrubs: BTreeSet<Scrub>,
     /// Whether the user asked for it, and not only another target that is linked to it.
     pub requested: bool,
     /// Where the result goes; to the store if empty.
@@ -77,8 +81,17 @@ impl Target {
             hosts: Vec::new(),
             credentials: Credentials::default(),
             shm_size: None,
+            scrubs: BTreeSet::new(),
             requested: true,
             outputs: Vec::new(),
+        }
+    }
+
+    /// What the lockfile calls it: of a Dockerfile built on its own, the stage that was asked for.
+    pub fn lock_name(&self) -> String {
+        match (&self.name[..], &self.stage) {
+            ("", Some(stage)) => stage.to_lowercase(),
+            (name, _) => name.to_owned(),
         }
     }
 }
@@ -101,8 +114,10 @@ pub enum Dockerfile {
     Steps {
         /// What to call the build file in messages.
         name: String,
-        /// All of its text.
+        /// All of its text, with that of the files that it includes.
         text: Arc<str>,
+        /// Where these files are in the text.
+        parts: Arc<[Part]>,
         /// The steps.
         definition: Definition,
     },
@@ -172,6 +187,8 @@ pub struct Output {
 pub enum OutputKind {
     /// An image in the store, under these names besides the target's tags.
     Store(Vec<Reference>),
+    /// An image in the registries that its names say, these and the target's tags. The store does not list it.
+    Registry(Vec<Reference>),
     /// An archive of an OCI layout.
     Oci(Destination),
     /// An OCI layout in a folder.

@@ -22,7 +22,7 @@ pub(super) fn apply(changes: &[String], platform: &Platform) -> Result<ImageConf
             let place = |at: usize| at.saturating_sub(START.len()).min(text.len());
             annotation.span = place(annotation.span.start)..place(annotation.span.end);
         }
-        Diagnostics { name: "--change".into(), text, list }
+        Diagnostics::new("--change", text, list)
     })
 }
 

@@ -167,7 +167,13 @@ impl Lowering<'_> {
         Ok(())
     }
 
-    fn flag(&mut self, current: &Current<'_>, head: &Head, word: Option<&Word>) -> Result<String, Diagnostic> {
+    /// The value of a flag, empty if it is not given.
+    pub(super) fn flag(
+        &mut self,
+        current: &Current<'_>,
+        head: &Head,
+        word: Option<&Word>,
+    ) -> Result<String, Diagnostic> {
         word.map_or(Ok(String::new()), |word| self.word(current, head, word))
     }
 
@@ -301,7 +307,7 @@ fn check_pattern(path: &str, wildcard: bool, word: &Word) -> Result<(), Diagnost
 }
 
 /// A destination: absolute, cleaned, with a slash at its end if it is to be a folder.
-fn destination(workdir: &str, dest: &str) -> String {
+pub(super) fn destination(workdir: &str, dest: &str) -> String {
     let folder = matches!(dest, "" | ".") || dest.ends_with('/') || dest.ends_with("/.");
     let path = if dest.starts_with('/') { dest.to_owned() } else { format!("{workdir}/{dest}") };
     let path = TreePath::clean(path);
@@ -310,7 +316,7 @@ fn destination(workdir: &str, dest: &str) -> String {
 }
 
 /// Permissions: octal, or symbolic as chmod(1) has them. The error says what is wrong.
-fn parse_chmod(text: &str) -> Result<Chmod, &'static str> {
+pub(super) fn parse_chmod(text: &str) -> Result<Chmod, &'static str> {
     if text.bytes().all(|b| b.is_ascii_digit()) {
         return match u32::from_str_radix(text, 8) {
             Ok(mode) if mode <= 0o7777 => Ok(Chmod::Octal(mode)),

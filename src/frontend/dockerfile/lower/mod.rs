@@ -8,6 +8,7 @@
 //! Steps are added to the graph only once all their inputs are known, so a second attempt finds its own steps again.
 
 mod arguments;
+mod change;
 mod copy;
 mod environment;
 mod metadata;
@@ -17,6 +18,7 @@ mod ports;
 mod reference;
 mod remote;
 mod run;
+mod scrub;
 mod signal;
 mod stage;
 mod variable;
@@ -24,11 +26,12 @@ mod variable;
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use crate::digest::Digest;
-use crate::frontend::diagnostic::Diagnostic;
+use crate::frontend::diagnostic::{Diagnostic, Part};
 use crate::frontend::dockerfile::ast::{CheckOptions, Dockerfile, Span};
 use crate::frontend::dockerfile::expand::{Expander, Lookup};
 use crate::frontend::dockerfile::lint::{Linter, advise, check_syntax};
 use crate::frontend::dockerfile::parse::{CHECK_HELP, check_front_end, parse_check};
+use crate::fstree::Scrub;
 use crate::graph::{
     CopyAction, CopySource, FileAction, FileOp, GitOp, Graph, HttpOp, ImageOp, Label, LocalOp, Network, Op, Origin,
     StepId, Unpack,
@@ -45,6 +48,8 @@ use stage::Finished;
 pub struct Options {
     /// What the file is called in messages.
     pub file: String,
+    /// The files that it is made of, if they are several: those of a build file.
+    pub parts: Vec<Part>,
     /// `--build-arg`
     pub build_args: BTreeMap<String, String>,
     /// `--target`
@@ -71,6 +76,8 @@ pub struct Options {
     pub extra_hosts: Vec<(String, String)>,
     /// The size of `/dev/shm` in bytes; the sandbox's default if none.
     pub shm_size: Option<u64>,
+    /// `--scrub`: what is taken away from the layers of all steps.
+    pub scrubs: BTreeSet<Scrub>,
     /// Whether steps are called by their platform too: because there are several.
     pub name_platforms: bool,
     /// Whether all stages are lowered and checked, not just those that the target needs.
@@ -84,6 +91,7 @@ impl Options {
     pub fn new(file: impl Into<String>, build_platform: Platform) -> Self {
         Self {
             file: file.into(),
+            parts: Vec::new(),
             build_args: BTreeMap::new(),
             target: None,
             platform: None,
@@ -97,6 +105,7 @@ impl Options {
             allow_insecure: false,
             extra_hosts: Vec::new(),
             shm_size: None,
+            scrubs: BTreeSet::new(),
             name_platforms: false,
             all_stages: false,
             check: None,
@@ -348,6 +357,8 @@ struct Lowering<'a> {
     only_check: bool,
     /// The platform of the image.
     target: Platform,
+    /// What is taken away from the layers of steps.
+    scrubs: BTreeSet<Scrub>,
     /// What the `ARG`s before the first `FROM` come to, and the predefined arguments.
     globals: Environment,
     /// The names that are declared there.
@@ -371,7 +382,9 @@ impl<'a> Lowering<'a> {
         graph: &'a mut Graph,
         only_check: bool,
     ) -> Self {
-        let (check, errors) = checks(file, options);
+        let (check, mut errors) = checks(file, options);
+        let (scrubs, wrong) = scrub::scrubs(file, options);
+        errors.extend(wrong);
         Self {
             file,
             options,
@@ -379,6 +392,7 @@ impl<'a> Lowering<'a> {
             graph,
             only_check,
             target: options.platform.clone().unwrap_or_else(|| options.build_platform.clone()),
+            scrubs,
             globals: Environment::default(),
             declared: HashSet::new(),
             needs: Vec::new(),
@@ -450,7 +464,15 @@ impl<'a> Lowering<'a> {
     }
 
     fn origin(&self, span: &Span) -> Origin {
-        Origin { file: self.options.file.clone(), span: span.clone(), line: self.file.line(span.start) }
+        let line = self.file.line(span.start);
+        match Part::find(&self.options.parts, span.start) {
+            Some(part) => Origin {
+                file: part.name.clone(),
+                span: span.start - part.start..span.end.saturating_sub(part.start),
+                line: line - self.file.line(part.start) + 1,
+            },
+            None => Origin { file: self.options.file.clone(), span: span.clone(), line },
+        }
     }
 
     fn label(&self, text: impl Into<String>, span: Option<&Span>) -> Label {

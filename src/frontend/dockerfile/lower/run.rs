@@ -72,6 +72,7 @@ impl<'a> Lowering<'a> {
             network,
             insecure: run.insecure.is_some(),
             hostname: hostname.map_or_else(|| HOSTNAME.to_owned(), Clone::clone),
+            scrubs: self.scrubs.clone(),
             extra_hosts: self.options.extra_hosts.clone(),
             proxy: self.proxy(),
         }));

@@ -104,7 +104,7 @@ impl<'a> Lowering<'a> {
         let node = &plan.nodes[index];
         let stage: &'a Stage = node.stage;
         let layers = |instruction: &&Instruction| {
-            matches!(instruction.kind, Kind::Add(_) | Kind::Copy(_) | Kind::Run(_) | Kind::Workdir(_))
+            matches!(instruction.kind, Kind::Add(_) | Kind::Copy(_) | Kind::Run(_) | Kind::Workdir(_) | Kind::Change(_))
         };
         let own = stage.instructions.iter().chain(&node.triggers).filter(layers).count();
         let has_image = usize::from(matches!(node.base, Base::Image(_) | Base::Context(..)));
@@ -392,6 +392,7 @@ impl<'a> Lowering<'a> {
             }
             Kind::Add(add) => self.copy(current, head, add, None, true),
             Kind::Workdir(word) => self.workdir(current, head, word),
+            Kind::Change(change) => self.change(current, head, change),
             Kind::Cmd(command) => {
                 self.once(current, head, |current| &mut current.cmd);
                 let args = self.command(current, head, command);

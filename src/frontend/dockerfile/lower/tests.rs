@@ -2,6 +2,7 @@ use super::*;
 use crate::digest::DiffId;
 use crate::frontend::diagnostic::Severity;
 use crate::frontend::dockerfile::parse::{Parsed, parse};
+use crate::fstree::Scrub;
 use crate::graph::{CopyAction, CopySource, ExecOp, FileAction, MountKind, Owner, Unpack};
 
 struct Setup {
@@ -85,6 +86,24 @@ fn a_run_sees_env_and_declared_arguments() {
     assert_eq!(exec.args, ["/bin/sh", "-c", "make"]);
     let proxy = ["HTTP_PROXY", "http_proxy"].map(|name| (name.to_owned(), "http://p".to_owned()));
     assert_eq!(exec.proxy, proxy);
+}
+
+#[test]
+fn options_and_comments_say_what_is_scrubbed() {
+    let mut setup = setup();
+    let scrubs = |setup: &mut Setup, text: &str| -> Vec<&str> {
+        setup.exec(text).scrubs.iter().map(|scrub| scrub.name()).collect()
+    };
+    let none: [&str; 0] = [];
+    assert_eq!(scrubs(&mut setup, "FROM base\n# imgbuild scrub=apt\nRUN x\n"), none);
+    assert_eq!(scrubs(&mut setup, "# imgbuild builds this: a=b\n# imgbuilder scrub=x\nFROM base\nRUN x\n"), none);
+    let text = "# syntax=docker/dockerfile:1\r\n#imgbuild scrub=shadow, apt\r\n#\n# More.\nARG A\n# imgbuild scrub=pip\nFROM base\nRUN x\n";
+    assert_eq!(scrubs(&mut setup, text), ["apt", "pip", "shadow"]);
+    let wrong = "# imgbuild scrub=apt, shadw\n# imgbuild scrubs=apt\nFROM base\n";
+    let expected = [("`shadw` is no scrub", "shadw"), ("`scrubs` is nothing that can be set here", "scrubs=apt")];
+    assert_eq!(setup.errors(wrong), expected.map(|(message, place)| (message.to_owned(), place)));
+    setup.options.scrubs = [Scrub::Pip].into();
+    assert_eq!(scrubs(&mut setup, "# imgbuild scrub=tmp\nFROM base\nRUN x\n"), ["pip", "tmp"]);
 }
 
 #[test]

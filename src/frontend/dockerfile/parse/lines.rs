@@ -1,7 +1,7 @@
 //! Logical lines: physical ones joined at their continuations, comments left out, with a way back to the file.
 
 use super::{Diagnostic, Directives};
-use crate::frontend::dockerfile::ast::{self, Span};
+use crate::frontend::dockerfile::ast::{self, Span, Word};
 
 /// How many bytes a physical line can have, its line feed not counted.
 pub(super) const MAX_LINE: usize = 65_535;
@@ -56,6 +56,10 @@ pub(super) struct LineReader<'a> {
     text: &'a str,
     at: usize,
     comments: Vec<String>,
+    /// What comments say to this builder alone, before the first stage.
+    pub notes: Vec<Word>,
+    /// Whether comments are only comments from here on.
+    pub past_first_stage: bool,
     /// Where each line starts.
     pub line_starts: Vec<usize>,
     /// Blank lines inside continuations, by instruction.
@@ -66,7 +70,15 @@ impl<'a> LineReader<'a> {
     pub(super) fn new(text: &'a str) -> Self {
         let line_starts = std::iter::once(0).chain(text.match_indices('\n').map(|(at, _)| at + 1)).collect();
         let at = if text.starts_with('\u{feff}') { '\u{feff}'.len_utf8() } else { 0 };
-        Self { text, at, comments: Vec::new(), line_starts, empty_continuations: Vec::new() }
+        Self {
+            text,
+            at,
+            comments: Vec::new(),
+            notes: Vec::new(),
+            past_first_stage: false,
+            line_starts,
+            empty_continuations: Vec::new(),
+        }
     }
 
     /// The next physical line.
@@ -90,6 +102,9 @@ impl<'a> LineReader<'a> {
                 // Of one that is indented, all but the first blank counts.
                 let comment = text.get(1..).unwrap_or_default().trim();
                 if !directives.line(first, errors) {
+                    if !self.past_first_stage {
+                        self.notes.extend(note(first));
+                    }
                     match comment {
                         "" => self.comments.clear(),
                         comment => self.comments.push(comment.to_owned()),
@@ -141,6 +156,16 @@ impl<'a> LineReader<'a> {
             errors.push(too_long(line, length));
         }
     }
+}
+
+/// What a comment says to this builder: `key=value` behind its name. Other builders see a comment.
+fn note(line: Physical<'_>) -> Option<Word> {
+    let said = line.text().trim_start().strip_prefix('#')?.trim_start().strip_prefix("imgbuild")?;
+    let note = said.strip_prefix([' ', '\t'])?.trim();
+    let (key, _) = note.split_once('=')?;
+    let is_key = !key.is_empty() && key.bytes().all(|b| b.is_ascii_lowercase() || b == b'-');
+    let end = line.start + line.text().trim_end().len();
+    is_key.then(|| Word::new(note.to_owned(), end - note.len()..end))
 }
 
 /// The complaint about a line with too many bytes.

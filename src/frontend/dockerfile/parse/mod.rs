@@ -51,7 +51,10 @@ pub fn parse(text: &str) -> Parsed {
                 lost_stage |= found.was_from;
                 errors.extend(found.errors);
             }
-            Ok(Read::Stage(stage)) => stages.push(*stage),
+            Ok(Read::Stage(stage)) => {
+                reader.past_first_stage = true;
+                stages.push(*stage);
+            }
             Ok(Read::Instruction(instruction)) => match stages.last_mut() {
                 Some(stage) => stage.instructions.push(instruction),
                 None if matches!(instruction.kind, Kind::Arg(_)) => globals.push(instruction),
@@ -83,6 +86,7 @@ pub fn parse(text: &str) -> Parsed {
         check: directives.check,
         globals,
         stages,
+        notes: reader.notes,
         empty_continuations: reader.empty_continuations,
         line_starts: reader.line_starts,
     });

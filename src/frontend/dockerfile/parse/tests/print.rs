@@ -90,6 +90,8 @@ impl Printer {
             Kind::User(word) => format!("USER {}", guarded(&word.value)),
             Kind::Volume(paths) => format!("VOLUME {}", json_words(paths)),
             Kind::Workdir(word) => format!("WORKDIR {}", guarded(&word.value)),
+            // No Dockerfile says it.
+            Kind::Change(_) => return None,
         })
     }
 
