@@ -80,12 +80,7 @@ pub(super) fn parse_git(source: &str) -> Option<Result<GitReference, String>> {
     let (reference, subdir) = fragment.split_once(':').unwrap_or((fragment, ""));
     // Of a fragment the folder is cleaned; what a query says is taken as it is.
     let subdir = String::from_utf8_lossy(TreePath::clean(subdir).as_bytes()).into_owned();
-    let git = GitReference {
-        url: url.to_owned(),
-        reference: reference.to_owned(),
-        subdir,
-        ..GitReference::default()
-    };
+    let git = GitReference { url: url.to_owned(), reference: reference.to_owned(), subdir, ..GitReference::default() };
     Some(with_query(git, query))
 }
 
@@ -218,7 +213,16 @@ mod tests {
 
     #[test]
     fn refuses_contradictions() {
-        for query in ["x=1", "mtime=never", "fetch-by-commit=x", "ref=a&ref=b", "tag=a&branch=b", "branch=b&tag=a", "ref=", "submodules=x"] {
+        for query in [
+            "x=1",
+            "mtime=never",
+            "fetch-by-commit=x",
+            "ref=a&ref=b",
+            "tag=a&branch=b",
+            "branch=b&tag=a",
+            "ref=",
+            "submodules=x",
+        ] {
             assert!(matches!(parse_git(&format!("https://h/a.git?{query}")), Some(Err(_))), "{query}");
         }
         assert!(matches!(parse_git("https://h/a.git?ref=b#a"), Some(Err(_))));
