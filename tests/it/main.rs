@@ -12,6 +12,7 @@ mod lock;
 mod monorepo;
 mod one_graph;
 mod platform;
+mod registry;
 mod remote;
 mod repositories;
 mod reproducible;

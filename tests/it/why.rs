@@ -227,7 +227,7 @@ const CASES: &[Case] = &[
         "COPY src /src",
         &["removed: WORKDIR /src before it is gone"],
     ),
-    ("no cache", NOTHING, &["--no-cache"], "WORKDIR /src", &["no-cache: its cache is not to be used"]),
+    ("no cache", NOTHING, &["--no-cache"], "COPY src /src", &["no-cache: its cache is not to be used"]),
     (
         "epoch",
         NOTHING,

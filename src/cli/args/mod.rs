@@ -91,8 +91,6 @@ pub enum Command {
     Load(commands::load::Args),
     /// Make an image of one layer from a tar file
     Import(commands::import::Args),
-    /// Print the JSON Schemas of build files, lockfiles, progress and metadata
-    Schema(commands::schema::Args),
     /// Bring images from a registry
     Pull(commands::pull::Args),
     /// Send images to a registry
@@ -107,6 +105,8 @@ pub enum Command {
     Login(commands::login::Args),
     /// Forget the password for a registry
     Logout(commands::logout::Args),
+    /// Print the JSON Schemas of build files, lockfiles, progress and metadata
+    Schema(commands::schema::Args),
     /// Show the version
     Version(commands::version::Args),
     /// Docker's names for commands about images

@@ -1,6 +1,6 @@
 //! `imgbuild why`: why steps would run, or ran.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::path::Path;
 
@@ -138,10 +138,14 @@ fn on_line(snapshot: &Snapshot, name: &str) -> Vec<usize> {
     let origin = |step: &StepFacts| {
         let (of, at) = step.origin.clone()?;
         let is_file = file.is_empty() || of == file || of.ends_with(&format!("/{file}"));
-        (is_file && at <= line && is_work(step)).then_some(at)
+        (is_file && at <= line && is_work(step)).then_some((of, at))
     };
-    let nearest = snapshot.steps.iter().filter_map(origin).max();
-    let is_there = |step: &usize| nearest.is_some() && origin(&snapshot.steps[*step]) == nearest;
+    let mut nearest: BTreeMap<String, u32> = BTreeMap::new();
+    for (of, at) in snapshot.steps.iter().filter_map(origin) {
+        let line = nearest.entry(of).or_default();
+        *line = at.max(*line);
+    }
+    let is_there = |step: &usize| origin(&snapshot.steps[*step]).is_some_and(|(of, at)| nearest.get(&of) == Some(&at));
     (0..snapshot.steps.len()).filter(is_there).collect()
 }
 

@@ -118,6 +118,11 @@ fn one(old: &StepFacts, new: &StepFacts, (group, name): (&str, &str), from: &[&s
     if let Some(name) = heredoc(new, group, name).or_else(|| heredoc(old, group, name)) {
         return Some(Reason::Heredoc(name));
     }
+    let has = |step: &StepFacts| step.facts.0.iter().any(|fact| fact.group == group);
+    // Of an action or a source that came or went it is enough to name it.
+    if !group.is_empty() && has(old) != has(new) && !matches!(name, "path" | "dest" | "name") {
+        return None;
+    }
     Some(match name {
         "args" => Reason::Command(command(from, to)),
         "platform" => Reason::Platform(change),
@@ -169,7 +174,7 @@ fn command(from: &[&str], to: &[&str]) -> Change {
 
 /// What people call an option.
 fn option(name: &str) -> &'static str {
-    const NAMES: [(&str, &str); 21] = [
+    const NAMES: [(&str, &str); 26] = [
         ("op", "what it does"),
         ("cwd", "the working folder"),
         ("user", "the user"),
@@ -191,6 +196,11 @@ fn option(name: &str) -> &'static str {
         ("modified", "its time"),
         ("subdir", "the folder of the repository"),
         ("data", "the content"),
+        ("mode", "the mode"),
+        ("target", "where the link leads"),
+        ("unpack", "whether archives are unpacked"),
+        ("keep-git-dir", "--keep-git-dir"),
+        ("submodules", "whether submodules are checked out"),
     ];
     NAMES.iter().find(|(known, _)| *known == name).map_or("an option", |(_, words)| words)
 }
@@ -284,6 +294,8 @@ mod tests {
         check(plain(), copy(&|c| c.owner = owner()), &["--chown is new: app"]);
         check(plain(), copy(&|c| c.mode = Some(Chmod::Octal(0o700))), &["--chmod changed: \"\" → 700"]);
         check(plain(), copy(&|c| c.exclude = vec!["*.o".into()]), &["--exclude is new: *.o"]);
+        let more = CopySource::Path { input: 1, path: "doc".into(), wildcard: false };
+        check(plain(), copy(&|c| c.sources.push(more.clone())), &["the path is new: doc"]);
         let heredoc = |data: &str| {
             copy(&|c| c.sources = vec![CopySource::Inline { name: "conf".into(), data: data.as_bytes().to_vec() }])
         };

@@ -92,6 +92,10 @@ impl Reader {
                 Some(("source", name)) => {
                     self.push(format!("action {} source {}", self.action, self.source), name, value);
                 }
+                // Of what is made, the path from the root.
+                _ if name == "path" && !value.is_empty() && !value.starts_with('/') => {
+                    self.push(format!("action {}", self.action), name, format!("/{value}"));
+                }
                 _ if self.action > 0 => self.push(format!("action {}", self.action), name, value),
                 _ => self.push(String::new(), name, value),
             },

@@ -219,7 +219,8 @@ impl StepFacts {
     /// What it is called in a sentence.
     pub fn title(&self) -> String {
         match (self.kind, self.name.is_empty()) {
-            (StepKind::Local, _) => format!("the build context {}", self.source),
+            (StepKind::Local, _) if self.source == "context" => "the build context".to_owned(),
+            (StepKind::Local, _) => format!("the build context {}", self.source.trim_start_matches("context:")),
             (_, false) => self.name.clone(),
             (_, true) if !self.source.is_empty() => self.source.clone(),
             (kind, true) => kind.name().to_owned(),

@@ -14,7 +14,7 @@ const GAP: (f64, f64) = (44.0, 46.0);
 const MARGIN: f64 = 28.0;
 const HEAD: f64 = 58.0;
 /// How many characters fit into a box.
-const NAME: usize = 33;
+const NAME: usize = 32;
 const NOTE: usize = 38;
 
 const STYLE: &str = "\
@@ -28,6 +28,7 @@ svg { --page: #ffffff; --ink: #1f2430; --dim: #667085; --line: #98a2b3; --stage:
 text { font-family: ui-monospace, SFMono-Regular, Menlo, Consolas, 'DejaVu Sans Mono', monospace; font-size: 12px; fill: var(--ink) }
 .page { fill: var(--page) }
 .note, .label { font-size: 10.5px; fill: var(--dim) }
+.label { paint-order: stroke; stroke: var(--stage); stroke-width: 4px }
 .head { font-size: 15px; font-weight: 600 }
 .stage { fill: var(--stage); stroke: var(--frame) }
 .edge { fill: none; stroke: var(--line); stroke-width: 1.3 }
@@ -69,11 +70,13 @@ pub fn svg(drawing: &Drawing) -> String {
     }
     let _ = writeln!(text, "</defs>\n<rect class=\"page\" width=\"{width}\" height=\"{height}\"/>");
     picture.head(&mut text);
-    (0..drawing.stages.len()).for_each(|stage| picture.stage(stage, &mut text));
+    let mut labels = String::new();
+    (0..drawing.stages.len()).for_each(|stage| picture.stage(stage, &mut text, &mut labels));
     // The critical ones last, so that nothing covers them.
     let mut edges: Vec<(usize, &Edge)> = drawing.edges.iter().enumerate().collect();
     edges.sort_by_key(|(_, edge)| edge.critical);
     edges.into_iter().for_each(|(number, edge)| picture.edge(number, edge, &mut text));
+    text.push_str(&labels);
     (0..drawing.nodes.len()).for_each(|node| picture.node(node, &mut text));
     text.push_str("</svg>\n");
     text
@@ -116,7 +119,7 @@ impl Picture<'_> {
         }
     }
 
-    fn stage(&self, stage: usize, text: &mut String) {
+    fn stage(&self, stage: usize, text: &mut String, labels: &mut String) {
         let own = self.drawing.nodes.iter().zip(&self.layout.cells).filter(|(node, _)| node.stage == Some(stage));
         let corners: Vec<(f64, f64)> = own.map(|(_, (row, column))| Self::corner(*row, *column)).collect();
         let least = |of: fn(&(f64, f64)) -> f64| corners.iter().map(of).fold(f64::INFINITY, f64::min);
@@ -129,10 +132,14 @@ impl Picture<'_> {
         let name = cut(&self.drawing.stages[stage], NAME);
         let _ = writeln!(
             text,
-            "<rect class=\"stage\" x=\"{left}\" y=\"{top}\" width=\"{}\" height=\"{}\" rx=\"9\"/>\
-             <text class=\"label\" x=\"{}\" y=\"{}\">{}</text>",
+            "<rect class=\"stage\" x=\"{left}\" y=\"{top}\" width=\"{}\" height=\"{}\" rx=\"9\"/>",
             right - left,
-            bottom - top,
+            bottom - top
+        );
+        // Edges cross the upper side of a stage where its name stands.
+        let _ = writeln!(
+            labels,
+            "<text class=\"label\" x=\"{}\" y=\"{}\">{}</text>",
             left + 10.0,
             top + 13.0,
             escaped(&name)
