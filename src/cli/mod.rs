@@ -9,6 +9,7 @@ pub mod commands;
 pub mod config;
 pub mod env;
 pub mod error;
+pub mod explain;
 pub mod human;
 pub mod interrupt;
 pub mod keychain;
@@ -105,6 +106,13 @@ fn run(command: Command, session: &Session, library: &dyn Library) -> Result<u8,
         Command::Build(args) => commands::build::run(*args, session, library),
         Command::Bake(args) => commands::bake::run(*args, session, library),
         Command::Check(args) => commands::check::run(&args, session, library),
+        Command::Lock(args) => commands::lock::run(*args, session),
+        Command::Update(args) => commands::update::run(*args, session),
+        Command::Fetch(args) => commands::fetch::run(*args, session),
+        Command::Verify(args) => commands::verify::run(*args, session),
+        Command::Plan(args) => commands::plan::run(*args, session).map(done),
+        Command::Why(args) => commands::why::run(*args, session).map(done),
+        Command::Graph(args) => commands::graph::run(*args, session).map(done),
         Command::Images(args) => commands::images::run(&args, session).map(done),
         Command::Tag(args) => commands::tag::run(&args, session).map(done),
         Command::Rmi(args) => commands::rmi::run(&args, session).map(done),

@@ -8,6 +8,7 @@
 //! Nothing here opens a file.
 
 pub mod chmod;
+pub mod compare;
 pub mod copy;
 pub mod edit;
 mod entry;
@@ -16,6 +17,7 @@ mod merged;
 pub mod passwd;
 pub mod pattern;
 pub mod resolve;
+pub mod scrub;
 pub mod select;
 pub mod tar;
 pub mod toc;
@@ -26,5 +28,6 @@ pub mod xattr;
 pub use entry::{Entry, Kind, Meta, TreePath, compare_paths};
 pub use flatten::Flattened;
 pub use merged::Merged;
+pub use scrub::Scrub;
 pub use toc::Toc;
 pub use view::{Node, NodeKind, View, ViewError};

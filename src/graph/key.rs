@@ -10,12 +10,13 @@
 //! | files of a stage | the same, and owner and settled mtime | they are data there, and the same each time |
 //! | `ARG`, `ENV` | of a `RUN` that sees them | elsewhere they were expanded already |
 //! | names of steps, source lines | no | a comment or another stage name changes nothing |
+//! | scrubs | of a `RUN` that has some, with their revisions | they change what its layer holds |
 //! | secrets, agent sockets, cache mounts' content | only their names and options | values must not be recorded, and do not promise anything |
 //! | proxy variables, host addresses | no | they say how to reach something, not what it is |
 //! | absolute host paths | no | another checkout is the same build |
 //!
 //! A string enters with its length before it and a list with its count, so that no two different ops can give the same
-//! bytes. Every value has a name; a hash ignores the names, an explanation shows them.
+//! bytes. Every value has a name; a hash ignores the names, an explanation ([`explain`](crate::graph::explain)) shows them.
 
 use crate::digest::{CacheKey, Digest};
 use crate::graph::{
@@ -34,6 +35,10 @@ pub type DefinitionDigest = CacheKey;
 pub trait Visitor {
     /// A value; `name` says what it is.
     fn value(&mut self, name: &str, value: &[u8]);
+    /// A value that is no text: a hash.
+    fn identity(&mut self, name: &str, bytes: &[u8; 32]) {
+        self.value(name, bytes);
+    }
     /// A list of `count` items follows.
     fn list(&mut self, name: &str, count: usize);
 }
@@ -65,20 +70,6 @@ impl Visitor for KeyHasher {
     fn list(&mut self, _: &str, count: usize) {
         self.0.update(b"[");
         self.0.update(&(count as u64).to_le_bytes());
-    }
-}
-
-/// Notes what it is shown as (name, value) lines, for `imgbuild why`.
-#[derive(Debug, Default, Clone, PartialEq, Eq)]
-pub struct Explanation(pub Vec<(String, String)>);
-
-impl Visitor for Explanation {
-    fn value(&mut self, name: &str, value: &[u8]) {
-        self.0.push((name.to_owned(), String::from_utf8_lossy(value).into_owned()));
-    }
-
-    fn list(&mut self, name: &str, count: usize) {
-        self.0.push((format!("{name}.count"), count.to_string()));
     }
 }
 
@@ -146,7 +137,7 @@ pub fn visit(op: &Op, platform: &Platform, v: &mut impl Visitor) {
             v.value("op", b"image");
             v.list("layers", image.layers.len());
             for layer in &image.layers {
-                v.value("layer", layer.as_bytes());
+                v.identity("layer", layer.as_bytes());
             }
         }
         Op::Local(local) => {
@@ -183,7 +174,7 @@ pub fn visit(op: &Op, platform: &Platform, v: &mut impl Visitor) {
 
 fn visit_exec(exec: &ExecOp, v: &mut impl Visitor) {
     // Every field is named here, so that a new one cannot be forgotten.
-    let ExecOp { args, env, cwd, user, mounts, network, insecure, hostname, extra_hosts: _, proxy: _ } = exec;
+    let ExecOp { args, env, cwd, user, mounts, network, insecure, hostname, scrubs, extra_hosts: _, proxy: _ } = exec;
     strings(v, "args", args);
     v.list("env", env.len());
     for (name, value) in env {
@@ -205,6 +196,15 @@ fn visit_exec(exec: &ExecOp, v: &mut impl Visitor) {
     v.list("mounts", mounts.len());
     for mount in mounts {
         visit_mount(mount, v);
+    }
+    // Without any, a step has the key that it had before there were scrubs. What may follow is one list, of inputs: two
+    // lists cannot be taken for one.
+    if !scrubs.is_empty() {
+        v.list("scrubs", scrubs.len());
+        for scrub in scrubs {
+            v.value("scrub", scrub.name().as_bytes());
+            number(v, "scrub.revision", u64::from(scrub.revision()));
+        }
     }
 }
 
@@ -364,6 +364,7 @@ fn digest(v: &mut impl Visitor, name: &str, digest: &Digest) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fstree::Scrub;
     use crate::graph::{CopyAction, LocalOp};
 
     fn key(op: &Op) -> DefinitionDigest {
@@ -386,6 +387,10 @@ mod tests {
         assert_eq!(
             key(&exec(|_| {})).to_string(),
             "key:30b9be1c6b0b2e3d1572cd5649cd70ed26db718f65a29777974e325b5653ec66"
+        );
+        assert_eq!(
+            key(&exec(|e| e.scrubs = [Scrub::Apt, Scrub::MachineId].into())).to_string(),
+            "key:fd876ffdb8617ea0631fb34ea18a7104e0bc8bfcf6127e116d2238d7844774f5"
         );
     }
 
@@ -441,16 +446,17 @@ mod tests {
     }
 
     mod pairs {
-        use std::collections::HashMap;
+        use std::collections::{BTreeMap, HashMap};
 
-        use proptest::collection::vec;
+        use proptest::collection::{btree_set, vec};
         use proptest::option::of;
         use proptest::prelude::*;
 
         use super::*;
         use crate::digest::DiffId;
         use crate::fstree::TreePath;
-        use crate::graph::{GitOp, HttpOp, ImageOp};
+        use crate::graph::explain::{Fact, Facts};
+        use crate::graph::{GitOp, Graph, HttpOp, ImageOp, Label};
 
         /// Texts that are easily taken for one another, or for a part of an encoding.
         fn text() -> impl Strategy<Value = String> {
@@ -500,9 +506,10 @@ mod tests {
 
         fn exec() -> impl Strategy<Value = Op> {
             let network = prop::sample::select(vec![Network::Default, Network::None, Network::Host]);
-            let lists = (vec(text(), 0..3), vec((text(), text()), 0..3), vec(mount(), 0..3));
+            let scrubs = btree_set(prop::sample::select(Scrub::EACH.to_vec()), 0..3);
+            let lists = (vec(text(), 0..3), vec((text(), text()), 0..3), vec(mount(), 0..3), scrubs);
             (lists, [text(), text(), text()], network, any::<bool>()).prop_map(
-                |((args, env, mounts), [cwd, user, hostname], network, insecure)| {
+                |((args, env, mounts, scrubs), [cwd, user, hostname], network, insecure)| {
                     Op::Exec(Box::new(ExecOp {
                         args,
                         env,
@@ -512,6 +519,7 @@ mod tests {
                         network,
                         insecure,
                         hostname,
+                        scrubs,
                         ..ExecOp::default()
                     }))
                 },
@@ -584,8 +592,13 @@ mod tests {
             #[test]
             fn no_two_different_ops_have_one_key(ops in vec(op(), 100)) {
                 let mut seen: HashMap<DefinitionDigest, Op> = HashMap::new();
+                let mut explained: BTreeMap<Vec<Fact>, DefinitionDigest> = BTreeMap::new();
                 for op in ops {
                     let digest = key(&op);
+                    let mut graph = Graph::new();
+                    let id = graph.add(op.clone(), &[], "linux/amd64".parse().unwrap(), Label::default(), false);
+                    let other = explained.insert(Facts::of(&graph[id]).0, digest);
+                    prop_assert!(other.is_none_or(|other| other == digest), "two keys have the same facts: {:?}", op);
                     prop_assert_eq!(digest, key(&op.clone()));
                     let first = seen.entry(digest).or_insert_with(|| op.clone());
                     prop_assert_eq!(&*first, &op);

@@ -2,8 +2,10 @@
 //!
 //! Everything in here, but nothing else, enters a step's key. Fields that must not are marked and left out there.
 
+use std::collections::BTreeSet;
+
 use crate::digest::DiffId;
-use crate::fstree::TreePath;
+use crate::fstree::{Scrub, TreePath};
 
 /// The number of one of a step's inputs.
 pub type Input = usize;
@@ -96,6 +98,8 @@ pub struct ExecOp {
     pub insecure: bool,
     /// The host name it sees.
     pub hostname: String,
+    /// What is taken away from its layer that only says when it ran.
+    pub scrubs: BTreeSet<Scrub>,
     /// Lines for `/etc/hosts`, (name, address). Not part of the key.
     pub extra_hosts: Vec<(String, String)>,
     /// Proxy variables, added to the environment. Not part of the key.

@@ -75,14 +75,16 @@ impl Lockfile {
 /// The name of a key's table, and the fields that make the key.
 fn head(key: &LockKey) -> (&'static str, [(&'static str, Option<String>); 2]) {
     let some = |text: &dyn fmt::Display| Some(text.to_string());
+    // The only target of a Dockerfile has no name, and none is made up for it.
+    let named = |name: &String| Some(name.clone()).filter(|name| !name.is_empty());
     match key {
         LockKey::Image { reference, platform } => {
             ("image", [("reference", some(reference)), ("platform", some(platform))])
         }
         LockKey::Http { url } => ("http", [("url", some(url)), ("", None)]),
         LockKey::Git { url, reference } => ("git", [("url", some(url)), ("ref", some(reference))]),
-        LockKey::Target { name, platform } => ("target", [("name", some(name)), ("platform", some(platform))]),
-        LockKey::Output { target, platform } => ("output", [("target", some(target)), ("platform", some(platform))]),
+        LockKey::Target { name, platform } => ("target", [("name", named(name)), ("platform", some(platform))]),
+        LockKey::Output { target, platform } => ("output", [("target", named(target)), ("platform", some(platform))]),
     }
 }
 
@@ -197,8 +199,8 @@ struct Git {
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Target {
-    #[schemars(with = "String")]
-    name: Spanned<String>,
+    #[schemars(with = "Option<String>")]
+    name: Option<Spanned<String>>,
     #[schemars(with = "String")]
     platform: Spanned<String>,
     #[schemars(with = "String")]
@@ -208,8 +210,8 @@ struct Target {
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Output {
-    #[schemars(with = "String")]
-    target: Spanned<String>,
+    #[schemars(with = "Option<String>")]
+    target: Option<Spanned<String>>,
     #[schemars(with = "String")]
     platform: Spanned<String>,
     #[schemars(with = "String")]
@@ -226,8 +228,7 @@ pub(super) fn schema() -> schemars::Schema {
 pub(super) fn parse(text: &str) -> Result<Lockfile, LockError> {
     let reader = Reader { text };
     if let Some(at) = conflict(text) {
-        let help =
-            "it has conflict markers of a merge: keep the entries of both sides, or of either, and run `imgbuild lock`";
+        let help = "it has conflict markers of a merge: delete the markers and, of what is between them, one side or what is double, then run `imgbuild lock`";
         return Err(reader.error(at, help));
     }
     // The version first: what else a newer format has cannot be judged.
@@ -279,12 +280,14 @@ impl Reader<'_> {
             self.insert(&mut lock.git, (url.get_ref().clone(), r#ref), commit.get_ref().clone(), url.span())?;
         }
         for Target { name, platform, definition } in file.target {
-            let key = (name.get_ref().clone(), self.platform(&platform)?);
-            self.insert(&mut lock.targets, key, definition, name.span())?;
+            let span = name.as_ref().map_or_else(|| platform.span(), Spanned::span);
+            let key = (name.map(Spanned::into_inner).unwrap_or_default(), self.platform(&platform)?);
+            self.insert(&mut lock.targets, key, definition, span)?;
         }
         for Output { target, platform, manifest, layers } in file.output {
-            let key = (target.get_ref().clone(), self.platform(&platform)?);
-            self.insert(&mut lock.outputs, key, LockedOutput { manifest, layers }, target.span())?;
+            let span = target.as_ref().map_or_else(|| platform.span(), Spanned::span);
+            let key = (target.map(Spanned::into_inner).unwrap_or_default(), self.platform(&platform)?);
+            self.insert(&mut lock.outputs, key, LockedOutput { manifest, layers }, span)?;
         }
         Ok(lock)
     }

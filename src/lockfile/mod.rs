@@ -9,13 +9,15 @@
 //! | `[[image]]` | reference as written, platform | digests of index, manifest, configuration |
 //! | `[[http]]` | URL | SHA-256, size, `Last-Modified` |
 //! | `[[git]]` | URL, ref as written | commit |
-//! | `[[target]]` | name, platform | digest of the definition, by which a stale lock is noticed |
-//! | `[[output]]` | target, platform | digests of manifest and layers; only on request, for `imgbuild verify` |
+//! | `[[target]]` | name (left out where there is none), platform | digest of the definition, by which a stale lock is noticed |
+//! | `[[output]]` | target (as above), platform | digests of manifest and layers; only on request, for `imgbuild verify` |
 //!
 //! Values only: reading and writing the file, and what to do when it does not fit the build, is somebody else's.
 
 mod change;
 mod format;
+mod name;
+mod policy;
 mod time;
 
 use std::collections::BTreeMap;
@@ -27,6 +29,7 @@ use crate::graph::DefinitionDigest;
 use crate::oci::Platform;
 
 pub use change::{Change, ChangeKind};
+pub use policy::{PolicyError, SourcePolicy};
 
 /// The version of the format.
 pub const VERSION: i64 = 1;
@@ -67,18 +70,27 @@ pub enum LockKey {
     },
     /// The definition of a target.
     Target {
-        /// Its name; empty for the only one of a Dockerfile.
+        /// Its name; of a Dockerfile built on its own the stage that was asked for, empty for the last.
         name: String,
         /// For this platform.
         platform: Platform,
     },
     /// What a target came to.
     Output {
-        /// Its name; empty for the only one of a Dockerfile.
+        /// Its name, as for its definition.
         target: String,
         /// For this platform.
         platform: Platform,
     },
+}
+
+/// Exactly what something is to be pinned to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Precise {
+    /// An image's index or manifest, or a file's SHA-256.
+    Digest(Digest),
+    /// A commit, in full.
+    Commit(String),
 }
 
 /// What an image was.

@@ -69,12 +69,10 @@ ref = "main"
 commit = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
 
 [[target]]
-name = ""
 platform = "linux/amd64"
 definition = "key:0909090909090909090909090909090909090909090909090909090909090909"
 
 [[output]]
-target = ""
 platform = "linux/amd64"
 manifest = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
 layers = [
@@ -93,6 +91,10 @@ fn reads_what_it_wrote() {
     assert_eq!(Lockfile::parse(TEXT).unwrap(), sample());
     assert_eq!(Lockfile::parse(&TEXT.replace('\n', "\r\n")).unwrap(), sample(), "as some checkouts have it");
     assert_eq!(Lockfile::parse(&Lockfile::new().to_string()).unwrap(), Lockfile::new());
+    let older = TEXT
+        .replace("[[target]]\n", "[[target]]\nname = \"\"\n")
+        .replace("[[output]]\n", "[[output]]\ntarget = \"\"\n");
+    assert_eq!(Lockfile::parse(&older).unwrap(), sample(), "as earlier versions wrote what has no name");
 }
 
 #[test]

@@ -2,6 +2,7 @@
 //!
 //! What we write is our own types, so that the bytes are the same every time; what others wrote is kept as it is.
 
+pub mod compare;
 pub mod config;
 pub mod manifest;
 pub mod media;

@@ -1,12 +1,14 @@
 //! What a user can ask for: the public API, one file each. Functions take a store and values and return values; nothing
 //! is printed and no environment is read.
 
+pub mod account;
 pub mod build;
 mod check;
 mod context;
 mod copy;
 mod entries;
 pub mod error;
+mod fetch;
 mod file;
 mod history;
 mod images;
@@ -14,18 +16,22 @@ mod import;
 mod inspect;
 mod list;
 mod load;
+mod lock;
 mod pull;
 mod push;
+pub mod record;
 mod remote_image;
 mod rmi;
 mod save;
 mod tag;
 pub mod task;
+pub mod verify;
 
 pub use check::{FixedFile, check, fix, write_fixed};
 pub use context::unpack_context;
 pub use copy::{Copied, Place, copy};
 pub use error::Error;
+pub use fetch::{Fetched, fetch};
 pub use file::write_file;
 pub use history::{HistoryRow, history};
 pub use images::{ImageRow, images};
@@ -33,6 +39,7 @@ pub use import::{ImportError, ImportOptions, ImportedImage, import};
 pub use inspect::{ImageInspect, inspect, inspect_remote};
 pub use list::{search, tags};
 pub use load::{LoadError, LoadOptions, LoadedImage, load, load_layout, load_path};
+pub use lock::{LockReport, LockRequest, Renew, lock, parse_precise};
 pub use pull::{Pulled, pull};
 pub use push::{Pushed, push};
 pub use remote_image::{RemoteImage, fetch_image, remote_image};

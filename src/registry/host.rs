@@ -4,6 +4,7 @@
 //! two a server speaks is found out once.
 
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use ureq::http::{Method, Response, StatusCode};
@@ -31,6 +32,8 @@ pub(super) struct Host {
     auth: Authenticator,
     /// Whether it speaks TLS, once that is known.
     secure: Mutex<Option<bool>>,
+    /// Whether it could not be reached, if it is a mirror.
+    dead: AtomicBool,
 }
 
 impl Host {
@@ -50,6 +53,10 @@ impl Host {
         http.more_cas.extend(own.ca);
         http.identity = own.identity.or(http.identity);
         http.trust_all = own.insecure;
+        // A proxy is not on this machine's loopback.
+        if Address::parse(&format!("http://{authority}/")).is_ok_and(|address| is_loopback(&address)) {
+            http.proxies = http::Proxies::default();
+        }
         Self {
             name: name.to_owned(),
             authority: authority.to_owned(),
@@ -59,7 +66,18 @@ impl Host {
             http,
             auth: Authenticator::default(),
             secure: Mutex::new(scheme),
+            dead: AtomicBool::new(false),
         }
+    }
+
+    /// Whether it is not worth another question.
+    pub(super) fn is_dead(&self) -> bool {
+        self.dead.load(Ordering::Relaxed)
+    }
+
+    /// Notes that it could not be reached.
+    pub(super) fn bury(&self) {
+        self.dead.store(true, Ordering::Relaxed);
     }
 
     /// The same, with these credentials and no others.

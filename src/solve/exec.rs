@@ -128,12 +128,11 @@ impl ExecStep<'_> {
                 let clock = Some(snapshot::Clock::new(started, SystemTime::now()));
                 let Times { epoch, ceiling } = self.times;
                 let settle = snapshot::Settle { clock, epoch, ceiling };
-                let options = snapshot::CommitOptions {
-                    overlay: snapshot::Overlay::Trusted,
-                    settle,
-                    stop: context.layers.stop().clone(),
-                };
+                let overlay = snapshot::Overlay::Trusted;
+                let stop = context.layers.stop().clone();
                 let root = File::open(&upper).map_err(|error| StepError::store(&upper, error))?;
+                self.scrub(context, &root, overlay, settle)?;
+                let options = snapshot::CommitOptions { overlay, settle, stop };
                 let toc = snapshot::commit(root.as_fd(), &self.root.view, &options)?;
                 Ok(context.layers.adopt(toc, &upper)?)
             }
@@ -144,6 +143,29 @@ impl ExecStep<'_> {
         // What cannot be removed now is swept with this process's folder.
         let _ = crate::store::remove_tree(&scratch);
         result
+    }
+
+    /// Takes away what the step's scrubs say.
+    fn scrub(
+        &self,
+        context: &ExecContext<'_>,
+        root: &File,
+        overlay: snapshot::Overlay,
+        settle: snapshot::Settle,
+    ) -> Result<(), StepError> {
+        if self.op.scrubs.is_empty() {
+            return Ok(());
+        }
+        let files = context.layers.files(&self.root.layers)?;
+        let options = snapshot::ScrubOptions {
+            scrubs: &self.op.scrubs,
+            view: &self.root.view,
+            files: &files.as_slice(),
+            overlay,
+            settle,
+            stop: context.layers.stop().clone(),
+        };
+        Ok(snapshot::scrub(root.as_fd(), &options)?)
     }
 
     /// Gives the process the folders and files that something will be mounted on and that its image lacks.

@@ -71,6 +71,19 @@ impl Store {
         self.root().join(layout::BLOBS).join(digest.hex())
     }
 
+    /// Takes over a blob of another store, without a copy if both are on one file system; returns whether it was there.
+    pub fn share_blob(&self, other: &Self, digest: &Digest) -> Result<bool> {
+        let path = self.blob_path(digest);
+        if !other.has(digest) || self.has(digest) {
+            return Ok(other.has(digest));
+        }
+        match fs::hard_link(other.blob_path(digest), &path) {
+            Ok(()) => Ok(true),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(true),
+            Err(_) => self.put_reader(other.reader(digest)?, Some(*digest)).map(|_| true),
+        }
+    }
+
     /// Begins a blob.
     pub fn writer(&self) -> Result<BlobWriter<'_>> {
         let (file, path) = self.tmp_file("blob")?;

@@ -177,6 +177,8 @@ pub struct Layers {
     store: Arc<Store>,
     fetch: Option<Arc<dyn Fetch>>,
     known: Mutex<HashMap<LayerId, Arc<Known>>>,
+    /// Layers that were found in the store. Nobody deletes anything while it is open, and a base is asked for often.
+    there: Mutex<HashSet<LayerId>>,
 }
 
 impl Layers {
@@ -187,7 +189,7 @@ impl Layers {
 
     /// The same; reading, writing and compressing ends early once `stop` says so.
     pub fn stoppable(store: Arc<Store>, stop: Stop) -> Self {
-        Self { stop, store, fetch: None, known: Mutex::default() }
+        Self { stop, store, fetch: None, known: Mutex::default(), there: Mutex::default() }
     }
 
     /// The same; what the store lacks of images comes from there, once somebody needs it.
@@ -247,6 +249,17 @@ impl Layers {
 
     /// Whether a layer can be had without running the step that made it.
     pub fn available(&self, id: LayerId) -> bool {
+        if self.there.lock().unwrap_or_else(PoisonError::into_inner).contains(&id) {
+            return true;
+        }
+        let available = self.is_available(id);
+        if available {
+            self.there.lock().unwrap_or_else(PoisonError::into_inner).insert(id);
+        }
+        available
+    }
+
+    fn is_available(&self, id: LayerId) -> bool {
         let known = self.known(id);
         if known.origin.is_some() {
             return true;

@@ -12,15 +12,6 @@ use serde_json::Value;
 
 use crate::support::{Store, copy_folder, edit, repository, run, scratch, sh, text};
 
-/// What apt, dpkg and ldconfig write about when they did what: all that differs between two builds of the stage `build`.
-const WRITTEN_BY_APT: &[&str] = &[
-    "var/cache/ldconfig/aux-cache",
-    "var/log/alternatives.log",
-    "var/log/apt/history.log",
-    "var/log/apt/term.log",
-    "var/log/dpkg.log",
-];
-
 #[test]
 fn a_program_goes_from_source_to_image() {
     let work = scratch();
@@ -32,7 +23,7 @@ fn a_program_goes_from_source_to_image() {
     let build = || store.build(&context, &["-t", "hellod", "-o", "type=image", "-o", &output]);
 
     let first = build();
-    for step in ["RUN apt-get update", "RUN make test", "RUN SOURCE_DATE_EPOCH=0 useradd", "COPY --from=build"] {
+    for step in ["RUN apt-get update", "RUN make test", "RUN useradd", "COPY --from=build"] {
         assert!(first.ran.iter().any(|ran| ran.starts_with(step)), "{step} did not run: {first:?}");
     }
     is_described_by_skopeo(&archive);
@@ -73,9 +64,7 @@ fn another_store_at_another_path_makes_the_same_image() {
     });
     let [(digest, tree), (other_digest, other_tree)] = builds;
     let differing = differing(&files_of(&tree), &files_of(&other_tree));
-    let expected: BTreeSet<String> = WRITTEN_BY_APT.iter().map(ToString::to_string).collect();
-    let surprising: Vec<&String> = differing.difference(&expected).collect();
-    assert!(surprising.is_empty(), "the stage `build` differs in {surprising:?}");
+    assert!(differing.is_empty(), "the stage `build` differs in {differing:?}");
     assert_eq!(digest, other_digest);
 }
 
@@ -85,7 +74,8 @@ fn assert_ran(ran: &[String], expected: &[&str]) {
     assert!(same, "expected to run {expected:?}, ran {ran:?}");
 }
 
-fn store_with_debian() -> Store {
+/// A store that has the image `debian:bookworm`.
+pub fn store_with_debian() -> Store {
     let store = Store::new();
     let base = base_image();
     store.run(&["import", base.to_str().unwrap(), "debian:bookworm"]);
@@ -190,7 +180,7 @@ fn runs_in_podman(archive: &Path, work: &Path) {
 
 /// Everything about a file that an image keeps.
 #[derive(Debug, PartialEq, Eq)]
-struct Facts {
+pub struct Facts {
     kind: u8,
     mode: u32,
     owner: (u64, u64),
@@ -199,7 +189,8 @@ struct Facts {
     content: Vec<u8>,
 }
 
-fn files_of(tree: &Path) -> BTreeMap<String, Facts> {
+/// The files of a tar.
+pub fn files_of(tree: &Path) -> BTreeMap<String, Facts> {
     let mut archive = tar::Archive::new(File::open(tree).unwrap());
     let entries = archive.entries().unwrap().map(|entry| {
         let mut entry = entry.unwrap();
@@ -221,6 +212,6 @@ fn files_of(tree: &Path) -> BTreeMap<String, Facts> {
 }
 
 /// The names of files that are not the same in both.
-fn differing(a: &BTreeMap<String, Facts>, b: &BTreeMap<String, Facts>) -> BTreeSet<String> {
+pub fn differing(a: &BTreeMap<String, Facts>, b: &BTreeMap<String, Facts>) -> BTreeSet<String> {
     a.keys().chain(b.keys()).filter(|name| a.get(*name) != b.get(*name)).cloned().collect()
 }

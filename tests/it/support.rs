@@ -176,7 +176,7 @@ fn is_instruction(name: &str) -> bool {
 }
 
 /// The proxy of this machine, if it has one, for steps that use the network.
-fn proxies() -> Vec<String> {
+pub fn proxies() -> Vec<String> {
     let names = ["http_proxy", "https_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY"];
     let set = names.iter().filter(|name| std::env::var_os(name).is_some());
     set.flat_map(|name| ["--build-arg".to_owned(), format!("{name}={}", std::env::var(name).unwrap())]).collect()

@@ -299,6 +299,10 @@ pub struct RunArgs {
     /// The size of /dev/shm of RUN steps [default: 64m]
     #[arg(long, value_name = "SIZE", value_parser = values::size)]
     pub shm_size: Option<u64>,
+    /// Take away from layers what only says when steps ran, such as apt,shadow; recommended for all that is safe
+    #[arg(long, value_name = "NAME,…", value_delimiter = ',')]
+    #[arg(value_parser = values::scrubs())]
+    pub scrub: Vec<String>,
     /// Allow steps what the Dockerfile asks for
     #[arg(long, value_enum, value_name = "RIGHT", value_delimiter = ',')]
     pub allow: Vec<Entitlement>,

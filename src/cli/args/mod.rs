@@ -61,6 +61,20 @@ pub enum Command {
     Bake(Box<BakeArgs>),
     /// Check Dockerfiles, and mend some of what is found
     Check(Box<commands::check::Args>),
+    /// Pin what a build takes from outside, without building
+    Lock(Box<commands::lock::Args>),
+    /// Look up anew what is pinned
+    Update(Box<commands::update::Args>),
+    /// Bring everything that is pinned into the store
+    Fetch(Box<commands::fetch::Args>),
+    /// Build again from nothing, and say what differs
+    Verify(Box<commands::verify::Args>),
+    /// Show what a build would do, without doing it
+    Plan(Box<commands::plan::Args>),
+    /// Explain why steps would run, or ran
+    Why(Box<commands::why::Args>),
+    /// Draw the graph of a build
+    Graph(Box<commands::graph::Args>),
     /// List images
     Images(commands::images::Args),
     /// Give an image another name

@@ -6,7 +6,10 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
 
+use clap::builder::{PossibleValue, PossibleValuesParser};
+
 use super::csv;
+use crate::fstree::Scrub;
 use crate::oci::Platform;
 
 /// `--secret`: something that a step may read and that is never stored.
@@ -303,6 +306,11 @@ pub fn host(text: &str) -> Result<(String, HostAddress), String> {
         Ok(ip) => Ok((name.into(), HostAddress::Ip(ip))),
         Err(_) => Err(format!("{address:?} is not an IP address; allowed are IPv4, IPv6 and host-gateway")),
     }
+}
+
+/// The names of `--scrub`.
+pub fn scrubs() -> PossibleValuesParser {
+    Scrub::list().map(|(name, about)| PossibleValue::new(name).help(about)).into()
 }
 
 /// `--platform`: one platform, or `local`.

@@ -62,6 +62,27 @@ impl Definition {
     }
 }
 
+/// The names of the targets that can be built: all but those that are there only to be inherited, which nobody lists in
+/// a group and whose Dockerfile does not exist.
+pub(super) fn buildable(args: &BakeArgs, session: &Session) -> Result<Vec<String>, Error> {
+    let file = File::read(args, session)?;
+    let plan = file.resolve(args, session, &file.names())?;
+    let exists = |target: &buildfile::Target| match (&target.context, &target.dockerfile) {
+        (ContextSource::Path(context), buildfile::Dockerfile::Path(path)) => {
+            file.folder.join(context).join(path).is_file()
+        }
+        _ => true,
+    };
+    let mut names: Vec<String> = plan
+        .targets
+        .iter()
+        .filter(|target| exists(target) || !file.model.is_template(&target.name))
+        .map(|target| target.name.clone())
+        .collect();
+    names.sort();
+    Ok(names)
+}
+
 pub(super) fn describe(args: &BakeArgs, session: &Session) -> Result<serde_json::Value, Error> {
     let file = File::read(args, session)?;
     let failed = |error| Error::build("the build file cannot be shown as JSON").caused_by(error);
@@ -238,6 +259,7 @@ impl File {
             let address = if address == "host-gateway" { "127.0.0.1" } else { address };
             target.hosts.push((name.clone(), address.to_owned()));
         }
+        target.scrubs.clone_from(&resolved.scrubs);
         target.pull = resolved.pull;
         target.no_cache = match (resolved.no_cache, resolved.no_cache_filter.is_empty()) {
             (true, _) => NoCache::All,

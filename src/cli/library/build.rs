@@ -15,6 +15,7 @@ use crate::cli::library::running;
 use crate::cli::{Session, interrupt};
 use crate::compress::Compression;
 use crate::event::Reporter;
+use crate::fstree::Scrub;
 use crate::graph;
 use crate::oci::Reference;
 use crate::ops::Error;
@@ -289,6 +290,7 @@ pub(super) fn apply_run(target: &mut Target, args: &RunArgs) -> Result<(), Error
         }
     };
     target.shm_size = args.shm_size.or(target.shm_size);
+    target.scrubs.extend(args.scrub.iter().filter_map(|name| Scrub::named(name)).flatten());
     for (name, address) in &args.add_host {
         let address = match address {
             HostAddress::Ip(address) => address.to_string(),

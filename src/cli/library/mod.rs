@@ -2,12 +2,14 @@
 //!
 //! The commands that only look at the store, or bring images in and out, call [`ops`](crate::ops) themselves.
 
+mod account;
 mod bake;
 mod build;
 mod changes;
 mod check;
 mod foreign;
 mod include;
+pub mod lock;
 pub(super) mod metadata;
 pub(super) mod network;
 mod running;
@@ -15,6 +17,7 @@ mod subject;
 
 use std::sync::Arc;
 
+pub use account::Look;
 pub use check::CheckRequest;
 
 use super::Session;

@@ -42,6 +42,7 @@ struct Line<'a> {
 enum Body<'a> {
     Stream { version: u32 },
     Planned { steps: Vec<Step<'a>> },
+    StepExplained { step: usize, reason: &'a str },
     StepStarted { step: usize },
     StepOutput { step: usize, stream: &'static str, text: String },
     StepProgress { step: usize, done: u64, total: Option<u64> },
@@ -211,6 +212,7 @@ impl Reporter for Json {
         let mut state = lock(&self.state);
         let body = match &event {
             Event::Planned(steps) => Body::Planned { steps: steps.iter().map(step).collect() },
+            Event::Explained(step, reason) => Body::StepExplained { step: *step, reason },
             Event::Started(step) => Body::StepStarted { step: *step },
             Event::Output(step, stream, bytes) => {
                 let cut = state.cut.entry((*step, *stream == Stream::Stderr)).or_default();

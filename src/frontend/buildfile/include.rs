@@ -313,7 +313,7 @@ mod tests {
         );
         check(
             &[("a", "include = ['b']\ntarget.x.tags = ['${V}', '${W}']"), ("b", "variable.V = '${unset()'")],
-            &["a:${W} | no variable is called `W`", "b:' | `'` where `}` is expected"],
+            &["a:${W} | no variable is called `W`", "b:${unset() | `${` without a `}`"],
         );
         check(&[("a", "include = ['a']")], &["a:'a' | a build file includes itself: a → a"]);
         check(

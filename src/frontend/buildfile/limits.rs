@@ -1,6 +1,8 @@
 //! What steps are given besides files, and what is done with a target: single values of a few kinds.
 
+use super::suggest::did_you_mean;
 use super::target::{Call, Entitlement};
+use crate::fstree::Scrub;
 
 /// A number of bytes, with a unit that is a power of 1024: `64m`, `1g`.
 pub fn size(text: &str) -> Result<u64, String> {
@@ -17,6 +19,17 @@ pub fn size(text: &str) -> Result<u64, String> {
     };
     let bytes = exponent.and_then(|exponent| digits.parse::<u64>().ok()?.checked_mul(1024_u64.pow(exponent)));
     bytes.filter(|&bytes| bytes > 0).ok_or_else(|| "write a size such as 64m, 1g or a number of bytes".into())
+}
+
+/// What is taken away from layers: one scrub, or several under one name.
+pub(super) fn scrub(text: &str) -> Result<Vec<Scrub>, String> {
+    Scrub::named(text).ok_or_else(|| {
+        let known: Vec<&str> = Scrub::names().collect();
+        match did_you_mean(text, known.iter().copied()) {
+            Some(hint) => format!("`{text}` is no scrub; {hint}"),
+            None => format!("`{text}` is no scrub: there are {}", known.join(", ")),
+        }
+    })
 }
 
 /// The address of a host.

@@ -124,6 +124,13 @@ impl BuildFile {
         self.targets.iter().map(|target| target.name.as_str())
     }
 
+    /// Whether a target is inherited by others and listed in no group.
+    pub fn is_template(&self, name: &str) -> bool {
+        let inherited = |target: &Declaration| target.inherits.iter().any(|parent| parent.text == name);
+        self.targets.iter().any(inherited)
+            && !self.groups.iter().any(|group| group.members().any(|member| member == name))
+    }
+
     /// The groups.
     pub fn groups(&self) -> &[Group] {
         &self.groups

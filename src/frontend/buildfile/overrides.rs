@@ -40,7 +40,11 @@ impl FromStr for Override {
         let (left, value) = written.split_once('=').ok_or_else(form)?;
         let (left, append) = left.strip_suffix('+').map_or((left, false), |left| (left, true));
         let (pattern, key) = left.split_once('.').ok_or_else(form)?;
-        let (key, name) = key.split_once('.').map_or((key, None), |(key, name)| (key, Some(name)));
+        let (key, name) = match key.split_once('.') {
+            // Some keys have a dot themselves.
+            Some((key, name)) if KeyInfo::named(&format!("{key}.{name}")).is_none() => (key, Some(name)),
+            _ => (key, None),
+        };
         if pattern.is_empty() || key.is_empty() || name == Some("") {
             return Err(form());
         }
@@ -144,6 +148,7 @@ mod tests {
         check("app.arg.A=1", "a target has no key `arg`; did you mean `args`?");
         check("app.args=1", "say which of `args`: app.args.NAME=value");
         check("app.tags.a=1", "`tags` has no names in it: leave out `.a`");
+        check("app.scrub=apt", "a target has no key `scrub`");
         check("app.context+=x", "`+=` is for lists, and `context` is none");
     }
 
@@ -151,5 +156,7 @@ mod tests {
     fn takes_dots_and_equal_signs_in_values() {
         let option: Override = "app.labels.org.example.x=a=b.c".parse().unwrap();
         assert_eq!((option.name.as_deref(), option.value.as_str()), (Some("org.example.x"), "a=b.c"));
+        let option: Override = "app.reproducible.scrub+=apt".parse().unwrap();
+        assert_eq!((option.key, option.name.as_deref(), option.append), (Key::Scrub, None, true));
     }
 }

@@ -11,12 +11,15 @@ use super::check;
 use super::include::{Broken, Loading};
 use super::keys::{KEYS, Key, KeyInfo, Kind, NOT_YET, NOT_YET_TOP};
 use super::matrix;
-use super::model::{BuildFile, Declaration, Entry, Group, Place, Text, Value};
+use super::model::{BuildFile, Declaration, Entry, Group, Place, Text, Value, Values};
 use super::suggest::did_you_mean;
 use crate::frontend::diagnostic::Diagnostic;
 
 /// The tables of a build file.
 const TABLES: &[&str] = &["group", "include", "target", "variable"];
+
+/// The table of a target that [`Key::Scrub`] is in.
+const TABLE_OF_SCRUB: &str = "reproducible";
 
 /// Attributes of the tables in `secrets`, `ssh` and `output`.
 pub(super) const SECRET: &[&str] = &["id", "src", "env"];
@@ -210,9 +213,14 @@ impl Parser<'_> {
                 }
                 _ => {}
             }
-            let Some(row) = KeyInfo::named(key.get_ref()) else {
-                let more = ["inherits", "matrix", "name"];
-                let known: Vec<&str> = KEYS.iter().map(|row| row.name).chain(more).collect();
+            if key.get_ref() == TABLE_OF_SCRUB {
+                self.reproducible(value, &mut target.values);
+                continue;
+            }
+            let Some(row) = KeyInfo::named(key.get_ref()).filter(|row| row.key != Key::Scrub) else {
+                let more = ["inherits", "matrix", "name", TABLE_OF_SCRUB];
+                let known: Vec<&str> =
+                    KEYS.iter().filter(|row| row.key != Key::Scrub).map(|row| row.name).chain(more).collect();
                 self.unknown(self.at(key), key.get_ref(), "a target", &known, NOT_YET);
                 continue;
             };
@@ -238,6 +246,21 @@ impl Parser<'_> {
             (None, None) => {}
         }
         Some(target)
+    }
+
+    /// The table `reproducible` of a target, whose keys are those of the target with its name before them.
+    fn reproducible(&mut self, table: &Spanned<DeValue<'_>>, values: &mut Values) {
+        let what = format!("`{TABLE_OF_SCRUB}`");
+        for (key, value) in self.table(table, &what) {
+            match KeyInfo::named(&format!("{TABLE_OF_SCRUB}.{}", key.get_ref())) {
+                Some(row) => {
+                    if let Some(value) = self.value(row, value) {
+                        values.insert(row.key, value);
+                    }
+                }
+                None => self.unknown(self.at(key), key.get_ref(), &what, &["scrub"], &[]),
+            }
+        }
     }
 
     fn value(&mut self, row: &KeyInfo, value: &Spanned<DeValue<'_>>) -> Option<Value> {

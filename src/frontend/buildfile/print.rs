@@ -64,6 +64,8 @@ struct PrintedTarget<'a> {
     pull: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     network: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reproducible: Option<PrintedReproducible>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     secret: Vec<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -86,6 +88,11 @@ struct PrintedTarget<'a> {
     attest: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     call: Option<&'static str>,
+}
+
+#[derive(Debug, Serialize)]
+struct PrintedReproducible {
+    scrub: Vec<&'static str>,
 }
 
 impl<'a> From<&'a Plan> for Printed<'a> {
@@ -131,6 +138,8 @@ impl<'a> From<&'a Target> for PrintedTarget<'a> {
                 Network::None => Some("none"),
                 Network::Host => Some("host"),
             },
+            reproducible: (!target.scrubs.is_empty())
+                .then(|| PrintedReproducible { scrub: target.scrubs.iter().map(|scrub| scrub.name()).collect() }),
             secret: target.secrets.iter().map(Secret::to_argument).collect(),
             ssh: target.ssh.iter().map(Ssh::to_argument).collect(),
             output: arguments(&target.outputs),

@@ -1,15 +1,16 @@
 //! A target with nothing left to expand, and how values of the file become its fields.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::attributes;
 use super::entries::{Fields, Locate, attestation, cache, output, secret, ssh, written};
 use super::expand::{Fault, Scope};
 use super::keys::Key;
-use super::limits::{address, call, entitlement, limit, size};
+use super::limits::{address, call, entitlement, limit, scrub, size};
 use super::model::{BuildFile, Declaration, Entry, Place, Text, Value, Values};
 use super::steps;
 use crate::frontend::steps::Definition;
+use crate::fstree::Scrub;
 use crate::graph::Network;
 use crate::oci::Platform;
 
@@ -49,6 +50,8 @@ pub struct Target {
     pub pull: bool,
     /// The network of RUN.
     pub network: Network,
+    /// What is taken away from layers of RUN.
+    pub scrubs: BTreeSet<Scrub>,
     /// Secrets that RUN may mount, each `id` once.
     pub secrets: Vec<Secret>,
     /// Agents that RUN may mount, each `id` once.
@@ -269,6 +272,7 @@ pub(super) fn resolve(
         no_cache_filter: reader.texts(Key::NoCacheFilter, not_empty("a stage")),
         pull: reader.text(Key::Pull, flag).unwrap_or_default(),
         network: reader.text(Key::Network, network).unwrap_or_default(),
+        scrubs: reader.texts(Key::Scrub, scrub).into_iter().flatten().collect(),
         secrets: reader.entries(Key::Secrets, secret, |secret| &secret.id),
         ssh: reader.entries(Key::Ssh, ssh, |ssh| &ssh.id),
         outputs: reader.outputs(Key::Output, output),

@@ -482,6 +482,12 @@ fn values_that_make_no_sense_are_pointed_at() {
     check("entitlements = ['x']", "'x' | `x` is no entitlement: use `network.host` or `security.insecure`");
     check("attest = ['type=x']", "'type=x' | `x` is no attestation: use `provenance` or `sbom`");
     check("tags = 'x'", "'x' | `tags` must be a list of strings, not a string");
+    check("reproducible.scrub = ['shadw']", "'shadw' | `shadw` is no scrub; did you mean `shadow`?");
+    check("reproducible.scrub = 'apt'", "'apt' | `reproducible.scrub` must be a list of strings, not a string");
+    check("reproducible.scrubs = []", "scrubs | unknown key `scrubs` in `reproducible` (did you mean `scrub`?)");
+    check("reproducible = 'apt'", "'apt' | `reproducible` must be a table, not a string");
+    let quoted = errors("[target.default]\n'reproducible.scrub' = []", &[], &[], &[]);
+    assert!(quoted[0].starts_with("'reproducible.scrub' | unknown key"), "{quoted:?}");
 }
 
 #[test]
@@ -580,6 +586,7 @@ fn prints_what_a_build_would_come_to() {
         contexts = { base = "target:base" }
         no-cache = true
         network = "none"
+        reproducible.scrub = ["shadow", "apt", "shadow"]
         platforms = ["x86_64"]
         output = [{ dest = "x.tar", type = "oci" }]
         [target.base]
@@ -590,7 +597,7 @@ fn prints_what_a_build_would_come_to() {
     let expected = concat!(
         r#"{"group":{"default":{"targets":["app"]}},"target":{"#,
         r#""app":{"context":"src","dockerfile":"Dockerfile","args":{"A":"1","B":"2"},"contexts":{"base":"target:base"},"#,
-        r#""platforms":["linux/amd64"],"no-cache":true,"network":"none","output":["type=oci,dest=x.tar"]},"#,
+        r#""platforms":["linux/amd64"],"no-cache":true,"network":"none","reproducible":{"scrub":["apt","shadow"]},"output":["type=oci,dest=x.tar"]},"#,
         r#""base":{"context":".","dockerfile-inline":"FROM scratch"}}}"#
     );
     assert_eq!(printed, expected);

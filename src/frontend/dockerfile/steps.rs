@@ -28,6 +28,7 @@ pub fn from_steps(definition: &Definition, source: &str) -> Result<Dockerfile, V
         check: CheckOptions::default(),
         globals: Vec::new(),
         stages,
+        notes: Vec::new(),
         empty_continuations: Vec::new(),
         line_starts: std::iter::once(0).chain(source.match_indices('\n').map(|(at, _)| at + 1)).collect(),
     })
@@ -67,8 +68,7 @@ fn stage(stage: &steps::Stage, errors: &mut Vec<Diagnostic>) -> Stage {
 }
 
 fn head(keyword: &str, text: String, span: &Span) -> Head {
-    let keyword = Word::new(keyword.to_owned(), span.start..span.start);
-    Head { keyword, span: span.clone(), text, comments: Vec::new(), pieces: Vec::new() }
+    Head { keyword: 0..keyword.len(), span: span.clone(), text, comments: Vec::new(), pieces: Vec::new() }
 }
 
 type Lowered = Result<(Kind, String), Box<Diagnostic>>;

@@ -147,6 +147,12 @@ impl Target {
         self.key("network", Shape::Text(network.into()))
     }
 
+    /// What is taken away from layers of commands that only says when they ran, such as `apt`, `shadow` or `recommended`.
+    #[must_use]
+    pub fn scrub<T: Into<String>>(self, scrubs: impl IntoIterator<Item = T>) -> Self {
+        self.key("reproducible", Shape::Table(vec![("scrub".into(), Shape::texts(scrubs))]))
+    }
+
     /// A secret from a file.
     #[must_use]
     pub fn secret_file(self, id: &str, path: &str) -> Self {

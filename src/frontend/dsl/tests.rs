@@ -15,7 +15,7 @@ fn images_become_stages() {
         .env("A", "${A:-1} \"$B\"")
         .arg("V", "1")
         .entrypoint(["/app"]);
-    let target = Target::new("app", &app).tag("app:1").description("the app").arg("V", "2");
+    let target = Target::new("app", &app).tag("app:1").description("the app").arg("V", "2").scrub(["apt"]);
     check(
         &Project::new().target(target).group("default", ["app"]),
         r#"
@@ -24,6 +24,7 @@ default = ["app"]
 
 [target.app]
 description = "the app"
+reproducible = { scrub = ["apt"] }
 tags = ["app:1"]
 args = { V = "2" }
 from = "scratch"

@@ -5,7 +5,7 @@ use std::ops::Range;
 use crate::digest::Digest;
 use crate::event::Event;
 use crate::frontend::diagnostic::Diagnostic;
-use crate::lockfile::LockedImage;
+use crate::lockfile::{LockKey, LockedImage, Precise};
 use crate::oci::{DEFAULT_REGISTRY, Platform, Reference};
 use crate::ops::build::Session;
 use crate::ops::build::locking::Lock;
@@ -41,7 +41,7 @@ impl<E: Into<Error>> From<E> for Unresolved {
 }
 
 /// Finds an image for a platform: as it is locked, else in the store, else in its registry. With `fresh`, the registry is
-/// asked first, and the lockfile is not asked but told.
+/// asked first, and the lockfile is not asked but told. Hundreds of targets may ask for one image; it is looked up once.
 pub fn resolve(
     session: &Session<'_>,
     lock: &mut Lock,
@@ -49,9 +49,34 @@ pub fn resolve(
     platform: &Platform,
     fresh: bool,
 ) -> Result<ResolvedImage, Unresolved> {
+    if let Some(image) = lock.found_image(written, platform, fresh) {
+        return Ok(image);
+    }
+    let image = look_up(session, lock, written, platform, fresh)?;
+    lock.remember_image(written, platform, fresh, &image);
+    Ok(image)
+}
+
+fn look_up(
+    session: &Session<'_>,
+    lock: &mut Lock,
+    written: &str,
+    platform: &Platform,
+    fresh: bool,
+) -> Result<ResolvedImage, Unresolved> {
     let reference = Reference::parse(written).map_err(|error| Unresolved::Here(error.to_string(), Vec::new()))?;
+    let key = LockKey::Image { reference: written.to_owned(), platform: platform.clone() };
+    if let Some(reason) = lock.denied(&key) {
+        return Err(Unresolved::Here(reason, Vec::new()));
+    }
     let store = &session.store;
-    let locked = lock.image(written, platform).filter(|_| !fresh).cloned();
+    if let (Some(precise), false) = (lock.precise(&key), lock.used().contains(&key)) {
+        let image = exactly(session, lock.offline(), precise, &reference, platform)?;
+        lock.record_image(written, platform, pin(&image));
+        return Ok(image);
+    }
+    let fresh = lock.anew(&key, fresh);
+    let locked = lock.image(written, platform, fresh).cloned();
     let in_store = || match &locked {
         Some(locked) => store.resolve_digest(&locked.manifest, platform),
         None => store.resolve(&reference, platform),
@@ -71,21 +96,12 @@ pub fn resolve(
                 session.reporter.report(Event::Warning(text));
                 Ok(stored)
             }
-            (found, _) => found.map_err(|error| Error::from(error)),
+            (found, _) => found.map_err(|error| not_to_be_had(&reference, locked.as_ref(), platform, error)),
         },
-        (_, stored) => stored.ok_or_else(|| not_here(&reference, locked.as_ref(), platform, lock.offline())),
+        (_, stored) => stored.ok_or_else(|| not_asked(&reference, locked.as_ref(), platform, lock.offline())),
     };
     let image = found.map_err(|error| match error {
-        Error::Build { message, help, .. } => {
-            let mut help = help;
-            if pinned.is_none() {
-                let familiar = reference.familiar();
-                help.push(format!(
-                    "an image of this machine comes in by `imgbuild load` or `imgbuild import {familiar}`"
-                ));
-            }
-            Unresolved::Here(message, help)
-        }
+        Error::Build { message, help, .. } => Unresolved::Here(message, help),
         error => Unresolved::Fatal(error),
     })?;
     if image.layers.iter().any(|(layer, _)| !store.has(&layer.digest)) && !local {
@@ -93,9 +109,44 @@ pub fn resolve(
             origins::remember(store, &layer.digest, &reference.name());
         }
     }
-    let now = LockedImage { index: image.index_digest, manifest: image.manifest_digest(), config: image.config_digest };
-    lock.record_image(written, platform, locked.unwrap_or(now));
+    lock.record_image(written, platform, locked.unwrap_or_else(|| pin(&image)));
     Ok(image)
+}
+
+/// What is noted of an image.
+fn pin(image: &ResolvedImage) -> LockedImage {
+    LockedImage { index: image.index_digest, manifest: image.manifest_digest(), config: image.config_digest }
+}
+
+/// The image of just this digest, from the store or its registry.
+fn exactly(
+    session: &Session<'_>,
+    offline: bool,
+    precise: &Precise,
+    reference: &Reference,
+    platform: &Platform,
+) -> Result<ResolvedImage, Unresolved> {
+    let name = reference.familiar();
+    let Precise::Digest(digest) = precise else {
+        return Err(Unresolved::Here(format!("{name} is an image, which has no commit: give a digest"), Vec::new()));
+    };
+    let refused = |reason: &dyn std::fmt::Display| format!("{name} cannot be pinned to {digest}: {reason}");
+    let image = match session.store.resolve_digest(digest, platform)? {
+        Some(image) => image,
+        None if offline => {
+            let help = "build once without --offline, or bring it in with `imgbuild load`";
+            return Err(Unresolved::Here(refused(&"the store has no such image"), vec![help.into()]));
+        }
+        None => match from_registry(session, reference, Some(*digest), platform) {
+            Ok(image) => image,
+            Err(RegistryError::Canceled) => return Err(Unresolved::Fatal(Error::Interrupted)),
+            Err(error) => return Err(Unresolved::Here(refused(&error), Vec::new())),
+        },
+    };
+    match platform.rank(&image.platform()) {
+        Some(_) => Ok(image),
+        None => Err(Unresolved::Here(refused(&format!("that is an image for {}", image.platform())), Vec::new())),
+    }
 }
 
 /// What images of OCI layouts are called within a build.
@@ -116,19 +167,42 @@ fn from_registry(
     Ok(ResolvedImage { reference: Some(reference.clone()), ..found })
 }
 
-/// That the store does not have an image, where nobody else may be asked.
-fn not_here(reference: &Reference, locked: Option<&LockedImage>, platform: &Platform, offline: bool) -> Error {
+/// That an image is neither in the store nor in its registry.
+fn not_to_be_had(
+    reference: &Reference,
+    locked: Option<&LockedImage>,
+    platform: &Platform,
+    error: RegistryError,
+) -> Error {
     let familiar = reference.familiar();
-    let forbidden = match offline {
-        true => format!(", and --offline forbids to ask {}", reference.registry()),
-        false => String::new(),
-    };
+    let mut said: Error = error.into();
+    if let Error::Build { message, help, .. } = &mut said {
+        *message = format!("{}, nor can it be had: {message}", missing(reference, locked, platform));
+        help.push(match locked {
+            Some(_) => "load that image with `imgbuild load`, or lock what the name stands for now with --pull".into(),
+            None => format!(
+                "an image of this machine comes in with `imgbuild load -i ARCHIVE`, or `imgbuild import ROOTFS.tar {familiar}`"
+            ),
+        });
+    }
+    said
+}
+
+/// That the store does not have an image, where nobody else may be asked.
+fn not_asked(reference: &Reference, locked: Option<&LockedImage>, platform: &Platform, offline: bool) -> Error {
+    let missing = missing(reference, locked, platform);
+    match offline {
+        true => Error::build(format!("{missing}, and --offline forbids to ask {}", reference.registry())).help(
+            format!("bring it in with `imgbuild pull {}`, or build once without --offline", reference.familiar()),
+        ),
+        false => Error::build(missing),
+    }
+}
+
+fn missing(reference: &Reference, locked: Option<&LockedImage>, platform: &Platform) -> String {
+    let familiar = reference.familiar();
     match locked {
-        Some(locked) => {
-            Error::build(format!("{familiar} is locked to {}, which is not in the store{forbidden}", locked.manifest))
-                .help("build once without --offline, or load that image with `imgbuild load`")
-        }
-        None => Error::build(format!("there is no image {familiar} for {platform} in the store{forbidden}"))
-            .help(format!("bring it in with `imgbuild pull {familiar}`")),
+        Some(locked) => format!("{familiar} is locked to {}, which is not in the store", locked.manifest),
+        None => format!("there is no image {familiar} for {platform} in the store"),
     }
 }

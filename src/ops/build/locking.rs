@@ -1,14 +1,18 @@
 //! The lockfile of a build: read before anything is looked up, written when everything was.
+//!
+//! What it pinned is used; what is to be looked up anew is treated as if it were not pinned, once. Everything that a build
+//! names is noted on the way, so that it is known afterwards what nothing uses any more.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use crate::digest::CacheKey;
 use crate::event::{Event, Reporter};
-use crate::lockfile::{LockKey, LockedHttp, LockedImage, Lockfile};
+use crate::lockfile::{Change, LockKey, LockedHttp, LockedImage, LockedOutput, Lockfile, Precise, SourcePolicy};
 use crate::oci::Platform;
 use crate::ops::Error;
 use crate::ops::build::target::LockMode;
+use crate::store::ResolvedImage;
 
 /// Where a build's lockfile is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,7 +48,15 @@ pub struct Lock {
     old: Lockfile,
     new: Lockfile,
     /// What was looked up in this build.
-    looked_up: BTreeSet<LockKey>,
+    used: BTreeSet<LockKey>,
+    /// What is to be looked up anew, whatever is pinned.
+    stale: BTreeSet<LockKey>,
+    /// What the stale ones must be.
+    precise: Option<Precise>,
+    /// What others want it to be.
+    policy: SourcePolicy,
+    /// The images that were found in this build, by reference, platform and whether they were looked up anew.
+    images: BTreeMap<(String, Platform, bool), ResolvedImage>,
 }
 
 impl Lock {
@@ -68,7 +80,33 @@ impl Lock {
             })?,
             _ => Lockfile::new(),
         };
-        Ok(Self { place, mode, text, new: old.clone(), old, looked_up: BTreeSet::new() })
+        Ok(Self { place, text, ..Self::fixed(old, mode) })
+    }
+
+    /// What is pinned elsewhere; never written.
+    pub fn fixed(pinned: Lockfile, mode: LockMode) -> Self {
+        Self {
+            place: LockPlace::None,
+            mode,
+            text: None,
+            new: pinned.clone(),
+            old: pinned,
+            used: BTreeSet::new(),
+            stale: BTreeSet::new(),
+            precise: None,
+            policy: SourcePolicy::default(),
+            images: BTreeMap::new(),
+        }
+    }
+
+    /// Has these looked up anew; if `precise` says what they must be, they are that or it is an error.
+    pub fn renew(&mut self, stale: BTreeSet<LockKey>, precise: Option<Precise>) {
+        (self.stale, self.precise) = (stale, precise);
+    }
+
+    /// Has everything looked up anew that a policy pins, and pinned as it says.
+    pub fn follow(&mut self, policy: SourcePolicy) {
+        self.policy = policy;
     }
 
     /// Where it is.
@@ -76,33 +114,82 @@ impl Lock {
         self.place.path()
     }
 
+    /// How it is used.
+    pub fn mode(&self) -> LockMode {
+        self.mode
+    }
+
     /// Whether nothing may be fetched.
     pub fn offline(&self) -> bool {
         self.mode.offline
     }
 
-    /// What an image was when it was locked.
-    pub fn image(&self, reference: &str, platform: &Platform) -> Option<&LockedImage> {
-        self.old.lookup_image(reference, platform)
+    /// What is pinned as of now.
+    pub fn pinned(&self) -> &Lockfile {
+        &self.new
+    }
+
+    /// What was looked up so far.
+    pub fn used(&self) -> &BTreeSet<LockKey> {
+        &self.used
+    }
+
+    /// What something must be, if that was said and it is to be looked up anew.
+    pub fn precise(&self, key: &LockKey) -> Option<&Precise> {
+        self.precise.as_ref().filter(|_| self.stale.contains(key)).or_else(|| self.policy.pin(key))
+    }
+
+    /// Why something may not be used, if a policy forbids it.
+    pub fn denied(&self, key: &LockKey) -> Option<String> {
+        self.policy.denies(key).then(|| format!("{} is denied by the source policy", key.name()))
+    }
+
+    /// Whether something is to be looked up now, whatever the file says: because the caller wants it (`fresh`), or because it
+    /// is to be renewed. Once it was looked up in this build, it is not any more.
+    pub fn anew(&self, key: &LockKey, fresh: bool) -> bool {
+        !self.used.contains(key) && (fresh || self.stale.contains(key) || self.policy.pin(key).is_some())
+    }
+
+    /// The pins that count for something: those of this build once it was looked up, else those of the file unless it
+    /// is to be looked up anew.
+    fn pins(&self, key: &LockKey, fresh: bool) -> Option<&Lockfile> {
+        match (self.used.contains(key), self.anew(key, fresh)) {
+            (true, _) => Some(&self.new),
+            (false, true) => None,
+            (false, false) => Some(&self.old),
+        }
+    }
+
+    /// What an image was when it was locked, or is as of this build. With `fresh`, only the latter.
+    pub fn image(&self, reference: &str, platform: &Platform, fresh: bool) -> Option<&LockedImage> {
+        let key = LockKey::Image { reference: reference.to_owned(), platform: platform.clone() };
+        self.pins(&key, fresh)?.lookup_image(reference, platform)
+    }
+
+    /// An image that was found in this build.
+    pub fn found_image(&self, reference: &str, platform: &Platform, fresh: bool) -> Option<ResolvedImage> {
+        self.images.get(&(reference.to_owned(), platform.clone(), fresh)).cloned()
+    }
+
+    /// Keeps an image that was found.
+    pub fn remember_image(&mut self, reference: &str, platform: &Platform, fresh: bool, image: &ResolvedImage) {
+        self.images.insert((reference.to_owned(), platform.clone(), fresh), image.clone());
     }
 
     /// Notes what an image is.
     pub fn record_image(&mut self, reference: &str, platform: &Platform, image: LockedImage) {
+        self.used.insert(LockKey::Image { reference: reference.to_owned(), platform: platform.clone() });
         self.new.record_image(reference, platform, image);
     }
 
     /// What the file behind a URL was when it was locked, or is as of this build. With `fresh`, only the latter.
     pub fn http(&self, url: &str, fresh: bool) -> Option<&LockedHttp> {
-        let key = LockKey::Http { url: url.to_owned() };
-        match self.looked_up.contains(&key) {
-            true => self.new.lookup_http(url),
-            false => self.old.lookup_http(url).filter(|_| !fresh),
-        }
+        self.pins(&LockKey::Http { url: url.to_owned() }, fresh)?.lookup_http(url)
     }
 
     /// Notes what the file behind a URL is.
     pub fn record_http(&mut self, url: &str, file: LockedHttp) {
-        self.looked_up.insert(LockKey::Http { url: url.to_owned() });
+        self.used.insert(LockKey::Http { url: url.to_owned() });
         self.new.record_http(url, file);
     }
 
@@ -110,36 +197,46 @@ impl Lock {
     /// latter.
     pub fn git(&self, url: &str, reference: &str, fresh: bool) -> Option<&str> {
         let key = LockKey::Git { url: url.to_owned(), reference: reference.to_owned() };
-        match self.looked_up.contains(&key) {
-            true => self.new.lookup_git(url, reference),
-            false => self.old.lookup_git(url, reference).filter(|_| !fresh),
-        }
+        self.pins(&key, fresh)?.lookup_git(url, reference)
     }
 
     /// Notes the commit that a git reference stands for.
     pub fn record_git(&mut self, url: &str, reference: &str, commit: &str) {
-        self.looked_up.insert(LockKey::Git { url: url.to_owned(), reference: reference.to_owned() });
+        self.used.insert(LockKey::Git { url: url.to_owned(), reference: reference.to_owned() });
         self.new.record_git(url, reference, commit);
     }
 
     /// Notes what a target is defined by.
     pub fn record_target(&mut self, name: &str, platform: &Platform, definition: CacheKey) {
+        self.used.insert(LockKey::Target { name: name.to_owned(), platform: platform.clone() });
         self.new.record_target(name, platform, definition);
+    }
+
+    /// Notes what a target came to.
+    pub fn record_output(&mut self, name: &str, platform: &Platform, output: LockedOutput) {
+        self.new.record_output(name, platform, output);
+    }
+
+    /// Drops what this build did not look up, unless it is to be kept.
+    pub fn drop_unused(&mut self, keep: impl Fn(&LockKey) -> bool) {
+        let used = &self.used;
+        self.new.retain(|key| used.contains(key) || keep(key));
+    }
+
+    /// What would change in the file.
+    pub fn changes(&self) -> Vec<Change> {
+        Lockfile::diff(&self.old, &self.new)
     }
 
     /// Writes the lockfile if it changed, or fails if it must not.
     pub fn settle(&self, reporter: &dyn Reporter) -> Result<(), Error> {
         let LockPlace::File(path) = &self.place else { return Ok(()) };
-        let text = self.new.to_string();
-        if self.text.as_deref() == Some(text.as_str()) {
-            return Ok(());
-        }
         if self.mode.locked {
             if self.text.is_none() {
                 let message = format!("there is no lockfile {}, and --locked forbids to make one", path.display());
                 return Err(Error::build(message).help("build once without --locked, and commit the lockfile"));
             }
-            let changes = Lockfile::diff(&self.old, &self.new);
+            let changes = self.changes();
             // A file that was only formatted differently says the same.
             if changes.is_empty() {
                 return Ok(());
@@ -152,11 +249,24 @@ impl Lock {
             );
             return Err(Error::build(message).help("build once without --locked, and commit the lockfile"));
         }
-        if let Err(error) = replace(path, &text) {
-            let message = format!("the lockfile {} cannot be written: {error}", path.display());
-            reporter.report(Event::Warning(message));
+        // A build that went well is worth more than its lockfile.
+        if let Err(error) = self.write() {
+            let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}")).unwrap_or_default();
+            reporter.report(Event::Warning(format!("{error}{cause}")));
         }
         Ok(())
+    }
+
+    /// Writes the lockfile if its text changed.
+    pub fn write(&self) -> Result<(), Error> {
+        let LockPlace::File(path) = &self.place else { return Ok(()) };
+        let text = self.new.to_string();
+        if self.text.as_deref() == Some(text.as_str()) {
+            return Ok(());
+        }
+        let failed =
+            |error| Error::build(format!("the lockfile {} cannot be written", path.display())).caused_by(error);
+        replace(path, &text).map_err(failed)
     }
 }
 

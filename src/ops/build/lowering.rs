@@ -24,6 +24,9 @@ use crate::source::agent::Agent;
 use crate::source::http::shown;
 use crate::store::layers::{LayerBlob, Layers};
 
+/// The lockfiles of Dockerfiles by their usual names, as patterns of an ignore file.
+const LOCKFILES: [&str; 3] = ["**/[Dd]ockerfile.lock", "**/[Dd]ockerfile.*.lock", "**/*.[Dd]ockerfile.lock"];
+
 /// A target as steps.
 #[derive(Default)]
 pub struct Lowered {
@@ -248,7 +251,7 @@ impl Job<'_> {
             let host = platform.unwrap_or_else(Platform::host);
             let mut resolved = dockerfile::Resolved::default();
             let checked = loop {
-                let is_pinned = |reference: &str| self.lock.image(reference, &host).is_some();
+                let is_pinned = |reference: &str| self.lock.image(reference, &host, false).is_some();
                 let checked = dockerfile::check(&file, &options, &resolved, graph, &is_pinned);
                 let before = resolved.images.len();
                 // What would have to be fetched is done without, too.
@@ -304,7 +307,7 @@ impl Job<'_> {
                     }
                 }
             };
-            self.lock.record_target(&self.target.name, &build.platform, definition(graph, &build));
+            self.lock.record_target(&self.target.lock_name(), &build.platform, definition(graph, &build));
             lowered.multi_platform |= build.multi_platform;
             lowered.platforms.push(LoweredPlatform {
                 platform: build.platform,
@@ -363,6 +366,7 @@ impl Job<'_> {
         options.allow_insecure = target.allow.contains(&Entitlement::SecurityInsecure);
         options.extra_hosts = target.hosts.clone();
         options.shm_size = target.shm_size;
+        options.scrubs.clone_from(&target.scrubs);
         options.name_platforms = target.platforms.len() > 1;
         Ok(options)
     }
@@ -382,8 +386,12 @@ impl Job<'_> {
         candidates.push(folder.path.join(".dockerignore"));
         let file = IgnoreFile::read(candidates)?;
         let mut ignore: Vec<String> = file.lines.iter().map(|(_, pattern)| pattern.clone()).collect();
-        // A lockfile is written by builds, so it must not be an input of them.
+        // A lockfile is written by builds, so it must not be an input of them: neither this one nor that of another build.
         ignore.extend(self.lock.path().and_then(|lock| pattern_below(&folder.path, lock)));
+        ignore.extend(LOCKFILES.iter().map(|pattern| (*pattern).to_owned()));
+        if folder.path.join("build.toml").exists() {
+            ignore.push("build.lock".into());
+        }
         lowered.folders.insert(folder.name.clone(), folder.path.clone());
         lowered.ignores.insert(folder.name.clone(), file);
         Ok(ContextSource::Local { name: folder.name.clone(), ignore })

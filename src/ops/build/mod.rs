@@ -9,6 +9,7 @@ mod credentials;
 mod images;
 mod locking;
 mod lowering;
+mod make;
 mod output;
 mod remote;
 mod target;
@@ -24,20 +25,23 @@ pub use target::{
 
 use crate::compress::Compression;
 use crate::event::{Event, ImageSummary, Reporter, Summary};
-use crate::export::{self, ImageSpec};
-use crate::graph::Graph;
-use crate::oci::Descriptor;
+use crate::export;
+use crate::graph::{Graph, StepId};
+use crate::oci::{Descriptor, Platform};
 use crate::ops::Error;
 use crate::ops::error::{Diagnostics, Origin, StepExit, StepFailure, is_machine};
+use crate::ops::record;
 use crate::registry::{FetchOnNeed, Offline, Registries};
 use crate::sandbox::{Cancel, Executor, Exit, SandboxError};
-use crate::solve::{self, SolveError, StepError};
+use crate::solve::{self, Observer, SolveError, StepError};
 use crate::source::Sources;
+use crate::source::http::shown;
 use crate::store::layers::Layers;
 use crate::store::{Stop, Store};
-use locking::Lock;
+pub(super) use locking::Lock;
 pub(super) use lowering::Checked;
 use lowering::{Lowered, lower_all};
+pub(super) use make::{TargetImage, fetch, make};
 
 /// What all builds of a process share.
 pub struct Session<'a> {
@@ -59,6 +63,25 @@ pub struct Session<'a> {
     pub registries: Arc<Registries>,
 }
 
+impl<'a> Session<'a> {
+    /// The same, with somebody else to report to.
+    pub(super) fn reporting_to<'b>(&self, reporter: &'b dyn Reporter) -> Session<'b>
+    where
+        'a: 'b,
+    {
+        Session {
+            store: self.store.clone(),
+            executor: self.executor,
+            reporter,
+            cancel: self.cancel,
+            jobs: self.jobs,
+            resolv_conf: self.resolv_conf.clone(),
+            sources: self.sources,
+            registries: self.registries.clone(),
+        }
+    }
+}
+
 /// An image, or whatever else a target came to.
 #[derive(Debug, Clone)]
 pub struct Built {
@@ -73,20 +96,48 @@ pub struct Built {
 }
 
 /// Builds targets, in an order in which each comes after those it is linked to.
-pub fn build(session: &Session<'_>, targets: &[Target], lock: &LockPlace, mode: LockMode) -> Result<Vec<Built>, Error> {
+pub fn build(
+    session: &Session<'_>,
+    targets: &[Target],
+    place: &LockPlace,
+    mode: LockMode,
+) -> Result<Vec<Built>, Error> {
     let started = Instant::now();
-    let Prepared { graph, lowered, lock, layers } = prepare(session, targets, lock, mode)?;
+    let Prepared { graph, lowered, lock, layers } = prepare(session, targets, place, mode)?;
     lock.settle(session.reporter)?;
     let pushes = |target: &Target| target.outputs.iter().any(|one| matches!(one.kind, OutputKind::Registry(_)));
     if mode.offline && targets.iter().any(pushes) {
         return Err(Error::Usage("--offline forbids to push the image: leave out one of the two".into()));
     }
-    let sources = (!mode.offline).then_some(session.sources);
-    let solved = run(session, sources, &graph, &lowered, targets, &layers)?;
+    let recorder = record::Recorder::new(
+        session.store.clone(),
+        session.reporter,
+        &graph,
+        definition_of(targets, place),
+        named_steps(targets, &lowered),
+    );
+    let recorded = session.reporting_to(&recorder);
+    let result = complete(&recorded, targets, mode, (&graph, &lowered, &layers), &recorder, started);
+    recorder.finish(&result);
+    result
+}
+
+/// Runs what was prepared, and writes the results.
+fn complete(
+    session: &Session<'_>,
+    targets: &[Target],
+    mode: LockMode,
+    (graph, lowered, layers): Parts<'_>,
+    observer: &dyn Observer,
+    started: Instant,
+) -> Result<Vec<Built>, Error> {
+    let solved = solving(session, mode, (graph, lowered, layers), targets, observer, |steps, environment| {
+        solve::solve(graph, steps, environment)
+    })?;
     let mut built = Vec::new();
     let mut summary = Summary { executed: solved.executed, cached: solved.cached, ..Summary::default() };
-    for (target, lowered) in targets.iter().zip(&lowered) {
-        let (done, image) = export(session, target, lowered, &solved, &layers)
+    for (target, lowered) in targets.iter().zip(lowered) {
+        let (done, image) = export(session, target, lowered, &solved, layers)
             .map_err(|error| if session.cancel.is_canceled() { Error::Interrupted } else { error })?;
         summary.images.push(image);
         built.push(done);
@@ -108,6 +159,22 @@ pub(super) struct Prepared {
     pub layers: Arc<Layers>,
 }
 
+impl Prepared {
+    /// The steps that the targets are.
+    fn wanted(&self) -> Vec<StepId> {
+        wanted(&self.lowered)
+    }
+
+    /// Runs what `steps` need, so that all of their results can be read.
+    fn run(&self, session: &Session<'_>, targets: &[Target], steps: &[StepId]) -> Result<solve::Solved, Error> {
+        let parts = (&self.graph, &self.lowered[..], &self.layers);
+        let wanted = (steps, &BTreeSet::new());
+        solving_for(session, self.lock.mode(), parts, targets, &(), wanted, |steps, environment| {
+            solve::solve(&self.graph, steps, environment)
+        })
+    }
+}
+
 /// Reads the definitions, looks up what they name, and lowers them into one graph.
 pub(super) fn prepare(
     session: &Session<'_>,
@@ -115,16 +182,26 @@ pub(super) fn prepare(
     lock: &LockPlace,
     mode: LockMode,
 ) -> Result<Prepared, Error> {
+    prepare_with(session, targets, Lock::open(lock, mode)?)
+}
+
+/// The same with a lockfile that was opened already.
+pub(super) fn prepare_with(session: &Session<'_>, targets: &[Target], mut lock: Lock) -> Result<Prepared, Error> {
     let mut graph = Graph::new();
-    let mut lock = Lock::open(lock, mode)?;
     let cancel = session.cancel.clone();
     let layers = Layers::stoppable(session.store.clone(), Stop::when(move || cancel.is_canceled()));
-    let layers = Arc::new(match mode.offline {
+    let layers = Arc::new(match lock.offline() {
         true => layers.fetching(Arc::new(Offline)),
         false => layers.fetching(Arc::new(FetchOnNeed(session.registries.clone()))),
     });
     let lowered = lower_all(session, targets, &mut lock, &layers, &mut graph)?;
     Ok(Prepared { graph, lowered, lock, layers })
+}
+
+/// Looks up what these targets name besides. They are not part of the build.
+pub(super) fn prepare_also(session: &Session<'_>, prepared: &mut Prepared, targets: &[Target]) -> Result<(), Error> {
+    let Prepared { lock, layers, .. } = prepared;
+    lower_all(session, targets, lock, layers, &mut Graph::new()).map(drop)
 }
 
 /// What the checks say of a target's Dockerfile, or of `text` in its place, without building it. The lockfile is read
@@ -139,15 +216,14 @@ pub(super) fn check(
     lowering::check(session, target, &mut lock, &mut Graph::new(), text)
 }
 
-fn run(
-    session: &Session<'_>,
-    sources: Option<&Sources>,
-    graph: &Graph,
-    lowered: &[Lowered],
-    targets: &[Target],
-    layers: &Arc<Layers>,
-) -> Result<solve::Solved, Error> {
-    let steps: Vec<_> = lowered.iter().flat_map(|target| &target.platforms).map(|build| build.step).collect();
+/// The steps that the targets are.
+fn wanted(lowered: &[Lowered]) -> Vec<StepId> {
+    lowered.iter().flat_map(|target| &target.platforms).map(|build| build.step).collect()
+}
+
+/// The steps of which nobody will read a byte: targets that only fill the cache.
+fn unread(graph: &Graph, lowered: &[Lowered], targets: &[Target]) -> BTreeSet<StepId> {
+    let steps = wanted(lowered);
     let mut unread: BTreeSet<_> = steps.iter().copied().collect();
     for (target, lowered) in targets.iter().zip(lowered) {
         let only_cache = target.outputs.iter().all(|output| output.kind == OutputKind::CacheOnly);
@@ -162,6 +238,36 @@ fn run(
             unread.remove(&input);
         }
     }
+    unread
+}
+
+/// The parts of a prepared build that running it needs.
+type Parts<'a> = (&'a Graph, &'a [Lowered], &'a Arc<Layers>);
+
+/// Gives `action` all that the solver wants, and the steps of the targets.
+pub(super) fn solving<T>(
+    session: &Session<'_>,
+    mode: LockMode,
+    parts: Parts<'_>,
+    targets: &[Target],
+    observer: &dyn Observer,
+    action: impl FnOnce(&[StepId], &solve::Environment<'_>) -> Result<T, SolveError>,
+) -> Result<T, Error> {
+    let (graph, lowered, _) = parts;
+    let (steps, unread) = (wanted(lowered), unread(graph, lowered, targets));
+    solving_for(session, mode, parts, targets, observer, (&steps, &unread), action)
+}
+
+/// The same for some steps, of which these are read by nobody.
+fn solving_for<T>(
+    session: &Session<'_>,
+    mode: LockMode,
+    (graph, lowered, layers): Parts<'_>,
+    targets: &[Target],
+    observer: &dyn Observer,
+    (steps, unread): (&[StepId], &BTreeSet<StepId>),
+    action: impl FnOnce(&[StepId], &solve::Environment<'_>) -> Result<T, SolveError>,
+) -> Result<T, Error> {
     let mut contexts = BTreeMap::new();
     let mut images = std::collections::HashMap::new();
     for target in lowered {
@@ -179,13 +285,34 @@ fn run(
         credentials: &|step| credentials::of_step(step, lowered, targets),
         resolv_conf: session.resolv_conf.clone(),
         jobs: session.jobs,
-        unread: &unread,
-        sources,
+        unread,
+        sources: (!mode.offline).then_some(session.sources),
+        observer,
     };
-    let mut wanted = steps;
+    let mut wanted = steps.to_vec();
     wanted.sort_unstable();
     wanted.dedup();
-    solve::solve(graph, &wanted, &environment).map_err(|error| step_failure(graph, lowered, error))
+    action(&wanted, &environment).map_err(|error| step_failure(graph, lowered, error))
+}
+
+/// What the records of builds know a definition by: where its lockfile is or would be, else what it is called.
+pub(super) fn definition_of(targets: &[Target], place: &LockPlace) -> String {
+    if let Some(path) = place.path() {
+        return std::path::absolute(path).unwrap_or_else(|_| path.to_owned()).display().to_string();
+    }
+    match targets.first().map(|target| (&target.remote_context, &target.dockerfile)) {
+        Some((Some(url), _)) => shown(url),
+        Some((None, Dockerfile::Text { name, .. })) => name.clone(),
+        _ => String::new(),
+    }
+}
+
+/// The steps of all targets, by name and platform.
+pub(super) fn named_steps(targets: &[Target], lowered: &[Lowered]) -> Vec<(String, Platform, StepId)> {
+    let of_target = |(target, lowered): (&Target, &Lowered)| -> Vec<_> {
+        lowered.platforms.iter().map(|build| (target.name.clone(), build.platform.clone(), build.step)).collect()
+    };
+    targets.iter().zip(lowered).flat_map(of_target).collect()
 }
 
 /// An image as one of the outputs wants it.
@@ -227,19 +354,7 @@ fn export(
             let mut manifests = Vec::new();
             let mut blobs = Vec::new();
             let mut size = 0;
-            for (build, (platform, state)) in lowered.platforms.iter().zip(&states) {
-                let image = export::assemble(
-                    layers,
-                    &ImageSpec {
-                        state,
-                        config: &build.config,
-                        history: &build.config.history,
-                        platform,
-                        annotations: &target.annotations,
-                        times: build.times,
-                        compression: output.compression,
-                    },
-                )?;
+            for image in make::images(target, lowered, solved, layers, output.compression)? {
                 size += image.size();
                 let parts: Vec<Descriptor> = image.layers.iter().map(|layer| layer.descriptor.clone()).collect();
                 blobs.extend(parts);
@@ -319,7 +434,7 @@ fn not_in_context(lowered: &[Lowered], path: &str, context: &str, pattern: Optio
         None => format!("{path:?} is not in the build context {folder}"),
         Some(index) => match target.ignores.get(context).and_then(|file| file.place(index)) {
             Some(place) => format!("{path:?} is excluded from the build context by {place}"),
-            None => format!("{path:?} is the lockfile, which is never part of the build context"),
+            None => format!("{path:?} is a lockfile of imgbuild, which is never part of a build context"),
         },
     }
 }

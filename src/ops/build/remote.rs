@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use crate::event::{Event, Reporter};
 use crate::frontend::dockerfile::{ResolvedGit, ResolvedHttp};
-use crate::lockfile::LockedHttp;
+use crate::lockfile::{LockKey, LockedHttp, Precise};
 use crate::ops::Error;
 use crate::ops::build::Session;
 use crate::ops::build::images::Unresolved;
@@ -36,6 +36,10 @@ impl Remote<'_> {
     /// What the file behind a URL is. One that is not pinned is fetched, because that is the only way to know.
     pub fn http(self, url: &str) -> Result<ResolvedHttp, Unresolved> {
         let Session { store, sources, reporter, cancel, .. } = self.session;
+        let key = LockKey::Http { url: url.to_owned() };
+        if let Some(reason) = self.lock.denied(&key) {
+            return Err(Unresolved::Here(reason, Vec::new()));
+        }
         let locked = self.lock.http(url, self.fresh).cloned();
         let file = match locked {
             Some(locked) => locked,
@@ -48,6 +52,22 @@ impl Remote<'_> {
                     watch.finish();
                     fetched
                 };
+                match self.lock.precise(&key) {
+                    Some(Precise::Digest(wanted)) if *wanted == fetched.digest => {}
+                    Some(Precise::Digest(wanted)) => {
+                        let message = format!(
+                            "{} cannot be pinned to {wanted}: the server has {} now",
+                            shown(url),
+                            fetched.digest
+                        );
+                        return Err(Unresolved::Here(message, Vec::new()));
+                    }
+                    Some(Precise::Commit(_)) => {
+                        let message = format!("{} is a file, which has no commit: give its SHA-256", shown(url));
+                        return Err(Unresolved::Here(message, Vec::new()));
+                    }
+                    None => {}
+                }
                 LockedHttp { sha256: fetched.digest, size: fetched.size, last_modified: fetched.modified }
             }
         };
@@ -64,6 +84,10 @@ impl Remote<'_> {
         if git::is_commit(reference) {
             return Ok(ResolvedGit { commit: reference.to_owned() });
         }
+        let key = LockKey::Git { url: url.to_owned(), reference: reference.to_owned() };
+        if let Some(reason) = self.lock.denied(&key) {
+            return Err(Unresolved::Here(reason, Vec::new()));
+        }
         let commit = match self.lock.git(url, reference, self.fresh) {
             Some(commit) => commit.to_owned(),
             None => {
@@ -73,7 +97,16 @@ impl Remote<'_> {
                 }
                 let watch = TaskWatch::start(*reporter, cancel, format!("asking for {name}"));
                 let work = store.tmp_path("git")?;
-                let commit = git::resolve(&sources.git, self.agent, &work, url, reference, &watch);
+                let commit = match self.lock.precise(&key) {
+                    Some(Precise::Commit(wanted)) => {
+                        git::find(&sources.git, self.agent, &work, url, wanted, &watch).map(|()| wanted.clone())
+                    }
+                    Some(Precise::Digest(_)) => {
+                        let message = format!("{name} is a git repository, which has no digest: give a commit");
+                        return Err(Unresolved::Here(message, Vec::new()));
+                    }
+                    None => git::resolve(&sources.git, self.agent, &work, url, reference, &watch),
+                };
                 let _ = remove_tree(&work);
                 let commit = commit?;
                 watch.finish();

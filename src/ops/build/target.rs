@@ -7,6 +7,7 @@ use std::sync::Arc;
 use crate::compress::Compression;
 use crate::frontend::diagnostic::Part;
 use crate::frontend::steps::Definition;
+use crate::fstree::Scrub;
 use crate::graph::Network;
 use crate::oci::{Platform, Reference};
 use crate::solve::Credentials;
@@ -50,6 +51,8 @@ pub struct Target {
     pub credentials: Credentials,
     /// The size of `/dev/shm` of steps in bytes; the sandbox's default if none.
     pub shm_size: Option<u64>,
+    /// What is taken away from the layers of steps that only says when they ran.
+    pub scrubs: BTreeSet<Scrub>,
     /// Whether the user asked for it, and not only another target that is linked to it.
     pub requested: bool,
     /// Where the result goes; to the store if empty.
@@ -78,8 +81,17 @@ impl Target {
             hosts: Vec::new(),
             credentials: Credentials::default(),
             shm_size: None,
+            scrubs: BTreeSet::new(),
             requested: true,
             outputs: Vec::new(),
+        }
+    }
+
+    /// What the lockfile calls it: of a Dockerfile built on its own, the stage that was asked for.
+    pub fn lock_name(&self) -> String {
+        match (&self.name[..], &self.stage) {
+            ("", Some(stage)) => stage.to_lowercase(),
+            (name, _) => name.to_owned(),
         }
     }
 }

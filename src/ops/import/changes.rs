@@ -34,8 +34,8 @@ fn lower(text: &str, platform: &Platform) -> Result<ImageConfig, Vec<Diagnostic>
     let heads = stages.chain(others.filter(|instruction| !is_allowed(&instruction.kind)).map(|other| &other.head));
     let mut refused: Vec<Diagnostic> = heads
         .map(|head| {
-            let keyword = head.keyword.value.to_uppercase();
-            Diagnostic::error(head.keyword.span.clone(), format!("`{keyword}` cannot change an image that is imported"))
+            let keyword = head.keyword().to_uppercase();
+            Diagnostic::error(head.keyword_span(), format!("`{keyword}` cannot change an image that is imported"))
                 .help(format!("allowed are {ALLOWED}"))
         })
         .collect();

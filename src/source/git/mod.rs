@@ -183,20 +183,30 @@ fn clone_all(git: &Git<'_>, url: &str, folder: &Path) -> Result<(), GitError> {
     git.run(&["clone", "--quiet", "--mirror", "--template=", "--", url, &path]).map(drop)
 }
 
-/// Makes the folder that a commit holds in `work`, which does not exist yet, and returns its path there.
-pub fn check_out(
+/// Whether the repository has a commit: an error if it has not.
+///
+/// `work` is a folder that does not exist yet; it is left to the caller to remove.
+pub fn find(
     settings: &Settings,
     agent: Option<&Path>,
     work: &Path,
-    wanted: &Checkout<'_>,
+    url: &str,
+    commit: &str,
     watch: &dyn Watch,
-) -> Result<PathBuf, GitError> {
-    let Checkout { url, commit, .. } = *wanted;
+) -> Result<(), GitError> {
+    let git = Git::new(settings, agent, work, watch)?;
+    let tree = fetch(&git, work, url, commit)?;
+    let is_commit =
+        git.run_at(tree.as_os_str(), &["rev-parse", "--verify", "--end-of-options", &format!("{commit}^{{commit}}")]);
+    is_commit.map(drop).map_err(|error| missing(error, url, commit))
+}
+
+/// Fetches a commit into a new repository below `work`; where that is.
+fn fetch(git: &Git<'_>, work: &Path, url: &str, commit: &str) -> Result<PathBuf, GitError> {
     check(url)?;
     if !is_commit(commit) {
         return Err(GitError::Refused(commit.to_owned()));
     }
-    let git = Git::new(settings, agent, work, watch)?;
     let tree = work.join("tree");
     let folder = tree.as_os_str();
     let format = if commit.len() == 40 { "--object-format=sha1" } else { "--object-format=sha256" };
@@ -209,16 +219,36 @@ pub fn check_out(
         Err(GitError::Failed { .. }) => {
             // The server does not give single commits. What all of it leads to is the same.
             let all = work.join("all");
-            clone_all(&git, url, &all)?;
+            clone_all(git, url, &all)?;
             let all = format!("file://{}", all.display());
             let fetch = ["fetch", "--quiet", "--no-tags", "--depth=1", "--no-recurse-submodules", "--", &all, commit];
-            git.run_locally(folder, &fetch).map_err(|error| match error {
-                GitError::Failed { .. } => GitError::NoReference { url: shown(url), reference: commit.to_owned() },
-                error => error,
-            })?;
+            git.run_locally(folder, &fetch).map_err(|error| missing(error, url, commit))?;
         }
         Err(error) => return Err(error),
     }
+    Ok(tree)
+}
+
+/// What it means that git failed to get a commit from all that a repository has.
+fn missing(error: GitError, url: &str, commit: &str) -> GitError {
+    match error {
+        GitError::Failed { .. } => GitError::NoReference { url: shown(url), reference: commit.to_owned() },
+        error => error,
+    }
+}
+
+/// Makes the folder that a commit holds in `work`, which does not exist yet, and returns its path there.
+pub fn check_out(
+    settings: &Settings,
+    agent: Option<&Path>,
+    work: &Path,
+    wanted: &Checkout<'_>,
+    watch: &dyn Watch,
+) -> Result<PathBuf, GitError> {
+    let Checkout { url, commit, .. } = *wanted;
+    let git = Git::new(settings, agent, work, watch)?;
+    let tree = fetch(&git, work, url, commit)?;
+    let folder = tree.as_os_str();
     git.run_at(folder, &["checkout", "--quiet", "--force", "--detach", &format!("{commit}^{{commit}}"), "--"])?;
     if wanted.submodules && tree.join(".gitmodules").is_file() {
         let update = ["submodule", "--quiet", "update", "--init", "--recursive", "--force"];

@@ -6,7 +6,8 @@
 //!
 //! - [`write()`] makes a folder from data and a source of bytes.
 //! - [`unpack()`] makes a folder and data from a tar.
-//! - [`commit()`] makes data from the folder that a step left behind, and tidies the folder to match.
+//! - [`scrub()`] takes away from the folder that a step left behind what only says when it ran, where that is wanted.
+//! - [`commit()`] makes data from such a folder, and tidies the folder to match.
 //! - [`walk`] and [`import()`] read any folder; [`SnapshotFiles`] and [`StackedFiles`] give the bytes of files back.
 //!
 //! Every path is resolved below the descriptor of the snapshot's folder, one component at a time and never through a
@@ -18,6 +19,7 @@ mod commit;
 mod files;
 mod node;
 mod plan;
+mod scrub;
 mod settle;
 mod tree;
 mod unpack;
@@ -31,6 +33,7 @@ use crate::fstree::tar::TarError;
 
 pub use commit::{CommitOptions, commit, import};
 pub use files::{SnapshotFiles, StackedFiles};
+pub use scrub::{ScrubOptions, scrub};
 pub use settle::{Clock, Settle};
 pub use tree::Tree;
 pub use unpack::{LowerFiles, NoLowerFiles, Unpack, Unpacker, unpack};

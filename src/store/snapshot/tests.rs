@@ -2,6 +2,7 @@
 
 mod overlay;
 mod property;
+mod scrub;
 mod tools;
 
 use std::collections::BTreeMap;

@@ -207,6 +207,9 @@ impl Scope<'_> {
     fn map(&mut self, pairs: Vec<(String, Item)>, key: Key, what: &str) -> Found<BTreeMap<String, Text>> {
         let mut map = BTreeMap::new();
         for (name, (value, span)) in pairs {
+            if name.is_empty() {
+                return wrong(&span, format!("a name in {what} is empty"));
+            }
             // What is null is not there.
             if value == Value::Null {
                 continue;
@@ -246,6 +249,9 @@ impl Scope<'_> {
                 }
             };
             self.looked_at(Value::String(name.clone()));
+            if name.text().is_empty() {
+                return wrong(&span, "an annotation without a name");
+            }
             map.insert(name.text().to_owned(), text(&value, &span));
         }
         Ok(map)
@@ -255,6 +261,19 @@ impl Scope<'_> {
         let Value::Map(fields) = item else {
             return Ok(self.texts(vec![(item, span.clone())], what)?.pop().map(Entry::Written));
         };
+        let known: &[&str] = match key {
+            Key::Secrets => &["id", "type", "src", "source", "env"],
+            Key::Ssh => &["id", "paths"],
+            _ => &[],
+        };
+        if let Some(other) = fields.keys().find(|name| !known.is_empty() && !known.contains(&name.as_str())) {
+            let mut error = Diagnostic::error(span.clone(), format!("unknown key `{other}` in {what}"));
+            error.help.extend(did_you_mean(other, known.iter().copied()));
+            return Err(Box::new(error));
+        }
+        if key == Key::Ssh && !fields.contains_key("id") {
+            return wrong(span, "an agent without an `id`");
+        }
         let mut table = BTreeMap::new();
         for (name, value) in fields {
             let values = match value {

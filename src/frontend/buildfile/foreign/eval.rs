@@ -186,11 +186,9 @@ impl Scope<'_> {
     fn binary(&mut self, operator: Operator, sides: &[Expr; 2], span: &Span, locals: &Locals<'_>) -> Found<Value> {
         let [left, right] = sides;
         match operator {
-            // Both sides are evaluated, as HCL does it: a mistake on the right is one in any case.
-            Operator::Or | Operator::And => {
-                let (one, other) = (self.truth(left, locals)?, self.truth(right, locals)?);
-                Ok(Value::Bool(if operator == Operator::Or { one || other } else { one && other }))
-            }
+            // What is on the right may only make sense because of what is on the left.
+            Operator::Or => Ok(Value::Bool(self.truth(left, locals)? || self.truth(right, locals)?)),
+            Operator::And => Ok(Value::Bool(self.truth(left, locals)? && self.truth(right, locals)?)),
             Operator::Equal | Operator::NotEqual => {
                 let (one, other) = (self.eval(left, locals)?, self.eval(right, locals)?);
                 let (one, other) = (self.looked_at(one), self.looked_at(other));

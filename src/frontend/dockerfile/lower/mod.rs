@@ -18,11 +18,12 @@ mod ports;
 mod reference;
 mod remote;
 mod run;
+mod scrub;
 mod signal;
 mod stage;
 mod variable;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use crate::digest::Digest;
 use crate::frontend::diagnostic::{Diagnostic, Part};
@@ -30,6 +31,7 @@ use crate::frontend::dockerfile::ast::{CheckOptions, Dockerfile, Span};
 use crate::frontend::dockerfile::expand::{Expander, Lookup};
 use crate::frontend::dockerfile::lint::{Linter, advise, check_syntax};
 use crate::frontend::dockerfile::parse::{CHECK_HELP, check_front_end, parse_check};
+use crate::fstree::Scrub;
 use crate::graph::{
     CopyAction, CopySource, FileAction, FileOp, GitOp, Graph, HttpOp, ImageOp, Label, LocalOp, Network, Op, Origin,
     StepId, Unpack,
@@ -74,6 +76,8 @@ pub struct Options {
     pub extra_hosts: Vec<(String, String)>,
     /// The size of `/dev/shm` in bytes; the sandbox's default if none.
     pub shm_size: Option<u64>,
+    /// `--scrub`: what is taken away from the layers of all steps.
+    pub scrubs: BTreeSet<Scrub>,
     /// Whether steps are called by their platform too: because there are several.
     pub name_platforms: bool,
     /// Whether all stages are lowered and checked, not just those that the target needs.
@@ -101,6 +105,7 @@ impl Options {
             allow_insecure: false,
             extra_hosts: Vec::new(),
             shm_size: None,
+            scrubs: BTreeSet::new(),
             name_platforms: false,
             all_stages: false,
             check: None,
@@ -292,7 +297,7 @@ pub struct Checked {
     pub build: Option<Box<ImageBuild>>,
 }
 
-/// Checks all stages of a file. Images that were not looked up are taken to say nothing of themselves.
+/// Checks all stages of a file, or those that the target needs if there is one. Images that were not looked up are taken to say nothing of themselves.
 ///
 /// `is_pinned` says of an image's reference whether a lockfile pins it.
 pub fn check(
@@ -302,7 +307,7 @@ pub fn check(
     graph: &mut Graph,
     is_pinned: &dyn Fn(&str) -> bool,
 ) -> Checked {
-    let options = &Options { all_stages: true, ..options.clone() };
+    let options = &Options { all_stages: options.target.is_none(), ..options.clone() };
     let mut lowering = Lowering::new(file, options, resolved, graph, true);
     check_syntax(file, &mut lowering.linter);
     let plan = lowering.plan();
@@ -352,8 +357,12 @@ struct Lowering<'a> {
     only_check: bool,
     /// The platform of the image.
     target: Platform,
+    /// What is taken away from the layers of steps.
+    scrubs: BTreeSet<Scrub>,
     /// What the `ARG`s before the first `FROM` come to, and the predefined arguments.
     globals: Environment,
+    /// The names that are declared there.
+    declared: HashSet<&'a str>,
     needs: Vec<Need>,
     errors: Vec<Diagnostic>,
     linter: Linter,
@@ -373,7 +382,9 @@ impl<'a> Lowering<'a> {
         graph: &'a mut Graph,
         only_check: bool,
     ) -> Self {
-        let (check, errors) = checks(file, options);
+        let (check, mut errors) = checks(file, options);
+        let (scrubs, wrong) = scrub::scrubs(file, options);
+        errors.extend(wrong);
         Self {
             file,
             options,
@@ -381,7 +392,9 @@ impl<'a> Lowering<'a> {
             graph,
             only_check,
             target: options.platform.clone().unwrap_or_else(|| options.build_platform.clone()),
+            scrubs,
             globals: Environment::default(),
+            declared: HashSet::new(),
             needs: Vec::new(),
             errors,
             linter: Linter::new(check),

@@ -47,14 +47,13 @@ pub(super) fn is_http(source: &str) -> bool {
 pub(super) fn file_name(url: &str) -> String {
     let path = url.split_once("://").map_or(url, |(_, rest)| rest);
     let path = path.split(['?', '#']).next().unwrap_or_default();
-    let name =
-        path.split_once('/').map_or("", |(_, path)| path.trim_end_matches('/').rsplit('/').next().unwrap_or_default());
-    let name = percent_decode(name);
-    if name.is_empty() || name.contains('/') || matches!(name.as_str(), "." | "..") {
-        "__unnamed__".into()
-    } else {
-        name
-    }
+    // Slashes count once they are decoded; what cannot be decoded has no name.
+    let path = path.split_once('/').map_or("", |(_, path)| path);
+    let broken =
+        path.split('%').skip(1).any(|code| !code.get(..2).is_some_and(|code| u8::from_str_radix(code, 16).is_ok()));
+    let path = percent_decode(path);
+    let name = path.trim_end_matches('/').rsplit('/').next().unwrap_or_default();
+    if broken || matches!(name, "" | "." | "..") { "__unnamed__".into() } else { name.to_owned() }
 }
 
 /// Reads a source as a git repository; none if it is none, an error if it is one with something wrong.
@@ -96,7 +95,7 @@ fn with_query(mut git: GitReference, query: &str) -> Result<GitReference, String
         if seen.contains(&key) {
             return Err(format!("`{key}` is there twice"));
         }
-        if value.is_empty() && !matches!(key.as_str(), "submodules" | "keep-git-dir") {
+        if value.is_empty() && !matches!(key.as_str(), "submodules" | "keep-git-dir" | "fetch-by-commit") {
             return Err(format!("`{key}` has no value"));
         }
         let full = |prefix: &str| if value.starts_with(prefix) { value.clone() } else { format!("{prefix}{value}") };
@@ -114,6 +113,10 @@ fn with_query(mut git: GitReference, query: &str) -> Result<GitReference, String
             "checksum" | "commit" => git.checksum = Some(value),
             "keep-git-dir" => git.keep_git_dir = Some(boolean(&value)?),
             "submodules" => git.submodules = Some(boolean(&value)?),
+            // A commit that is known is always fetched as such.
+            "fetch-by-commit" => drop(boolean(&value)?),
+            // Files have the time of all files that have none of their own.
+            "mtime" if value == "checkout" => {}
             other => return Err(format!("`{other}` is no parameter of a git URL")),
         }
         seen.push(key);
@@ -223,6 +226,8 @@ mod tests {
         check("https://h/a%20b/", "a b");
         check("https://h/", "__unnamed__");
         check("https://h", "__unnamed__");
-        check("https://h/..%2fx", "__unnamed__");
+        check("https://h/..%2fx", "x");
+        check("https://h/a/..", "__unnamed__");
+        check("https://h/100%", "__unnamed__");
     }
 }

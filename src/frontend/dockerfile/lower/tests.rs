@@ -2,6 +2,7 @@ use super::*;
 use crate::digest::DiffId;
 use crate::frontend::diagnostic::Severity;
 use crate::frontend::dockerfile::parse::{Parsed, parse};
+use crate::fstree::Scrub;
 use crate::graph::{CopyAction, CopySource, ExecOp, FileAction, MountKind, Owner, Unpack};
 
 struct Setup {
@@ -85,6 +86,24 @@ fn a_run_sees_env_and_declared_arguments() {
     assert_eq!(exec.args, ["/bin/sh", "-c", "make"]);
     let proxy = ["HTTP_PROXY", "http_proxy"].map(|name| (name.to_owned(), "http://p".to_owned()));
     assert_eq!(exec.proxy, proxy);
+}
+
+#[test]
+fn options_and_comments_say_what_is_scrubbed() {
+    let mut setup = setup();
+    let scrubs = |setup: &mut Setup, text: &str| -> Vec<&str> {
+        setup.exec(text).scrubs.iter().map(|scrub| scrub.name()).collect()
+    };
+    let none: [&str; 0] = [];
+    assert_eq!(scrubs(&mut setup, "FROM base\n# imgbuild scrub=apt\nRUN x\n"), none);
+    assert_eq!(scrubs(&mut setup, "# imgbuild builds this: a=b\n# imgbuilder scrub=x\nFROM base\nRUN x\n"), none);
+    let text = "# syntax=docker/dockerfile:1\r\n#imgbuild scrub=shadow, apt\r\n#\n# More.\nARG A\n# imgbuild scrub=pip\nFROM base\nRUN x\n";
+    assert_eq!(scrubs(&mut setup, text), ["apt", "pip", "shadow"]);
+    let wrong = "# imgbuild scrub=apt, shadw\n# imgbuild scrubs=apt\nFROM base\n";
+    let expected = [("`shadw` is no scrub", "shadw"), ("`scrubs` is nothing that can be set here", "scrubs=apt")];
+    assert_eq!(setup.errors(wrong), expected.map(|(message, place)| (message.to_owned(), place)));
+    setup.options.scrubs = [Scrub::Pip].into();
+    assert_eq!(scrubs(&mut setup, "# imgbuild scrub=tmp\nFROM base\nRUN x\n"), ["pip", "tmp"]);
 }
 
 #[test]
@@ -422,4 +441,38 @@ fn errors_point_at_the_variable() {
     let text = "FROM base\nWORKDIR /a/$BB/$B/\n";
     let places: Vec<&str> = build.warnings.iter().map(|one| &text[one.annotations[0].span.clone()]).collect();
     assert_eq!(places, ["$BB", "$B"]);
+}
+
+#[test]
+fn named_contexts_are_for_any_platform() {
+    let mut setup = setup();
+    let mut arm = base(&[]);
+    arm.config.architecture = "arm64".into();
+    setup.resolved.images.insert(("other".to_owned(), "linux/amd64".parse().unwrap()), arm);
+    assert_eq!(warnings(&setup.build("FROM other\n")), ["InvalidBaseImagePlatform"]);
+    setup.options.contexts.insert("base".into(), ContextSource::Image("other".into()));
+    assert_eq!(warnings(&setup.build("FROM base\n")), [""; 0]);
+}
+
+#[test]
+fn a_replaced_stage_stays_as_it_is() {
+    let mut setup = setup();
+    let mut other = base(&["RUN never"]);
+    other.config.config.env = vec!["A=b".into()];
+    setup.resolved.images.insert(("other".to_owned(), "linux/amd64".parse().unwrap()), other);
+    setup.options.contexts.insert("stage".into(), ContextSource::Image("other".into()));
+    let config = setup.build("FROM base AS stage\nENV C=d\n").config.config;
+    assert_eq!((config.env, config.on_build), (vec!["A=b".to_owned()], Vec::new()));
+    let config = setup.build("FROM base AS stage\nFROM stage\n").config.config;
+    assert_eq!(config.env.len(), 2, "the search path is added: {:?}", config.env);
+}
+
+#[test]
+fn ports_forget_what_stands_before_the_word_of_a_modifier() {
+    let ports = |text: &str| {
+        let config = setup().build(text).config.config;
+        config.exposed_ports.into_keys().collect::<Vec<_>>()
+    };
+    assert_eq!(ports("FROM base\nEXPOSE 80${N:-81}\n"), ["81/tcp"]);
+    assert_eq!(ports("FROM base\nEXPOSE ${N:-81}/udp\n"), ["81/udp"]);
 }

@@ -51,15 +51,18 @@ pub fn parse(text: &str) -> Parsed {
                 lost_stage |= found.was_from;
                 errors.extend(found.errors);
             }
-            Ok(Read::Stage(stage)) => stages.push(*stage),
+            Ok(Read::Stage(stage)) => {
+                reader.past_first_stage = true;
+                stages.push(*stage);
+            }
             Ok(Read::Instruction(instruction)) => match stages.last_mut() {
                 Some(stage) => stage.instructions.push(instruction),
                 None if matches!(instruction.kind, Kind::Arg(_)) => globals.push(instruction),
                 None if early || lost_stage => {}
                 None => {
                     early = true;
-                    let span = instruction.head.keyword.span.clone();
-                    let keyword = instruction.head.keyword.value.to_uppercase();
+                    let span = instruction.head.keyword_span();
+                    let keyword = instruction.head.keyword().to_uppercase();
                     let message = format!("`{keyword}` stands before the first `FROM`");
                     errors.push(
                         Diagnostic::error(span, message)
@@ -83,6 +86,7 @@ pub fn parse(text: &str) -> Parsed {
         check: directives.check,
         globals,
         stages,
+        notes: reader.notes,
         empty_continuations: reader.empty_continuations,
         line_starts: reader.line_starts,
     });
@@ -100,7 +104,7 @@ pub(super) fn parse_trigger(text: &str) -> Result<Instruction, Vec<Diagnostic>> 
         match node::read(line, directives.escape, &mut reader).and_then(instruction::read) {
             Ok(Read::Instruction(instruction)) => found.push(instruction),
             Ok(Read::Stage(stage)) => {
-                errors.push(Diagnostic::error(stage.head.keyword.span, "`FROM` cannot be a trigger of `ONBUILD`"));
+                errors.push(Diagnostic::error(stage.head.keyword_span(), "`FROM` cannot be a trigger of `ONBUILD`"));
             }
             Err(failed) => errors.extend(failed.errors),
         }

@@ -231,6 +231,7 @@ impl Reader<'_, '_> {
         };
         let mut found = BTreeMap::new();
         for (key, value) in pairs {
+            self.filled(key, name)?;
             let text = match &value.kind {
                 Kind::List(items) => {
                     let items = items.iter().map(|item| self.text(item)).collect::<Found<Vec<_>>>()?;
@@ -244,6 +245,14 @@ impl Reader<'_, '_> {
         Ok(found)
     }
 
+    /// Fails for a name that is none.
+    fn filled(&self, key: &Node, list: &str) -> Found<()> {
+        match key.scalar() {
+            Some("") | None => wrong(&key.span, format!("a name in `{list}` is empty")),
+            Some(_) => Ok(()),
+        }
+    }
+
     /// Arguments. One without a value has that of the service's or the command's environment, or is not there.
     fn arguments(&mut self, node: &Node, service: &Node) -> Found<BTreeMap<String, Text>> {
         let Kind::Map(pairs) = &node.kind else {
@@ -251,6 +260,7 @@ impl Reader<'_, '_> {
         };
         let mut found = BTreeMap::new();
         for (key, value) in pairs {
+            self.filled(key, "args")?;
             let name = key.scalar().unwrap_or_default();
             if !value.is_null() {
                 found.insert(name.to_owned(), self.text(value)?);
@@ -259,9 +269,11 @@ impl Reader<'_, '_> {
             let own = service.get("environment").and_then(|environment| environment_of(environment, name));
             let value = match own {
                 Some(node) => Some(self.text(&node)?.text),
-                None => self.interpolation.lookup(name).map(|value| Str::from(value).template()),
+                None => {
+                    self.interpolation.freeze(name);
+                    self.interpolation.lookup(name).map(|value| Str::from(value).template())
+                }
             };
-            self.interpolation.freeze(name);
             found.extend(value.map(|text| (name.to_owned(), Text { text, place: place(&key.span) })));
         }
         Ok(found)

@@ -1,0 +1,223 @@
+//! What `verify` found, for people.
+
+use std::fmt::Write as _;
+
+use crate::cli::human::count;
+use crate::cli::progress::clean;
+use crate::digest::Digest;
+use crate::export::rfc3339;
+use crate::fstree::compare::{Change, Spot};
+use crate::oci::compare::FieldDifference;
+use crate::ops::verify::{Expectation, FileFinding, Finding, LayerFinding, Part, VerifiedImage, VerifyReport};
+
+/// How many files of one layer are listed.
+const MOST: usize = 50;
+
+/// How much of a value is shown, in characters.
+const VALUE: usize = 120;
+
+/// All of it.
+pub fn render(report: &VerifyReport) -> String {
+    let mut out = String::new();
+    for image in &report.images {
+        one(report.expectation, image, &mut out);
+    }
+    out
+}
+
+fn one(expectation: Expectation, image: &VerifiedImage, out: &mut String) {
+    let name = match image.target.is_empty() {
+        true => image.platform.to_string(),
+        false => format!("{} ({})", image.target, image.platform),
+    };
+    let (same, other) = match expectation {
+        Expectation::Recorded => ("as recorded", "recorded was"),
+        Expectation::SecondBuild => ("the same twice", "the first build made"),
+    };
+    if image.was == image.is {
+        let _ = writeln!(out, "{name}: {same}, {}", image.is);
+        return;
+    }
+    let _ = writeln!(out, "{name}: differs: {}, {other} {}", short(&image.is), short(&image.was));
+    if image.definition_changed {
+        let _ = writeln!(out, "  its definition has changed since: `imgbuild lock --outputs` records it anew");
+    }
+    for finding in &image.findings {
+        match finding {
+            Finding::Layers(was, is) => {
+                let _ = writeln!(out, "  {} instead of {was}", count(*is, "layer"));
+            }
+            Finding::Layer(layer) => one_layer(layer, out),
+            Finding::Compression { part, was, is } => {
+                let _ = writeln!(out, "  {}", heading(part));
+                let _ = writeln!(out, "    compression: the same layer as {}, was {}", short(is), short(was));
+            }
+            Finding::Config(field) => one_field("configuration", field, out),
+            Finding::History(field) => one_field("configuration", field, out),
+            Finding::Manifest(field) => one_field("manifest", field, out),
+            Finding::OnlyDigest => {
+                let _ = writeln!(out, "  the layers are the same; of the rest only the digest is known");
+            }
+        }
+    }
+}
+
+fn one_layer(layer: &LayerFinding, out: &mut String) {
+    let _ = writeln!(out, "  {}", heading(&layer.part));
+    let Some(files) = &layer.files else {
+        let _ = writeln!(
+            out,
+            "    was {}, is {}: the store has it no more, so only its digest is known",
+            layer.was, layer.is
+        );
+        return;
+    };
+    for file in files.iter().take(MOST) {
+        let _ = writeln!(out, "    {}", one_file(file));
+    }
+    if files.len() > MOST {
+        let _ = writeln!(out, "    … and {} more; --format json lists all", files.len() - MOST);
+    }
+}
+
+/// Such as `layer 2, RUN make (Dockerfile:4)`.
+fn heading(part: &Part) -> String {
+    let words: Vec<&str> = part.instruction.split_whitespace().filter(|word| *word != "\\").collect();
+    let instruction = cut(&clean(words.join(" ").as_bytes(), false));
+    let place = part.place.as_ref().map(|(file, line)| format!(" ({file}:{line})")).unwrap_or_default();
+    format!("layer {}, {instruction}{place}", part.number)
+}
+
+fn one_file(file: &FileFinding) -> String {
+    let path = clean(file.difference.path.to_string().as_bytes(), false);
+    let path_is_root = file.difference.path.is_root();
+    let bytes = |value: &[u8]| clean(String::from_utf8_lossy(value).as_bytes(), false);
+    let value = |value: &Option<Vec<u8>>| match value {
+        None => "none".to_owned(),
+        Some(value) => value.iter().map(|byte| format!("{byte:02x}")).collect(),
+    };
+    match &file.difference.change {
+        Change::Added => format!("{path}: added"),
+        Change::Removed => format!("{path}: removed"),
+        Change::Kind(was, is) => format!("{path}: kind: a {is}, was a {was}"),
+        Change::Content(was, is) => format!("{path}: content: {}", content(*was, *is, file.spot.as_ref())),
+        Change::Mode(was, is) => format!("{path}: mode: {is:04o}, was {was:04o}"),
+        Change::Owner(was, is) => format!("{path}: owner: {}:{}, was {}:{}", is.0, is.1, was.0, was.1),
+        Change::Time(was, is) => format!("{path}: time: {}, was {}", rfc3339(*is), rfc3339(*was)),
+        Change::Xattr(name, was, is) => format!("{path}: xattr {}: {}, was {}", bytes(name), value(is), value(was)),
+        Change::Target(was, is) => format!("{path}: link target: {}, was {}", bytes(is), bytes(was)),
+        Change::Device(was, is) => format!("{path}: device: {}:{}, was {}:{}", is.0, is.1, was.0, was.1),
+        Change::Hardlink(was, is) => {
+            let name = |first: &Option<crate::fstree::TreePath>| match first {
+                Some(first) => format!("another name of {}", clean(first.to_string().as_bytes(), false)),
+                None => "a file of its own".to_owned(),
+            };
+            format!("{path}: hard link: {}, was {}", name(is), name(was))
+        }
+        Change::Opaque(_, true) => format!("{path}: hides what is below it"),
+        Change::Opaque(_, false) => format!("{path}: does not hide what is below it any more"),
+        Change::Order if path_is_root => "order: the same entries, written in another way".to_owned(),
+        Change::Order => format!("{path}: order: it comes at another place in the layer"),
+    }
+}
+
+fn content(was: u64, is: u64, spot: Option<&Spot>) -> String {
+    let size = if was == is { String::new() } else { format!("{is} bytes, was {was}; ") };
+    match spot {
+        None => format!("{size}differs"),
+        Some(Spot { offset, line: None }) => format!("{size}differs from byte {offset} on"),
+        Some(Spot { offset, line: Some((line, was, is)) }) => {
+            format!("{size}line {line} (byte {offset}) is {:?}, was {:?}", cut(is), cut(was))
+        }
+    }
+}
+
+fn one_field(of: &str, field: &FieldDifference, out: &mut String) {
+    let value = |value: &Option<serde_json::Value>| match value {
+        None => "not there".to_owned(),
+        Some(value) => cut(&value.to_string()),
+    };
+    let path = clean(field.path.as_bytes(), false);
+    let _ = writeln!(out, "  {of}: {path}: {}, was {}", value(&field.is), value(&field.was));
+}
+
+fn short(digest: &Digest) -> String {
+    format!("{}{}…", Digest::PREFIX, digest.short())
+}
+
+fn cut(text: &str) -> String {
+    match text.char_indices().nth(VALUE) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::digest::DiffId;
+    use crate::fstree::TreePath;
+    use crate::fstree::compare::Difference;
+
+    fn file(path: &str, change: Change, spot: Option<Spot>) -> FileFinding {
+        FileFinding { difference: Difference { path: TreePath::clean(path), change }, spot }
+    }
+
+    #[test]
+    fn says_what_differs() {
+        let spot = |line| Some(Spot { offset: 7, line });
+        let files = vec![
+            file("a", Change::Content(8, 9), spot(Some((2, "old".into(), "n\u{1b}w".into())))),
+            file("b", Change::Content(8, 8), spot(None)),
+            file("c", Change::Mode(0o644, 0o4755), None),
+            file("d", Change::Time(0, 315_532_800), None),
+            file("e", Change::Xattr(b"user.x".to_vec(), None, Some(vec![1, 255])), None),
+            file("f", Change::Hardlink(None, Some(TreePath::clean("a"))), None),
+        ];
+        let part = |number| Part { number, instruction: "RUN a \\\n  b".into(), place: Some(("Dockerfile".into(), 3)) };
+        let [was, is] = [1, 2].map(|byte| DiffId::from_bytes([byte; 32]));
+        let field = FieldDifference { path: "config.Env[1]".into(), was: None, is: Some(json!("A=1")) };
+        let [old, new] = [Digest::from_bytes([1; 32]), Digest::from_bytes([2; 32])];
+        let image = |findings| VerifiedImage {
+            target: "web".into(),
+            platform: "linux/amd64".parse().unwrap(),
+            was: old,
+            is: new,
+            definition_changed: false,
+            findings,
+        };
+        let report = VerifyReport {
+            expectation: Expectation::Recorded,
+            images: vec![
+                VerifiedImage { was: new, target: String::new(), ..image(Vec::new()) },
+                image(vec![
+                    Finding::Layer(LayerFinding { part: part(2), was, is, files: Some(files) }),
+                    Finding::Layer(LayerFinding { part: part(3), was, is, files: None }),
+                    Finding::Compression { part: part(4), was: old, is: new },
+                    Finding::Config(field),
+                ]),
+            ],
+        };
+        let [ones, twos] = ["01", "02"].map(|byte| byte.repeat(32));
+        let expected = format!(
+            r#"linux/amd64: as recorded, sha256:{twos}
+web (linux/amd64): differs: sha256:020202020202…, recorded was sha256:010101010101…
+  layer 2, RUN a b (Dockerfile:3)
+    /a: content: 9 bytes, was 8; line 2 (byte 7) is "n\u{{1b}}w", was "old"
+    /b: content: differs from byte 7 on
+    /c: mode: 4755, was 0644
+    /d: time: 1980-01-01T00:00:00Z, was 1970-01-01T00:00:00Z
+    /e: xattr user.x: 01ff, was none
+    /f: hard link: another name of /a, was a file of its own
+  layer 3, RUN a b (Dockerfile:3)
+    was sha256:{ones}, is sha256:{twos}: the store has it no more, so only its digest is known
+  layer 4, RUN a b (Dockerfile:3)
+    compression: the same layer as sha256:020202020202…, was sha256:010101010101…
+  configuration: config.Env[1]: "A=1", was not there
+"#
+        );
+        assert_eq!(render(&report), expected);
+    }
+}
