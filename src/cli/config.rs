@@ -71,7 +71,9 @@ impl Config {
             match std::fs::read_to_string(&path) {
                 Ok(text) => return Self::parse(&path, &text),
                 Err(error) if error.kind() == std::io::ErrorKind::NotFound && !must_exist => {}
-                Err(error) => return Err(Error::environment(format!("cannot read {}", path.display())).caused_by(error)),
+                Err(error) => {
+                    return Err(Error::environment(format!("cannot read {}", path.display())).caused_by(error));
+                }
             }
         }
         Ok(Self::default())

@@ -76,7 +76,8 @@ impl Files {
 
     /// The helper that a file names for a registry, if it does.
     fn helper(config: &Map<String, Value>, registry: &str) -> Option<String> {
-        let text = |value: Option<&Value>| value.and_then(Value::as_str).filter(|text| !text.is_empty()).map(str::to_owned);
+        let text =
+            |value: Option<&Value>| value.and_then(Value::as_str).filter(|text| !text.is_empty()).map(str::to_owned);
         let own = config.get("credHelpers").and_then(Value::as_object).and_then(|all| {
             all.iter().find(|(key, _)| is_for(key, registry)).and_then(|(_, helper)| text(Some(helper)))
         });
@@ -325,7 +326,10 @@ mod tests {
         check("{\"auths\": {\"h\": secret", "line 1");
         check("[]", "not a JSON object");
         check(r#"{"auths":{"h":{"auth":"secret!"}}}"#, "no Base64");
-        check(r#"{"credsStore":"../secret-not"}"#.replace("secret-not", "x").as_str(), "no name of a credential helper");
+        check(
+            r#"{"credsStore":"../secret-not"}"#.replace("secret-not", "x").as_str(),
+            "no name of a credential helper",
+        );
     }
 
     #[test]
@@ -334,7 +338,8 @@ mod tests {
         let file = folder.path().join("deep/config.json");
         let session = Session { env: Env::fake([]), root: None };
         std::fs::create_dir_all(file.parent().unwrap()).unwrap();
-        std::fs::write(&file, r#"{"HttpHeaders":{"a":"b"},"auths":{"https://h/v1/":{"auth":"b2xkOm9sZA=="}}}"#).unwrap();
+        std::fs::write(&file, r#"{"HttpHeaders":{"a":"b"},"auths":{"https://h/v1/":{"auth":"b2xkOm9sZA=="}}}"#)
+            .unwrap();
         keep(&session, Some(&file), "h", "u", &Secret("p".into())).unwrap();
         assert_eq!(file.metadata().unwrap().permissions().mode() & 0o777, 0o600);
         assert_eq!(Files::only(file.clone(), &session.env).find("h"), Ok(password("u", "p")));

@@ -62,20 +62,17 @@ pub fn push_image(
         plan = plan.without_index();
         if plan.root.digest == image.digest {
             let message = format!("of {}, {} platforms are not in the store", reference.familiar(), lacking.len());
-            return Err(Error::build(message)
-                .help("pull it with --all-platforms, or push one with --platform PLATFORM"));
+            return Err(
+                Error::build(message).help("pull it with --all-platforms, or push one with --platform PLATFORM")
+            );
         }
         reporter.report(Event::Warning(format!(
             "not all platforms of {} are in the store: only the image that is there is pushed, without its index",
             reference.familiar()
         )));
     }
-    let target = TagEnd {
-        repository,
-        root: plan.root.digest,
-        tag: reference.tag().map(str::to_owned),
-        notes: Some(store),
-    };
+    let target =
+        TagEnd { repository, root: plan.root.digest, tag: reference.tag().map(str::to_owned), notes: Some(store) };
     let options = Options { verb: "pushing", jobs: registries.transfers(), reporter };
     let moved = transfer::run(&source, &target, &plan, options)?;
     Ok(Pushed { reference: reference.clone(), descriptor: plan.root, moved })

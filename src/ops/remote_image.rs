@@ -34,15 +34,14 @@ pub(super) fn which(reference: &Reference) -> Which<'_> {
 
 /// That a registry does not have what a reference means.
 pub(super) fn not_found(reference: &Reference) -> RegistryError {
-    RegistryError::NotFound { registry: reference.registry().to_owned(), what: format!("image {}", reference.familiar()) }
+    RegistryError::NotFound {
+        registry: reference.registry().to_owned(),
+        what: format!("image {}", reference.familiar()),
+    }
 }
 
 /// Looks an image up, without keeping anything.
-pub fn remote_image(
-    registries: &Registries,
-    reference: &Reference,
-    platform: &Platform,
-) -> Result<RemoteImage, Error> {
+pub fn remote_image(registries: &Registries, reference: &Reference, platform: &Platform) -> Result<RemoteImage, Error> {
     let repository = registries.repository(reference);
     let (image, _, _) = look_up(&repository, reference, which(reference), platform)?;
     Ok(image)

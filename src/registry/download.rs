@@ -182,8 +182,7 @@ impl Download<'_> {
                     self.finish()?;
                     return Ok(0);
                 }
-                let reason =
-                    format!("the connection ended after {} of {} bytes", self.received, self.descriptor.size);
+                let reason = format!("the connection ended after {} of {} bytes", self.received, self.descriptor.size);
                 let url = body.url.clone();
                 self.again(RegistryError::Connection { url, reason, again: true })?;
                 continue;

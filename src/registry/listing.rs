@@ -89,7 +89,11 @@ fn pages<T: for<'de> Deserialize<'de>>(
         }
         let target = address.join(target).map_err(|reason| malformed(host, what, format!("its next page {reason}")))?;
         if target.origin() != address.origin() {
-            return Err(malformed(host, what, format!("its next page is at another server, {}", request::shown(&target))));
+            return Err(malformed(
+                host,
+                what,
+                format!("its next page is at another server, {}", request::shown(&target)),
+            ));
         }
         next = Some(target);
     }

@@ -119,12 +119,7 @@ impl<'r> Repository<'r> {
         Ok(found.is_some())
     }
 
-    fn head_at(
-        &self,
-        host: &Host,
-        path: &str,
-        which: Which<'_>,
-    ) -> Result<Option<Option<Descriptor>>, RegistryError> {
+    fn head_at(&self, host: &Host, path: &str, which: Which<'_>) -> Result<Option<Option<Descriptor>>, RegistryError> {
         let request = Request { method: Method::HEAD, headers: vec![accept()], ..Request::get() };
         let (_, mut response) = self.call(host, &format!("/v2/{path}/manifests/{which}"), false, &request)?;
         match response.status() {
@@ -169,8 +164,7 @@ impl<'r> Repository<'r> {
         if let Some(expected) = expected.filter(|expected| *expected != actual) {
             return Err(self.mismatch(host, what, expected, actual));
         }
-        let document = Document::parse(&bytes)
-            .map_err(|source| RegistryError::Manifest { digest: actual, source })?;
+        let document = Document::parse(&bytes).map_err(|source| RegistryError::Manifest { digest: actual, source })?;
         let descriptor = Descriptor::of(document.media_type(), &bytes);
         Ok(Some(Fetched { descriptor, bytes, document }))
     }

@@ -52,11 +52,8 @@ pub(super) fn follow(
     authorization: Option<&Authorization>,
 ) -> Result<(Address, Response<ureq::Body>), RegistryError> {
     let mut address = start.clone();
-    let failed = |address: &Address, reason: String| RegistryError::Connection {
-        url: shown(address),
-        reason,
-        again: false,
-    };
+    let failed =
+        |address: &Address, reason: String| RegistryError::Connection { url: shown(address), reason, again: false };
     for _ in 0..=REDIRECTS {
         registries.go_on()?;
         let authorization = authorization.filter(|_| address.origin() == start.origin());
@@ -74,7 +71,8 @@ pub(super) fn follow(
         let Some(location) = text(&response, &header::LOCATION).filter(|_| redirect) else {
             return Ok((address, response));
         };
-        let mut next = address.join(&location).map_err(|reason| failed(start, format!("a redirect leads to what {reason}")))?;
+        let mut next =
+            address.join(&location).map_err(|reason| failed(start, format!("a redirect leads to what {reason}")))?;
         // What a redirect has in place of a name and a password is not for us to send.
         next.credentials = None;
         if address.secure && !next.secure {

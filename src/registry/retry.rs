@@ -11,10 +11,7 @@ const LONGEST: Duration = Duration::from_secs(60);
 
 impl Registries {
     /// Does something until it works, cannot work, or was tried often enough.
-    pub(super) fn retrying<T>(
-        &self,
-        mut action: impl FnMut() -> Result<T, RegistryError>,
-    ) -> Result<T, RegistryError> {
+    pub(super) fn retrying<T>(&self, mut action: impl FnMut() -> Result<T, RegistryError>) -> Result<T, RegistryError> {
         let mut tries = 1;
         loop {
             match action() {

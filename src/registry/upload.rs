@@ -187,8 +187,7 @@ impl Repository<'_> {
                 limit_redirects: true,
             };
             let scope = self.scope(&self.host, true);
-            let (at, mut response) =
-                self.host.call_at(self.registries, session.address.clone(), &scope, &request)?;
+            let (at, mut response) = self.host.call_at(self.registries, session.address.clone(), &scope, &request)?;
             match response.status() {
                 StatusCode::ACCEPTED | StatusCode::NO_CONTENT => {
                     session.address = self.location(&at, &response)?;
@@ -201,12 +200,7 @@ impl Repository<'_> {
     }
 
     /// Sends the last of it, and says what all of it must be.
-    fn close(
-        &self,
-        descriptor: &Descriptor,
-        session: &mut Session,
-        body: Body<'_>,
-    ) -> Result<Ended, RegistryError> {
+    fn close(&self, descriptor: &Descriptor, session: &mut Session, body: Body<'_>) -> Result<Ended, RegistryError> {
         let mut address = session.address.clone();
         let separator = if address.path.contains('?') { '&' } else { '?' };
         address.path = format!("{}{separator}digest={}", address.path, descriptor.digest);
@@ -231,9 +225,9 @@ impl Repository<'_> {
     /// What the registry has of an upload that broke; none if it has forgotten it.
     fn resume(&self, session: Session) -> Result<Option<Session>, RegistryError> {
         let scope = self.scope(&self.host, true);
-        let answer = self.registries.retrying(|| {
-            self.host.call_at(self.registries, session.address.clone(), &scope, &Request::get())
-        });
+        let answer = self
+            .registries
+            .retrying(|| self.host.call_at(self.registries, session.address.clone(), &scope, &Request::get()));
         let Ok((at, response)) = answer else {
             self.registries.go_on()?;
             return Ok(None);
@@ -242,7 +236,8 @@ impl Repository<'_> {
             return Ok(None);
         }
         let range = text(&response, &header::RANGE);
-        let last = range.as_deref().and_then(|range| range.trim_start_matches("bytes=").strip_prefix("0-")?.parse().ok());
+        let last =
+            range.as_deref().and_then(|range| range.trim_start_matches("bytes=").strip_prefix("0-")?.parse().ok());
         // One byte and none look the same.
         let Some(last) = last.filter(|last: &u64| *last > 0) else { return Ok(None) };
         let address = self.location(&at, &response).unwrap_or(session.address);

@@ -90,8 +90,7 @@ mod tests {
         let digest = descriptor.digest;
         let moved = Moved { existed: 1, mounted: 2, moved: 3 };
         let pushed = [Pushed { reference: Reference::parse("h:5/a").unwrap(), descriptor, moved }];
-        let expected =
-            format!("Pushed image: {digest}\nh:5/a:latest\nBlobs: 3 sent, 2 linked, 1 there already\n");
+        let expected = format!("Pushed image: {digest}\nh:5/a:latest\nBlobs: 3 sent, 2 linked, 1 there already\n");
         assert_eq!(render(&pushed, false), expected);
         assert_eq!(render(&pushed, true), "h:5/a:latest\n");
     }

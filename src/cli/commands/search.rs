@@ -26,7 +26,9 @@ pub fn run(args: &Args, session: &Session) -> Result<(), Error> {
     let (registry, text) = args.what.split_once('/').unwrap_or((&args.what, ""));
     let parsed = Reference::parse(&format!("{registry}/x"))?;
     if parsed.registry() != registry {
-        return Err(Error::Usage(format!("{registry:?} is no registry: write HOST[:PORT], with / and a text after it")));
+        return Err(Error::Usage(format!(
+            "{registry:?} is no registry: write HOST[:PORT], with / and a text after it"
+        )));
     }
     let names = ops::search(&network::registries(session)?, registry, text)?;
     session.print(match args.format {

@@ -9,8 +9,7 @@ use crate::cli::args::build::List;
 use crate::cli::args::values::{Secret, Ssh};
 use crate::cli::library::build::{
     apply_cache, apply_image, apply_run, apply_values, lock_mode, named_context, outputs, push_too, read_secret,
-    references,
-    ssh_agent, warnings, write_results,
+    references, ssh_agent, warnings, write_results,
 };
 use crate::cli::library::foreign::{self, Chosen};
 use crate::cli::library::{changes, include, running};

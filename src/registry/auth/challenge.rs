@@ -83,11 +83,7 @@ mod tests {
     use super::*;
 
     fn bearer(realm: &str, service: Option<&str>, scope: Option<&str>) -> Challenge {
-        Challenge::Bearer {
-            realm: realm.into(),
-            service: service.map(str::to_owned),
-            scope: scope.map(str::to_owned),
-        }
+        Challenge::Bearer { realm: realm.into(), service: service.map(str::to_owned), scope: scope.map(str::to_owned) }
     }
 
     #[test]
@@ -105,7 +101,8 @@ mod tests {
             &[bearer("https://a?b=\"c\"", None, None), Challenge::Basic],
         );
         check(r#"Basic realm="a", Bearer realm="b""#, &[Challenge::Basic, bearer("b", None, None)]);
-        for odd in ["", ",", "=", "Bearer", "Bearer service=\"x\"", "\"", "Bearer realm", "é=é", "Digest realm=\"x\""] {
+        for odd in ["", ",", "=", "Bearer", "Bearer service=\"x\"", "\"", "Bearer realm", "é=é", "Digest realm=\"x\""]
+        {
             check(odd, &[]);
         }
     }

@@ -77,10 +77,10 @@ impl Authenticator {
         let credentials = match &state.credentials {
             Some(known) => known.clone(),
             None => {
-                let found = registries.keychain.find(host.name()).map_err(|reason| RegistryError::Keychain {
-                    registry: host.name().to_owned(),
-                    reason,
-                })?;
+                let found = registries
+                    .keychain
+                    .find(host.name())
+                    .map_err(|reason| RegistryError::Keychain { registry: host.name().to_owned(), reason })?;
                 state.credentials.insert(found).clone()
             }
         };

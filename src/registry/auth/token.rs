@@ -114,7 +114,8 @@ pub(super) fn fetch(
         }
     })?;
     let answer: Answer = serde_json::from_slice(&answer).map_err(|error| malformed(error.to_string()))?;
-    let value = answer.token.filter(|token| !token.is_empty()).or(answer.access_token).filter(|token| !token.is_empty());
+    let value =
+        answer.token.filter(|token| !token.is_empty()).or(answer.access_token).filter(|token| !token.is_empty());
     let value = value.ok_or_else(|| malformed("it answered without a token".into()))?;
     if value.bytes().any(|byte| !byte.is_ascii_graphic()) {
         return Err(malformed("its token has characters that none can have".into()));

@@ -151,12 +151,7 @@ impl Target for TagEnd<'_> {
         false
     }
 
-    fn put_blob(
-        &self,
-        blob: &Descriptor,
-        content: &dyn Content,
-        elsewhere: &[String],
-    ) -> Result<Sent, RegistryError> {
+    fn put_blob(&self, blob: &Descriptor, content: &dyn Content, elsewhere: &[String]) -> Result<Sent, RegistryError> {
         let own = format!("{}/", self.repository.registry());
         // The newest is the likeliest to be still there.
         let near = elsewhere.iter().rev().filter_map(|name| name.strip_prefix(&own)).map(str::to_owned);

@@ -51,12 +51,7 @@ pub trait Target: Sync {
     fn checks(&self) -> bool;
 
     /// Sees to it that a blob is there. `elsewhere` are repositories that may have it.
-    fn put_blob(
-        &self,
-        blob: &Descriptor,
-        content: &dyn Content,
-        elsewhere: &[String],
-    ) -> Result<Sent, RegistryError>;
+    fn put_blob(&self, blob: &Descriptor, content: &dyn Content, elsewhere: &[String]) -> Result<Sent, RegistryError>;
 
     /// Sees to it that a manifest is there. All that it names is.
     fn put_document(&self, entry: &Descriptor, bytes: &[u8]) -> Result<(), RegistryError>;

@@ -91,7 +91,8 @@ impl Plan {
                         self.missing.push(child.clone());
                     }
                 }
-                if let (Platforms::Only(wanted), true) = (platforms, self.images.is_empty() && self.missing.is_empty()) {
+                if let (Platforms::Only(wanted), true) = (platforms, self.images.is_empty() && self.missing.is_empty())
+                {
                     let wanted: Vec<String> = wanted.iter().map(Platform::to_string).collect();
                     return Err(RegistryError::NotFound {
                         registry: "the index".into(),
