@@ -107,7 +107,8 @@ impl Host {
 
     /// Whether passwords may be sent to an address in plain text on behalf of this server.
     pub(super) fn may_be_plain(&self, address: &Address) -> bool {
-        self.insecure || is_loopback(address)
+        let here = self.address_with(true, "/").is_ok_and(|own| is_loopback(&own));
+        self.insecure || (here && is_loopback(address))
     }
 
     /// Whether it was given credentials.
@@ -286,10 +287,11 @@ mod tests {
             assert_eq!(Host::new(name, &settings).may_be_plain(&address), expected, "{name} {address}");
         };
         check("a.example", "http://tokens.example/", false);
-        check("a.example", "http://127.9.9.9:1/", true);
-        check("a.example", "http://[::1]/", true);
-        check("a.example", "http://localhost/", true);
-        check("a.example", "http://localhost.example/", false);
+        check("a.example", "http://127.0.0.1/", false);
+        check("localhost:5", "http://127.9.9.9:1/", true);
+        check("localhost:5", "http://[::1]/", true);
+        check("127.0.0.1:5", "http://localhost/", true);
+        check("127.0.0.1:5", "http://localhost.example/", false);
         check("lab:5000", "http://tokens.example/", true);
         check("lab:5001", "http://tokens.example/", false);
     }

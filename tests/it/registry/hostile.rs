@@ -249,16 +249,17 @@ fn nobody_is_waited_for_for_ever() {
     };
     let said = fails_to_pull_with(&Web::start(silent), IMPATIENT);
     assert!(said.contains("sent nothing for 0.3 s"), "{said}");
+    let large = layer(&vec![0; 16 << 20]);
+    let config =
+        json!({ "os": "linux", "architecture": "amd64", "rootfs": { "diff_ids": [Digest::of(&large).to_string()] } });
+    let image = Image::of(config.to_string().into_bytes(), large);
     let dripping = move |request: &Request, stream: &mut std::net::TcpStream| {
         if !image.is_layer(request) {
             return image.answer(request).write(stream);
         }
         stream.set_nodelay(true)?;
         write!(stream, "HTTP/1.1 200 X\r\nConnection: close\r\nContent-Length: {}\r\n\r\n", image.layer.len())?;
-        for byte in image.layer.iter().take(image.layer.len() - 1) {
-            stream.write_all(&[*byte])?;
-        }
-        stream.read(&mut [0]).map(drop)
+        image.layer.iter().try_for_each(|byte| stream.write_all(&[*byte]))
     };
     let said = fails_to_pull_with(&Web::start(dripping), DEMANDING);
     assert!(said.contains("slower than"), "{said}");

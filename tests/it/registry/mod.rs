@@ -17,8 +17,8 @@ use imgbuild::digest::Digest;
 
 use crate::support::{Store, put};
 
-/// Limits under which whatever waits or tries again does so for moments only.
-const HURRIED: &str = "[network]\ntimeout = 5\ntries = 3\npause = 0.001\n";
+/// Pauses that nobody notices.
+const HURRIED: &str = "[network]\ntries = 3\npause = 0.001\n";
 
 /// The digest that the store knows an image by.
 fn digest_of(store: &Store, image: &str) -> String {
