@@ -11,7 +11,7 @@ pub mod error;
 mod exec;
 mod file;
 pub mod keys;
-mod record;
+pub mod record;
 pub mod redact;
 mod remote;
 pub mod schedule;

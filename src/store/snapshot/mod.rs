@@ -7,6 +7,7 @@
 //! - [`write()`] makes a folder from data and a source of bytes.
 //! - [`unpack()`] makes a folder and data from a tar.
 //! - [`commit()`] makes data from the folder that a step left behind, and tidies the folder to match.
+//! - [`look`] says what that would be and leaves the folder alone.
 //! - [`walk`] and [`import()`] read any folder; [`SnapshotFiles`] and [`StackedFiles`] give the bytes of files back.
 //!
 //! Every path is resolved below the descriptor of the snapshot's folder, one component at a time and never through a
@@ -29,7 +30,7 @@ use std::io;
 use crate::fstree::TreePath;
 use crate::fstree::tar::TarError;
 
-pub use commit::{CommitOptions, commit, import};
+pub use commit::{CommitOptions, commit, import, import_at, look};
 pub use files::{SnapshotFiles, StackedFiles};
 pub use settle::{Clock, Settle};
 pub use tree::Tree;
