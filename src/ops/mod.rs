@@ -3,7 +3,9 @@
 
 pub mod build;
 mod check;
+pub mod container;
 mod context;
+pub mod df;
 mod entries;
 pub mod error;
 mod file;
@@ -11,11 +13,14 @@ mod history;
 mod images;
 mod import;
 mod inspect;
+pub mod inventory;
 mod load;
+pub mod prune;
 mod rmi;
 mod save;
 mod tag;
 pub mod task;
+pub mod tree;
 
 pub use check::{FixedFile, check, fix, write_fixed};
 pub use context::unpack_context;

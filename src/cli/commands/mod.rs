@@ -3,14 +3,27 @@
 pub mod bake;
 pub mod build;
 pub mod check;
+pub mod commit;
+pub mod completions;
+pub mod cp;
+pub mod df;
+pub mod diff;
+pub mod export;
 pub mod history;
 pub mod images;
 pub mod import;
+pub mod info;
 pub mod inspect;
 pub mod load;
+pub mod mount;
+pub mod prune;
+pub mod ps;
+pub mod rm;
 pub mod rmi;
+pub mod run;
 pub mod save;
 pub mod tag;
+pub mod tree;
 pub mod version;
 
 use std::fs::File;
