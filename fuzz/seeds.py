@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Make the first inputs of all fuzz targets from the conformance cases.
+"""Make the first inputs of all fuzz targets from the conformance cases and other tests.
 
     python3 fuzz/seeds.py [CORPUS]      (default: fuzz/corpus)
 
@@ -163,7 +163,9 @@ def main():
     dockerfiles = [text for text in files("*/*/Dockerfile*") + files("*/*/context/*ockerfile*") if b"\0" not in text]
     references = [b"redis", b"host:5000/a/b:c@" + DIGESTS[1].encode(), b"[::1]:80/a", b"linux/arm64/v8", b"x86_64"]
     example = (ROOT / "build.toml.example").read_bytes()
-    seeds = {"archive": archives(), "buildfile": [example, *example.split(b"\n\n")], "dockerfile": dockerfiles,
+    bakes = {kind: [path.read_bytes() for path in sorted((ROOT / "tests/bake-files").glob(f"*/*.{kind}"))]
+             for kind in ("hcl", "json", "y*ml")}
+    seeds = {"archive": archives(), "bakejson": bakes["json"], "compose": bakes["y*ml"], "hcl": bakes["hcl"], "buildfile": [example, *example.split(b"\n\n")], "dockerfile": dockerfiles,
              "expand": words(dockerfiles), "glob": globs(), "ignore": ignore_files(), "lockfile": lockfiles(),
              "lower": dockerfiles, "oci": documents(), "reference": references, "tar": tars(), "toc": tables()}
     for target, inputs in seeds.items():

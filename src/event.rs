@@ -47,6 +47,9 @@ pub enum Outcome {
 pub enum Event {
     /// The steps that may run are known. Comes once, before all events that name them.
     Planned(Vec<StepInfo>),
+    /// Why a step has to run, in a few words: what changed since it ran last. Comes before it starts; of a step that
+    /// nothing is known of, nothing is said.
+    Explained(StepNumber, String),
     /// A step begins to run.
     Started(StepNumber),
     /// A process wrote something: any bytes, not necessarily whole lines.

@@ -38,6 +38,8 @@ pub mod store;
 
 pub mod source;
 
+pub mod registry;
+
 pub mod sandbox;
 
 pub mod solve;

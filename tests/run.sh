@@ -25,6 +25,7 @@ for need in cc:gcc git:git openssl:openssl python3:python3 mmdebstrap:mmdebstrap
     /bin/busybox:busybox-static xz:xz-utils zstd:zstd bzip2:bzip2; do
     command -v "${need%%:*}" >/dev/null || missing="$missing ${need#*:}"
 done
+python3 -c 'import jsonschema' 2>/dev/null || missing="$missing python3-jsonschema"
 if [ -n "$missing" ]; then
     if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then
         echo "missing:$missing" >&2

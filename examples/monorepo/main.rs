@@ -21,7 +21,7 @@ fn base() -> Image {
 /// A program for which a compiler would be needed; here it is a script that a script makes.
 fn greeter() -> Image {
     let compile = Run::new("sh /src/compile.sh > /greeter && chmod 755 /greeter")
-        .mount(Mount::bind("tools/greeter", "/src"))
+        .mount(Mount::bind(".", "/src"))
         .mount(Mount::cache("/root/.cache"))
         .network("none");
     Image::from("busybox").run(compile).named("greeter")
@@ -31,7 +31,7 @@ fn greeter() -> Image {
 fn service(name: &str, language: &str) -> Image {
     Image::target("base")
         .copy_from("target:greeter", "/greeter", "/usr/bin/greeter")
-        .copy(Files::new(format!("services/{name}"), "/srv/").chown("1000:1000"))
+        .copy(Files::new(name, "/srv/").chown("1000:1000"))
         .env("LANGUAGE", language)
         .run(format!("greeter {name} > /greeting"))
         .user("app")
@@ -45,13 +45,16 @@ fn project() -> Project {
     let mut project = Project::new()
         .root(concat!(env!("CARGO_MANIFEST_DIR"), "/examples/monorepo"))
         .target(Target::new("base", &base()).description("what all services stand on"))
-        .target(Target::new("greeter", &greeter()).description("the tool that writes greetings"));
+        .target(
+            Target::new("greeter", &greeter()).context("tools/greeter").description("the tool that writes greetings"),
+        );
     for name in SERVICES {
         let mut of_service = Vec::new();
         for language in LANGUAGES {
             let target = format!("{name}-{language}");
             let image = service(name, language);
-            project = project.target(Target::new(&target, &image).tag(format!("shop/{name}:{language}")));
+            project =
+                project.target(Target::new(&target, &image).context("services").tag(format!("shop/{name}:{language}")));
             of_service.push(target);
         }
         project = project.group(name, of_service);

@@ -6,11 +6,13 @@
 
 mod archive;
 mod dockerfile;
+mod foreign;
 mod formats;
 mod patterns;
 
 pub use archive::{archive, tar};
 pub use dockerfile::{dockerfile, expand, lower};
+pub use foreign::{bakejson, compose, hcl};
 pub use formats::{buildfile, lockfile, oci, reference, toc};
 pub use patterns::{glob, ignore};
 

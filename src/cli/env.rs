@@ -77,7 +77,7 @@ impl Env {
     }
 
     /// A variable that is set to something.
-    fn filled(&self, name: &str) -> Option<OsString> {
+    pub fn filled(&self, name: &str) -> Option<OsString> {
         self.variable(name).filter(|value| !value.is_empty())
     }
 
@@ -142,6 +142,12 @@ impl Env {
             None => Err(Error::environment("the store has no folder: HOME is not set")
                 .help("give one with --root FOLDER or IMGBUILD_ROOT")),
         }
+    }
+
+    /// The folder of this user's settings (XDG Base Directory Specification), if there is one.
+    pub fn config_folder(&self) -> Option<PathBuf> {
+        let config = self.filled("XDG_CONFIG_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
+        config.or_else(|| Some(PathBuf::from(self.filled("HOME")?).join(".config")))
     }
 
     /// Build arguments with their values, in the order given. Those that the environment does not have are left out.

@@ -118,13 +118,12 @@ fn plain(message: &str, causes: &[String], help: &[String], style: Style) -> Str
 
 /// Messages about a definition, with an empty line between them.
 pub fn render_diagnostics(diagnostics: &Diagnostics, style: Style) -> String {
-    let Diagnostics { name, text, list } = diagnostics;
-    let source = Source::new(text);
-    let drawn: Vec<String> = list.iter().map(|diagnostic| draw(name, &source, diagnostic, style)).collect();
-    drawn.join("\n")
+    let source = Source::new(&diagnostics.text);
+    let drawn = diagnostics.list.iter().map(|diagnostic| draw(diagnostics, &source, diagnostic, style));
+    drawn.collect::<Vec<String>>().join("\n")
 }
 
-fn draw(name: &str, source: &Source, diagnostic: &Diagnostic, style: Style) -> String {
+fn draw(diagnostics: &Diagnostics, source: &Source, diagnostic: &Diagnostic, style: Style) -> String {
     let Diagnostic { severity, rule, message, annotations, help, fix: _ } = diagnostic;
     let level = match severity {
         Severity::Error => Level::ERROR,
@@ -136,8 +135,16 @@ fn draw(name: &str, source: &Source, diagnostic: &Diagnostic, style: Style) -> S
         title = title.id(*rule);
     }
     let mut group = Group::with_title(title);
-    if !annotations.is_empty() {
-        group = group.element(source.snippet(name, annotations));
+    let mut files: Vec<(&str, Range<usize>, Vec<&Annotation>)> = Vec::new();
+    for annotation in annotations {
+        let (name, bytes) = diagnostics.file_at(annotation.span.start);
+        match files.iter_mut().find(|(_, known, _)| *known == bytes) {
+            Some((.., here)) => here.push(annotation),
+            None => files.push((name, bytes, vec![annotation])),
+        }
+    }
+    for (name, bytes, here) in files {
+        group = group.element(source.snippet(name, bytes, &here));
     }
     for help in help {
         group = group.element(Level::HELP.message(safe(help)));
@@ -165,11 +172,20 @@ impl Source {
         Self { text: text.replace("\r\n", " \n").chars().map(harmless).collect() }
     }
 
-    fn snippet<'a>(&'a self, name: &str, annotations: &[Annotation]) -> Snippet<'a, annotate_snippets::Annotation<'a>> {
-        let mut snippet = Snippet::source(self.text.as_str()).path(safe(name));
+    /// `bytes` are those of the file that is shown.
+    fn snippet<'a>(
+        &'a self,
+        name: &str,
+        bytes: Range<usize>,
+        annotations: &[&Annotation],
+    ) -> Snippet<'a, annotate_snippets::Annotation<'a>> {
+        let bytes = self.boundary(bytes.start)..self.boundary(bytes.end);
+        let mut snippet = Snippet::source(&self.text[bytes.clone()]).path(safe(name));
         for Annotation { span, text, primary } in annotations {
             let kind = if *primary { AnnotationKind::Primary } else { AnnotationKind::Context };
-            let annotation = kind.span(self.span(span));
+            let span = self.span(span);
+            let within = |at: usize| at.clamp(bytes.start, bytes.end) - bytes.start;
+            let annotation = kind.span(within(span.start)..within(span.end));
             let label = safe(text);
             snippet = snippet.annotation(if label.is_empty() { annotation } else { annotation.label(label) });
         }
@@ -198,7 +214,8 @@ fn render_step(failure: &StepFailure, style: Style) -> String {
     let source = origin.as_ref().map(|Origin { text, .. }| Source::new(text));
     if let (Some(Origin { file, text, span }), Some(source)) = (origin, &source) {
         let span = first_lines(text, span);
-        group = group.element(source.snippet(file, &[Annotation { span, text: String::new(), primary: true }]));
+        let annotation = Annotation { span, text: String::new(), primary: true };
+        group = group.element(source.snippet(file, 0..text.len(), &[&annotation]));
     }
     let mut text = style.group(group);
     let lines = log_lines(log);
@@ -283,7 +300,13 @@ pub fn to_json(error: &Error) -> Failure {
 
 /// The messages about a definition for programs.
 pub fn messages(diagnostics: &Diagnostics) -> Vec<Message> {
-    let Diagnostics { name, text, list } = diagnostics;
+    let place = |annotation: &Annotation| {
+        let (name, bytes) = diagnostics.file_at(annotation.span.start);
+        let within = |at: usize| at.clamp(bytes.start, bytes.end) - bytes.start;
+        let span = within(annotation.span.start)..within(annotation.span.end);
+        let annotation = Annotation { span, ..annotation.clone() };
+        self::span(name, diagnostics.text.get(bytes.clone()).unwrap_or_default(), &annotation)
+    };
     let message = |diagnostic: &Diagnostic| Message {
         severity: match diagnostic.severity {
             Severity::Error => "error",
@@ -293,9 +316,9 @@ pub fn messages(diagnostics: &Diagnostics) -> Vec<Message> {
         rule: diagnostic.rule,
         message: diagnostic.message.clone(),
         help: diagnostic.help.clone(),
-        spans: diagnostic.annotations.iter().map(|annotation| span(name, text, annotation)).collect(),
+        spans: diagnostic.annotations.iter().map(place).collect(),
     };
-    list.iter().map(message).collect()
+    diagnostics.list.iter().map(message).collect()
 }
 
 fn at(origin: &Origin, message: &str) -> Message {
@@ -348,7 +371,7 @@ mod tests {
                 .help("did you mean --from?"),
             Diagnostic::warning("StageNameCasing", 16..21, "stage name \"Build\" should be in lower case"),
         ];
-        let diagnostics = Diagnostics { name: "Dockerfile".into(), text: DOCKERFILE.into(), list };
+        let diagnostics = Diagnostics::new("Dockerfile", DOCKERFILE, list);
         check(
             diagnostics,
             "\
@@ -430,7 +453,7 @@ error: cannot write to the store
             for (start, end) in spans {
                 let span = start..end;
                 let list = vec![Diagnostic::error(span.clone(), "m").note(span, "n\x1b[2J")];
-                let error = Diagnostics { name: "a\x1bb".into(), text: text.into(), list }.into();
+                let error = Diagnostics::new("a\x1bb", text, list).into();
                 let drawn = render(&error, Style::default());
                 assert!(!drawn.contains('\x1b') && !drawn.contains('\u{202e}'), "{drawn:?}");
                 to_json(&error);
@@ -444,7 +467,7 @@ error: cannot write to the store
             assert_eq!((exit_code(&error), to_json(&error).exit_code, to_json(&error).kind), (code, code, kind));
         };
         check(step(b"").into(), 1, "step_failed");
-        check(Diagnostics { name: "a".into(), text: "b".into(), list: Vec::new() }.into(), 1, "diagnostics");
+        check(Diagnostics::new("a", "b", Vec::new()).into(), 1, "diagnostics");
         check(Error::build("a"), 1, "build");
         check(Error::Usage("a".into()), 2, "usage");
         check(Error::environment("a"), 3, "environment");

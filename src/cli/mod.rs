@@ -7,10 +7,13 @@
 pub mod args;
 pub mod attach;
 pub mod commands;
+pub mod config;
 pub mod env;
 pub mod error;
+pub mod explain;
 pub mod human;
 pub mod interrupt;
+pub mod keychain;
 pub mod library;
 pub mod program;
 pub mod progress;
@@ -104,6 +107,9 @@ fn run(command: Command, session: &Session, library: &dyn Library) -> Result<u8,
         Command::Build(args) => commands::build::run(*args, session, library),
         Command::Bake(args) => commands::bake::run(*args, session, library),
         Command::Check(args) => commands::check::run(&args, session, library),
+        Command::Plan(args) => commands::plan::run(*args, session).map(done),
+        Command::Why(args) => commands::why::run(*args, session).map(done),
+        Command::Graph(args) => commands::graph::run(*args, session).map(done),
         Command::Images(args) => commands::images::run(&args, session).map(done),
         Command::Tag(args) => commands::tag::run(&args, session).map(done),
         Command::Rmi(args) => commands::rmi::run(&args, session).map(done),
@@ -127,6 +133,14 @@ fn run(command: Command, session: &Session, library: &dyn Library) -> Result<u8,
         Command::Info(args) => commands::info::run(&args, session).map(done),
         Command::Completions(args) => commands::completions::run(&args, session).map(done),
         Command::Man(args) => commands::completions::man(&args, session).map(done),
+        Command::Schema(args) => commands::schema::run(&args, session).map(done),
+        Command::Pull(args) => commands::pull::run(&args, session),
+        Command::Push(args) => commands::push::run(&args, session),
+        Command::Copy(args) => commands::copy::run(&args, session),
+        Command::Tags(args) => commands::tags::run(&args, session).map(done),
+        Command::Search(args) => commands::search::run(&args, session).map(done),
+        Command::Login(args) => commands::login::run(&args, session).map(done),
+        Command::Logout(args) => commands::logout::run(&args, session).map(done),
         Command::Version(args) => commands::version::run(&args, session).map(done),
         Command::Container(command) => run(command.into(), session, library),
         Command::System(command) => run(command.into(), session, library),

@@ -63,7 +63,7 @@ fn run(project: &Project, command: Command, session: &Session) -> Result<u8, Err
     match command {
         Command::Toml => session.print(text).map(|()| error::OK),
         Command::Build(mut args) => {
-            if args.file.is_some() {
+            if !args.files.is_empty() {
                 return Err(Error::Usage("--file: this program is the build file".into()));
             }
             args.program = Some(Source { text: text.into(), folder: project.folder().to_owned() });

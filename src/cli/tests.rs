@@ -18,7 +18,7 @@ struct Pretender;
 
 fn warnings() -> Diagnostics {
     let list = vec![Diagnostic::warning("StageNameCasing", 16..21, "stage name \"Build\" should be in lower case")];
-    Diagnostics { name: "Dockerfile".into(), text: DOCKERFILE.into(), list }
+    Diagnostics::new("Dockerfile", DOCKERFILE, list)
 }
 
 impl Library for Pretender {
@@ -55,6 +55,10 @@ impl Library for Pretender {
 
     fn describe(&self, _: &BakeArgs, _: &Session) -> Result<serde_json::Value, Error> {
         Ok(serde_json::json!({"target": {}}))
+    }
+
+    fn convert(&self, _: &BakeArgs, _: &Session) -> Result<String, Error> {
+        Ok("[target.app]\n".into())
     }
 }
 

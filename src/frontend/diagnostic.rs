@@ -5,7 +5,7 @@
 use std::ops::Range;
 
 /// How bad it is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Severity {
     /// The build cannot go on.
     Error,
@@ -16,7 +16,7 @@ pub enum Severity {
 }
 
 /// Bytes of the source and what should stand there.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Edit {
     /// The bytes that go; none for an insertion.
     pub span: Range<usize>,
@@ -25,7 +25,7 @@ pub struct Edit {
 }
 
 /// A change of the source after which a message is not there any more.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub struct Fix {
     /// The edits, which do not overlap.
     pub edits: Vec<Edit>,
@@ -34,7 +34,7 @@ pub struct Fix {
 }
 
 /// A remark at some bytes of the source.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Annotation {
     /// The bytes meant.
     pub span: Range<usize>,
@@ -44,8 +44,30 @@ pub struct Annotation {
     pub primary: bool,
 }
 
-/// One message.
+/// Where one of several files begins in a text that is theirs, one after another.
 #[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Part {
+    /// The first of its bytes.
+    pub start: usize,
+    /// What to call it.
+    pub name: String,
+}
+
+impl Part {
+    /// The part that has this byte.
+    pub fn find(parts: &[Self], at: usize) -> Option<&Self> {
+        parts.get(parts.partition_point(|part| part.start <= at).checked_sub(1)?)
+    }
+
+    /// The bytes of a part of a text, without what stands between it and the next.
+    pub fn bytes(&self, parts: &[Self], length: usize) -> Range<usize> {
+        let next = parts.iter().find(|part| part.start > self.start);
+        self.start..next.map_or(length, |next| next.start.saturating_sub(1))
+    }
+}
+
+/// One message.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Diagnostic {
     /// How bad it is.
     pub severity: Severity,

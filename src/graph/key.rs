@@ -15,7 +15,7 @@
 //! | absolute host paths | no | another checkout is the same build |
 //!
 //! A string enters with its length before it and a list with its count, so that no two different ops can give the same
-//! bytes. Every value has a name; a hash ignores the names, an explanation shows them.
+//! bytes. Every value has a name; a hash ignores the names, an explanation ([`explain`](crate::graph::explain)) shows them.
 
 use crate::digest::{CacheKey, Digest};
 use crate::graph::{
@@ -34,6 +34,10 @@ pub type DefinitionDigest = CacheKey;
 pub trait Visitor {
     /// A value; `name` says what it is.
     fn value(&mut self, name: &str, value: &[u8]);
+    /// A value that is no text: a hash.
+    fn identity(&mut self, name: &str, bytes: &[u8; 32]) {
+        self.value(name, bytes);
+    }
     /// A list of `count` items follows.
     fn list(&mut self, name: &str, count: usize);
 }
@@ -65,20 +69,6 @@ impl Visitor for KeyHasher {
     fn list(&mut self, _: &str, count: usize) {
         self.0.update(b"[");
         self.0.update(&(count as u64).to_le_bytes());
-    }
-}
-
-/// Notes what it is shown as (name, value) lines, for `imgbuild why`.
-#[derive(Debug, Default, Clone, PartialEq, Eq)]
-pub struct Explanation(pub Vec<(String, String)>);
-
-impl Visitor for Explanation {
-    fn value(&mut self, name: &str, value: &[u8]) {
-        self.0.push((name.to_owned(), String::from_utf8_lossy(value).into_owned()));
-    }
-
-    fn list(&mut self, name: &str, count: usize) {
-        self.0.push((format!("{name}.count"), count.to_string()));
     }
 }
 
@@ -146,7 +136,7 @@ pub fn visit(op: &Op, platform: &Platform, v: &mut impl Visitor) {
             v.value("op", b"image");
             v.list("layers", image.layers.len());
             for layer in &image.layers {
-                v.value("layer", layer.as_bytes());
+                v.identity("layer", layer.as_bytes());
             }
         }
         Op::Local(local) => {
@@ -441,7 +431,7 @@ mod tests {
     }
 
     mod pairs {
-        use std::collections::HashMap;
+        use std::collections::{BTreeMap, HashMap};
 
         use proptest::collection::vec;
         use proptest::option::of;
@@ -450,7 +440,8 @@ mod tests {
         use super::*;
         use crate::digest::DiffId;
         use crate::fstree::TreePath;
-        use crate::graph::{GitOp, HttpOp, ImageOp};
+        use crate::graph::explain::{Fact, Facts};
+        use crate::graph::{GitOp, Graph, HttpOp, ImageOp, Label};
 
         /// Texts that are easily taken for one another, or for a part of an encoding.
         fn text() -> impl Strategy<Value = String> {
@@ -584,8 +575,13 @@ mod tests {
             #[test]
             fn no_two_different_ops_have_one_key(ops in vec(op(), 100)) {
                 let mut seen: HashMap<DefinitionDigest, Op> = HashMap::new();
+                let mut explained: BTreeMap<Vec<Fact>, DefinitionDigest> = BTreeMap::new();
                 for op in ops {
                     let digest = key(&op);
+                    let mut graph = Graph::new();
+                    let id = graph.add(op.clone(), &[], "linux/amd64".parse().unwrap(), Label::default(), false);
+                    let other = explained.insert(Facts::of(&graph[id]).0, digest);
+                    prop_assert!(other.is_none_or(|other| other == digest), "two keys have the same facts: {:?}", op);
                     prop_assert_eq!(digest, key(&op.clone()));
                     let first = seen.entry(digest).or_insert_with(|| op.clone());
                     prop_assert_eq!(&*first, &op);

@@ -6,6 +6,7 @@
 //!
 //! Pure: no files, no environment, no clock, no threads.
 
+pub mod explain;
 pub mod key;
 mod op;
 

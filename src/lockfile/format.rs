@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::fmt::{self, Write};
 use std::ops::Range;
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 use toml::Spanned;
 
@@ -139,7 +140,7 @@ struct AnyVersion {
     version: Option<Spanned<toml::Value>>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct File {
     #[serde(rename = "version")]
@@ -156,48 +157,70 @@ struct File {
     output: Vec<Output>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Image {
+    #[schemars(with = "String")]
     reference: Spanned<String>,
+    #[schemars(with = "String")]
     platform: Spanned<String>,
+    #[schemars(with = "Option<String>")]
     index: Option<Digest>,
+    #[schemars(with = "String")]
     manifest: Digest,
+    #[schemars(with = "String")]
     config: Digest,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 struct Http {
+    #[schemars(with = "String")]
     url: Spanned<String>,
+    #[schemars(with = "String")]
     sha256: Spanned<String>,
     size: u64,
+    #[schemars(with = "Option<String>")]
     last_modified: Option<Spanned<toml::value::Datetime>>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Git {
+    #[schemars(with = "String")]
     url: Spanned<String>,
     r#ref: String,
+    #[schemars(with = "String")]
     commit: Spanned<String>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Target {
+    #[schemars(with = "String")]
     name: Spanned<String>,
+    #[schemars(with = "String")]
     platform: Spanned<String>,
+    #[schemars(with = "String")]
     definition: DefinitionDigest,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Output {
+    #[schemars(with = "String")]
     target: Spanned<String>,
+    #[schemars(with = "String")]
     platform: Spanned<String>,
+    #[schemars(with = "String")]
     manifest: Digest,
+    #[schemars(with = "Vec<String>")]
     layers: Vec<DiffId>,
+}
+
+/// The JSON Schema of the file.
+pub(super) fn schema() -> schemars::Schema {
+    schemars::schema_for!(File)
 }
 
 pub(super) fn parse(text: &str) -> Result<Lockfile, LockError> {

@@ -128,6 +128,11 @@ impl Lockfile {
         Self::default()
     }
 
+    /// The JSON Schema of the file.
+    pub fn schema() -> serde_json::Value {
+        format::schema().to_value()
+    }
+
     /// Reads a lockfile.
     ///
     /// # Errors

@@ -11,4 +11,4 @@ mod reference;
 pub use config::{ContainerConfig, Healthcheck, History, ImageConfig, RootFs};
 pub use manifest::{Descriptor, Document, Index, Manifest};
 pub use platform::{ParsePlatformError, Platform};
-pub use reference::{DEFAULT_REGISTRY, ParseReferenceError, Reference};
+pub use reference::{DEFAULT_REGISTRY, DEFAULT_TAG, ParseReferenceError, Reference};

@@ -9,9 +9,10 @@ use std::io;
 use std::ops::Range;
 use std::path::Path;
 
-use crate::frontend::diagnostic::{Diagnostic, Severity};
+use crate::frontend::diagnostic::{Diagnostic, Part, Severity};
 use crate::oci::ParseReferenceError;
 use crate::ops::{ImportError, LoadError, RmiError, SaveError, TagError};
+use crate::registry::RegistryError;
 use crate::store::layers::LayerError;
 use crate::store::snapshot::SnapshotError;
 use crate::store::{FindError, StoreError};
@@ -144,6 +145,10 @@ impl From<LayerError> for Error {
         match error {
             LayerError::Store(error) => error.into(),
             LayerError::Snapshot(error) => error.into(),
+            LayerError::Fetch { source } => match source.downcast::<RegistryError>() {
+                Ok(error) => (*error).into(),
+                Err(error) => Self::build(error.to_string()),
+            },
             error => by_cause(error),
         }
     }
@@ -268,6 +273,28 @@ impl From<TagError> for Error {
     }
 }
 
+impl From<RegistryError> for Error {
+    fn from(error: RegistryError) -> Self {
+        let message = error.to_string();
+        match error {
+            RegistryError::Canceled => Self::Interrupted,
+            RegistryError::Store(error) => error.into(),
+            RegistryError::File { error, .. } if is_machine(&error) => Self::environment(message),
+            RegistryError::Denied { registry, known, .. } => Self::build(message).help(match known {
+                false => format!("if it is private, log in: `imgbuild login {registry}`"),
+                true => format!("the credentials for {registry} do not allow it"),
+            }),
+            RegistryError::Status { status, .. } if status.as_u16() == 429 => {
+                Self::build(message).help("log in to be allowed more, or configure a mirror: docs/registries.md")
+            }
+            RegistryError::Connection { reason, .. } if reason.contains("certificate or encryption") => {
+                Self::build(message).help("certificates, and registries without TLS: docs/registries.md")
+            }
+            _ => Self::build(message),
+        }
+    }
+}
+
 impl From<ParseReferenceError> for Error {
     fn from(error: ParseReferenceError) -> Self {
         Self::Usage(error.to_string())
@@ -283,6 +310,31 @@ pub struct Diagnostics {
     pub text: String,
     /// The messages; errors and warnings, in the order to show.
     pub list: Vec<Diagnostic>,
+    /// The files that the text is made of; none if it is one.
+    pub parts: Vec<Part>,
+}
+
+impl Diagnostics {
+    /// What is found in one text.
+    pub fn new(name: impl Into<String>, text: impl Into<String>, list: Vec<Diagnostic>) -> Self {
+        Self { name: name.into(), text: text.into(), list, parts: Vec::new() }
+    }
+
+    /// The file that has this byte, and its bytes.
+    pub fn file_at(&self, at: usize) -> (&str, Range<usize>) {
+        match Part::find(&self.parts, at) {
+            Some(part) => (&part.name, part.bytes(&self.parts, self.text.len())),
+            None => (&self.name, 0..self.text.len()),
+        }
+    }
+
+    /// The text of the file that is called so.
+    pub fn file(&self, name: &str) -> Option<&str> {
+        match self.parts.iter().find(|part| part.name == name) {
+            Some(part) => self.text.get(part.bytes(&self.parts, self.text.len())),
+            None => (self.name == name).then_some(self.text.as_str()),
+        }
+    }
 }
 
 impl fmt::Display for Diagnostics {
@@ -290,7 +342,10 @@ impl fmt::Display for Diagnostics {
         let mut errors = self.list.iter().filter(|diagnostic| diagnostic.severity == Severity::Error);
         match (errors.next(), errors.count()) {
             (None, _) => write!(f, "{} has problems", self.name),
-            (Some(only), 0) => write!(f, "{}: {}", self.name, only.message),
+            (Some(only), 0) => {
+                let at = only.annotations.first().map_or(0, |place| place.span.start);
+                write!(f, "{}: {}", self.file_at(at).0, only.message)
+            }
             (Some(_), more) => write!(f, "{} has {} errors", self.name, more + 1),
         }
     }
@@ -370,9 +425,9 @@ mod tests {
         let text = || "FORM a".to_owned();
         let one = Diagnostic::error(0..4, "unknown instruction FORM");
         let list = vec![one.clone(), Diagnostic::warning("Rule", 0..1, "odd")];
-        check(Diagnostics { name: "Dockerfile".into(), text: text(), list }, "Dockerfile: unknown instruction FORM");
+        check(Diagnostics::new("Dockerfile", text(), list), "Dockerfile: unknown instruction FORM");
         let list = vec![one.clone(), one];
-        check(Diagnostics { name: "Dockerfile".into(), text: text(), list }, "Dockerfile has 2 errors");
+        check(Diagnostics::new("Dockerfile", text(), list), "Dockerfile has 2 errors");
     }
 
     #[test]

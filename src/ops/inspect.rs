@@ -2,9 +2,12 @@
 
 use serde::Serialize;
 
+use super::Error;
 use super::images::stored_size;
+use super::remote_image::RemoteImage;
 use crate::digest::{DiffId, Digest};
-use crate::oci::{ContainerConfig, Descriptor, Platform, Reference};
+use crate::oci::{ContainerConfig, Descriptor, ImageConfig, Platform, Reference};
+use crate::registry::Registries;
 use crate::store::{FindError, Store};
 
 /// An image, as `docker image inspect` shows it. Serialises to its JSON.
@@ -70,11 +73,51 @@ pub fn inspect(store: &Store, image: &str, platform: Option<&Platform>) -> Resul
     let manifest_digest = resolved.manifest_digest();
     let layers = resolved.diff_ids();
     descriptor.annotations.clear();
-    let config = resolved.config;
-    Ok(ImageInspect {
-        id: resolved.config_digest,
-        repo_tags,
-        repo_digests,
+    let names = Names { repo_tags, repo_digests };
+    Ok(of(resolved.config, resolved.config_digest, layers, size, descriptor, manifest_digest, names))
+}
+
+/// All about an image in a registry, of which only manifest and configuration are read. It never enters the store.
+pub fn inspect_remote(
+    registries: &Registries,
+    image: &str,
+    platform: Option<&Platform>,
+) -> Result<ImageInspect, Error> {
+    let reference = Reference::parse(image)?;
+    let wanted = platform.cloned().unwrap_or_else(Platform::host);
+    let found = super::remote_image(registries, &reference, &wanted)?;
+    let RemoteImage { index, manifest, config, config_json_digest, parsed } = found;
+    let descriptor = index.map_or_else(|| manifest.clone(), |index| index.descriptor);
+    let names = Names {
+        repo_tags: reference.tag().map(|_| reference.familiar()).into_iter().collect(),
+        repo_digests: vec![reference.by_digest(descriptor.digest).familiar()],
+    };
+    let mut counted = std::collections::BTreeSet::new();
+    let layers = parsed.layers.iter().filter(|layer| counted.insert(layer.digest)).map(|layer| layer.size);
+    let size = manifest.size + parsed.config.size + layers.sum::<u64>();
+    let diff_ids = config.rootfs.diff_ids.clone();
+    Ok(of(config, config_json_digest, diff_ids, size, descriptor, manifest.digest, names))
+}
+
+/// What an image is called.
+struct Names {
+    repo_tags: Vec<String>,
+    repo_digests: Vec<String>,
+}
+
+fn of(
+    config: ImageConfig,
+    id: Digest,
+    layers: Vec<DiffId>,
+    size: u64,
+    descriptor: Descriptor,
+    manifest_digest: Digest,
+    names: Names,
+) -> ImageInspect {
+    ImageInspect {
+        id,
+        repo_tags: names.repo_tags,
+        repo_digests: names.repo_digests,
         comment: config.history.last().map(|last| last.comment.clone()).unwrap_or_default(),
         created: config.created,
         author: config.author,
@@ -86,5 +129,5 @@ pub fn inspect(store: &Store, image: &str, platform: Option<&Platform>) -> Resul
         root_fs: InspectRootFs { kind: "layers", layers },
         descriptor,
         manifest_digest,
-    })
+    }
 }

@@ -1,10 +1,12 @@
 //! What a user can ask for: the public API, one file each. Functions take a store and values and return values; nothing
 //! is printed and no environment is read.
 
+pub mod account;
 pub mod build;
 mod check;
 pub mod container;
 mod context;
+mod copy;
 pub mod df;
 mod entries;
 pub mod error;
@@ -14,8 +16,13 @@ mod images;
 mod import;
 mod inspect;
 pub mod inventory;
+mod list;
 mod load;
 pub mod prune;
+mod pull;
+mod push;
+pub mod record;
+mod remote_image;
 mod rmi;
 mod save;
 mod tag;
@@ -24,13 +31,18 @@ pub mod tree;
 
 pub use check::{FixedFile, check, fix, write_fixed};
 pub use context::unpack_context;
+pub use copy::{Copied, Place, copy};
 pub use error::Error;
 pub use file::write_file;
 pub use history::{HistoryRow, history};
 pub use images::{ImageRow, images};
 pub use import::{ImportError, ImportOptions, ImportedImage, import};
-pub use inspect::{ImageInspect, inspect};
+pub use inspect::{ImageInspect, inspect, inspect_remote};
+pub use list::{search, tags};
 pub use load::{LoadError, LoadOptions, LoadedImage, load, load_layout, load_path};
+pub use pull::{Pulled, pull};
+pub use push::{Pushed, push};
+pub use remote_image::{RemoteImage, fetch_image, remote_image};
 pub use rmi::{Removed, RmiError, rmi};
 pub use save::{SaveError, SaveOptions, save};
 pub use tag::{TagError, tag};

@@ -1,13 +1,14 @@
 //! The keys of steps that are about to be looked up: contexts are selected from and hashed, chains of keys followed.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use rayon::prelude::*;
 
 use crate::digest::{CacheKey, ContentDigest};
-use crate::fstree::View;
-use crate::fstree::select::{Match, SelectError, Source, regular_files, select, selection_key};
+use crate::fstree::select::{Match, SelectError, Selected, Source, regular_files, select, selection_key};
+use crate::fstree::{NodeKind, View};
+use crate::graph::explain::{FileFact, FileKind, FileList, Keys};
 use crate::graph::key::{InputKey, KeyHasher, Visitor, cache_key};
 use crate::graph::{CopySource, FileAction, Graph, MountKind, Op, Step, StepId};
 use crate::store::layers::LayerId;
@@ -17,14 +18,68 @@ use crate::store::layers::LayerId;
 pub struct Selection {
     /// In the order of the uses.
     pub uses: Vec<(Vec<Match>, Vec<ContentDigest>)>,
+    /// Computed when it is first asked for: it takes as long as the selection is large.
+    key: OnceLock<CacheKey>,
 }
 
 impl Selection {
     /// Hashes everything that the step can see of this input.
     pub fn key(&self) -> CacheKey {
-        let uses: Vec<(&[Match], &[ContentDigest])> =
-            self.uses.iter().map(|(matches, contents)| (matches.as_slice(), contents.as_slice())).collect();
-        selection_key(&uses)
+        *self.key.get_or_init(|| {
+            let uses: Vec<(&[Match], &[ContentDigest])> =
+                self.uses.iter().map(|(matches, contents)| (matches.as_slice(), contents.as_slice())).collect();
+            selection_key(&uses)
+        })
+    }
+}
+
+impl Selection {
+    /// The files, to be compared with those of another build.
+    pub fn list(&self) -> FileList {
+        let files = self.uses.iter().flat_map(|(matches, contents)| {
+            let mut contents = contents.iter();
+            let files = matches.iter().flat_map(|found| &found.files);
+            files.map(move |file| fact(file, contents_of(file, &mut contents)))
+        });
+        FileList::new(files.collect())
+    }
+}
+
+/// The digest of a regular file's bytes, which come in the order of the files.
+fn contents_of<'a>(
+    file: &Selected,
+    contents: &mut impl Iterator<Item = &'a ContentDigest>,
+) -> Option<&'a ContentDigest> {
+    match file.node.kind {
+        NodeKind::File(_) => contents.next(),
+        _ => None,
+    }
+}
+
+fn fact(file: &Selected, content: Option<&ContentDigest>) -> FileFact {
+    let start = |bytes: &[u8]| bytes.first_chunk().map_or(0, |start| u64::from_le_bytes(*start));
+    let hashed = |bytes: &[u8]| start(blake3::hash(bytes).as_bytes());
+    let meta = &file.node.meta;
+    let (kind, content) = match &file.node.kind {
+        NodeKind::File(_) => (FileKind::File, content.map_or(0, |content| start(content.as_bytes()))),
+        NodeKind::Dir => (FileKind::Folder, 0),
+        NodeKind::Symlink(target) => (FileKind::Symlink, hashed(target)),
+        NodeKind::Char(major, minor) => (FileKind::Special, hashed(format!("char {major} {minor}").as_bytes())),
+        NodeKind::Block(major, minor) => (FileKind::Special, hashed(format!("block {major} {minor}").as_bytes())),
+        NodeKind::Fifo => (FileKind::Special, 1),
+        NodeKind::Socket => (FileKind::Special, 2),
+    };
+    let xattrs = meta.xattrs.iter().flat_map(|(name, value)| [name.as_slice(), &[0], value, &[0]]);
+    let xattrs: Vec<u8> = xattrs.flatten().copied().collect();
+    FileFact {
+        path: file.from.as_bytes().to_vec(),
+        kind,
+        mode: meta.mode,
+        uid: meta.uid,
+        gid: meta.gid,
+        mtime: meta.mtime,
+        content,
+        xattrs: if xattrs.is_empty() { 0 } else { hashed(&xattrs) },
     }
 }
 
@@ -169,5 +224,15 @@ impl DefinitionKeys {
     /// What a step uses of its local inputs.
     pub fn selections(&self, id: StepId) -> &Selections {
         &self.selections[id.index()]
+    }
+}
+
+impl Keys for DefinitionKeys {
+    fn key(&self, step: StepId) -> CacheKey {
+        Self::key(self, step)
+    }
+
+    fn files(&self, step: StepId, input: usize) -> Option<CacheKey> {
+        self.selections(step).get(&input).map(|selection| selection.key())
     }
 }

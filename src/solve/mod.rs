@@ -11,6 +11,8 @@ pub mod error;
 mod exec;
 mod file;
 pub mod keys;
+mod observe;
+mod plan;
 pub mod record;
 pub mod redact;
 mod remote;
@@ -26,6 +28,8 @@ pub use emulation::NoEmulation;
 pub use error::StepError;
 pub use exec::ExecContext;
 pub use file::StateTree;
+pub use observe::Observer;
+pub use plan::{Fate, Foreseen, plan};
 
 use crate::digest::CacheKey;
 use crate::event::{Event, Outcome, Reporter, StepInfo};
@@ -70,6 +74,8 @@ pub struct Environment<'a> {
     pub unread: &'a BTreeSet<StepId>,
     /// What brings files from the network; none if it must not be used.
     pub sources: Option<&'a Sources>,
+    /// Who hears of keys and misses.
+    pub observer: &'a dyn Observer,
 }
 
 /// What steps may be given and what is not recorded anywhere: not in a key, not in a layer, not in the log.
@@ -125,30 +131,12 @@ impl From<StepError> for SolveError {
 
 /// Runs what `targets` need.
 pub fn solve(graph: &Graph, targets: &[StepId], environment: &Environment<'_>) -> Result<Solved, SolveError> {
-    let needed = graph.needed(targets);
-    // All of them: what is known of a step can have layers of an image that no step asks for any more.
-    let images: BTreeMap<_, _> = environment.images.iter().collect();
-    for layers in images.into_values() {
-        environment.layers.add_image(layers);
-    }
-    let contexts = open_contexts(graph, &needed, environment)?;
-    announce(graph, &needed, environment.reporter);
-    let keys = DefinitionKeys::compute(graph, &needed, |step| {
-        let context = contexts.get(&ContextKey::of(step)?)?;
-        Some(context.as_ref() as &dyn View)
+    let (solver, needed, keys) = Solver::start(graph, targets, environment)?;
+    let result = keys.and_then(|keys| {
+        environment.observer.keyed(&needed, &keys);
+        solver.run(&keys, &needed, targets)
     });
-    let solver = Solver { graph, environment, contexts };
-    let result = match keys {
-        Ok(keys) => solver.run(&keys, &needed, targets),
-        Err(_) if environment.cancel.is_canceled() => Err(StepError::Canceled.into()),
-        Err(KeyError { step, input, error }) => {
-            Err(SolveError { step: Some(step), error: solver.explain(step, input, error) })
-        }
-    };
-    for context in solver.contexts.values() {
-        // A cache that cannot be written only costs time.
-        let _ = context.save_cache();
-    }
+    solver.save_contexts();
     result
 }
 
@@ -231,7 +219,42 @@ struct Ended {
     elapsed: Duration,
 }
 
-impl Solver<'_, '_> {
+impl<'a, 'e> Solver<'a, 'e> {
+    /// Opens contexts, tells of the steps, and computes keys. The keys may fail on their own, when there is something to tell about already.
+    #[expect(clippy::type_complexity, reason = "three things that are made together, for two callers")]
+    fn start(
+        graph: &'a Graph,
+        targets: &[StepId],
+        environment: &'a Environment<'e>,
+    ) -> Result<(Self, Vec<StepId>, Result<Arc<DefinitionKeys>, SolveError>), SolveError> {
+        let needed = graph.needed(targets);
+        // All of them: what is known of a step can have layers of an image that no step asks for any more.
+        let images: BTreeMap<_, _> = environment.images.iter().collect();
+        for layers in images.into_values() {
+            environment.layers.add_image(layers);
+        }
+        let contexts = open_contexts(graph, &needed, environment)?;
+        announce(graph, &needed, environment.reporter);
+        let keys = DefinitionKeys::compute(graph, &needed, |step| {
+            let context = contexts.get(&ContextKey::of(step)?)?;
+            Some(context.as_ref() as &dyn View)
+        });
+        let solver = Self { graph, environment, contexts };
+        let keys =
+            keys.map(Arc::new).map_err(|KeyError { step, input, error }| match environment.cancel.is_canceled() {
+                true => StepError::Canceled.into(),
+                false => SolveError { step: Some(step), error: solver.explain(step, input, error) },
+            });
+        Ok((solver, needed, keys))
+    }
+
+    fn save_contexts(&self) {
+        for context in self.contexts.values() {
+            // A cache that cannot be written only costs time.
+            let _ = context.save_cache();
+        }
+    }
+
     fn run(&self, keys: &DefinitionKeys, needed: &[StepId], targets: &[StepId]) -> Result<Solved, SolveError> {
         let mut schedule = Schedule::new(self.graph);
         let mut solved = Solved::default();
@@ -418,6 +441,7 @@ impl Solver<'_, '_> {
         if self.environment.cancel.is_canceled() {
             return Err(StepError::Canceled);
         }
+        self.environment.observer.missed(id);
         self.environment.reporter.report(Event::Started(id.index()));
         let root = match inputs.get(&0) {
             Some(InputTree::State(state)) => state.clone(),

@@ -14,7 +14,7 @@
 //! A mount of an image is a record as well: it pins what is mounted.
 
 use std::collections::BTreeSet;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
@@ -245,7 +245,9 @@ impl Container {
 
     /// Whether its program runs: whether somebody holds its lock.
     pub fn is_running(&self) -> bool {
-        matches!(self.try_lock(), Ok(None))
+        // Shared, so that those who only look are not in each other's way.
+        let looked = || File::open(self.folder.join(LOCK)).map(|file| file.try_lock_shared());
+        self.record.ended.is_none() && matches!(looked(), Ok(Err(TryLockError::WouldBlock)))
     }
 
     /// How it is doing.
@@ -264,8 +266,15 @@ impl Container {
         Ok(locks::try_lock(&file).map_err(io_error("lock", &path))?.then_some(ContainerLock(file)))
     }
 
-    /// The same; an error if somebody else has it.
+    /// The same; an error if it runs.
     pub fn lock(&self) -> Result<ContainerLock, ContainerError> {
+        if self.record.ended.is_some() {
+            // Nobody will run it again: whoever has the lock is about to give it back.
+            let path = self.folder.join(LOCK);
+            let file = File::open(&path).map_err(io_error("open", &path))?;
+            locks::wait(|| file.lock()).map_err(io_error("lock", &path))?;
+            return Ok(ContainerLock(file));
+        }
         self.try_lock()?.ok_or_else(|| ContainerError::Running(self.record.name.clone()))
     }
 

@@ -14,13 +14,13 @@ use std::str::FromStr;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use crate::compress::{self, Compression};
-use crate::digest::{CacheKey, ChainId, DiffId, Digest, HashingWriter, TreeDigest};
+use crate::digest::{CacheKey, ChainId, DiffId, Digest, HashingReader, HashingWriter, TreeDigest};
 use crate::fstree::tar::{self, Contents, Verify};
 use crate::fstree::{Entry, Merged, Meta, Toc, TreePath};
 use crate::graph::key::{KeyHasher, Visitor};
 use crate::oci::{Descriptor, media};
 use crate::store::snapshot::{self, FileSource, LowerFiles, Overlay, SnapshotFiles, Source, Unpack, WriteOptions};
-use crate::store::{Blob, Stop, Store, StoreError, io_error};
+use crate::store::{Blob, Fetch, FetchError, Stop, Store, StoreError, io_error};
 
 /// The identity of a layer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -57,6 +57,12 @@ pub enum LayerError {
     /// Nothing of it is in the store.
     #[error("the layer {0} is not in the store any more; build again with --no-cache")]
     Missing(LayerId),
+    /// Its blob is not in the store and cannot be fetched.
+    #[error("{source}")]
+    Fetch {
+        /// Why not.
+        source: FetchError,
+    },
     /// Its archive cannot be unpacked or read.
     #[error("the layer {id} cannot be unpacked: {source}")]
     Unpack {
@@ -133,6 +139,24 @@ impl FileSource for Stoppable<'_> {
     }
 }
 
+/// Reads to the end, and then says what was read.
+struct Diffed<R> {
+    inner: Option<HashingReader<R>>,
+    seen: Arc<Mutex<Option<Digest>>>,
+}
+
+impl<R: Read> Read for Diffed<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let Some(inner) = &mut self.inner else { return Ok(0) };
+        let read = inner.read(buffer)?;
+        if read == 0 && !buffer.is_empty() {
+            let digest = self.inner.take().map(|inner| inner.finish().1);
+            *self.seen.lock().unwrap_or_else(PoisonError::into_inner) = digest;
+        }
+        Ok(read)
+    }
+}
+
 struct Known {
     toc: OnceLock<Arc<Toc>>,
     origin: Option<Origin>,
@@ -151,7 +175,10 @@ struct ImageLayer {
 pub struct Layers {
     stop: Stop,
     store: Arc<Store>,
+    fetch: Option<Arc<dyn Fetch>>,
     known: Mutex<HashMap<LayerId, Arc<Known>>>,
+    /// Layers that were found in the store. Nobody deletes anything while it is open, and a base is asked for often.
+    there: Mutex<HashSet<LayerId>>,
 }
 
 impl Layers {
@@ -162,7 +189,12 @@ impl Layers {
 
     /// The same; reading, writing and compressing ends early once `stop` says so.
     pub fn stoppable(store: Arc<Store>, stop: Stop) -> Self {
-        Self { stop, store, known: Mutex::default() }
+        Self { stop, store, fetch: None, known: Mutex::default(), there: Mutex::default() }
+    }
+
+    /// The same; what the store lacks of images comes from there, once somebody needs it.
+    pub fn fetching(self, fetch: Arc<dyn Fetch>) -> Self {
+        Self { fetch: Some(fetch), ..self }
     }
 
     /// What ends long work early.
@@ -217,14 +249,45 @@ impl Layers {
 
     /// Whether a layer can be had without running the step that made it.
     pub fn available(&self, id: LayerId) -> bool {
+        if self.there.lock().unwrap_or_else(PoisonError::into_inner).contains(&id) {
+            return true;
+        }
+        let available = self.is_available(id);
+        if available {
+            self.there.lock().unwrap_or_else(PoisonError::into_inner).insert(id);
+        }
+        available
+    }
+
+    fn is_available(&self, id: LayerId) -> bool {
         let known = self.known(id);
         if known.origin.is_some() {
             return true;
         }
         if let Some(image) = &known.image {
-            return self.store.has(&image.blob.descriptor.digest);
+            let digest = &image.blob.descriptor.digest;
+            return self.store.has(digest) || self.fetch.as_ref().is_some_and(|fetch| fetch.knows(&self.store, digest));
         }
         self.stored(id)
+    }
+
+    /// Brings blobs into the store that are not there, all at once.
+    pub fn bring(&self, blobs: &[Descriptor]) -> Result<(), LayerError> {
+        let missing: Vec<Descriptor> = blobs.iter().filter(|blob| !self.store.has(&blob.digest)).cloned().collect();
+        match &self.fetch {
+            Some(fetch) if !missing.is_empty() => {
+                fetch.fetch(&self.store, &missing).map_err(|source| LayerError::Fetch { source })
+            }
+            // Whoever reads one of them will say that it is missing.
+            _ => Ok(()),
+        }
+    }
+
+    /// Brings the blobs of layers that are known only by them, so that they need not come one after the other.
+    fn bring_layers(&self, state: &[LayerId], in_form: &str) -> Result<(), LayerError> {
+        let needed = state.iter().filter(|id| self.fetch.is_some() && !self.home(**id).join(in_form).exists());
+        let blobs = needed.filter_map(|id| Some(self.known(*id).image.as_ref()?.blob.descriptor.clone()));
+        self.bring(&blobs.collect::<Vec<_>>())
     }
 
     /// Whether the store has a made layer in any form that has all of it.
@@ -249,6 +312,7 @@ impl Layers {
 
     /// What layers on top of each other hold, bottom first.
     pub fn merged(&self, state: &[LayerId]) -> Result<Merged, LayerError> {
+        self.bring_layers(state, "toc")?;
         state.iter().map(|id| self.toc(*id)).collect::<Result<_, _>>().map(Merged::new)
     }
 
@@ -286,7 +350,8 @@ impl Layers {
         let view = self.merged(&below)?;
         let files = self.files(&below)?;
         let failed = |source: Box<dyn std::error::Error + Send + Sync>| LayerError::Unpack { id, source };
-        let reader = self.read_blob(id, &descriptor)?;
+        let seen = Arc::new(Mutex::new(None));
+        let reader = Diffed { inner: Some(HashingReader::new(self.read_blob(id, &descriptor)?)), seen: seen.clone() };
         let mut reader = tar::TarReader::new(reader, tar::Dialect::Layer, tar::Limits::default());
         let options = Unpack {
             lower: &view,
@@ -302,6 +367,15 @@ impl Layers {
         if matches!(id, LayerId::Made(digest) if digest != toc.digest()) {
             return Err(failed("its blob holds something else".into()));
         }
+        // The identity of an image's layer is made of what its configuration says. If that lies, this must not be taken for
+        // the layer of another image.
+        let seen = seen.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let (Some(image), Some(seen)) = (&known.image, seen)
+            && image.blob.diff_id.as_bytes() != seen.as_bytes()
+        {
+            let lie = format!("its image says that it unpacks to {}, but that is {seen}", image.blob.diff_id);
+            return Err(failed(lie.into()));
+        }
         self.settle_folder(id, &toc, &fresh)?;
         known.toc.get_or_init(|| Arc::new(toc));
         Ok(())
@@ -309,6 +383,7 @@ impl Layers {
 
     /// The folders of layers on top of each other, the topmost first, as overlayfs wants them.
     pub fn folders(&self, state: &[LayerId]) -> Result<Vec<PathBuf>, LayerError> {
+        self.bring_layers(state, "fs")?;
         // The lowest first: unpacking one may need to know those below.
         let mut folders = state.iter().map(|id| self.folder(*id)).collect::<Result<Vec<_>, _>>()?;
         folders.reverse();
@@ -429,6 +504,7 @@ impl Layers {
     }
 
     fn read_blob(&self, id: LayerId, descriptor: &Descriptor) -> Result<Box<dyn Read + Send>, LayerError> {
+        self.bring(std::slice::from_ref(descriptor))?;
         let blob = self.store.reader(&descriptor.digest)?;
         let (_, reader) =
             compress::reader(self.stop.watch(blob)).map_err(|error| LayerError::Unpack { id, source: error.into() })?;

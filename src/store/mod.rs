@@ -8,6 +8,7 @@
 //! actions/v1/ab/cdef…                      results of steps, one small file per cache key
 //! mounts/  containers/                     cache mounts; containers of `run`
 //! contexts/                                what the files of build contexts hashed to
+//! builds/  builds/objects/                 records of the last builds, for `why`; what several of them say alike
 //! tmp/                                     a folder per living process; tmp/locks: steps that are running
 //! version  gc.lock  index.lock             the format; who uses the store; who changes index.json
 //! ```
@@ -29,7 +30,9 @@
 mod actions;
 mod archive;
 mod blobs;
+mod builds;
 mod error;
+mod fetch;
 mod find;
 pub(crate) mod images;
 pub(crate) mod index;
@@ -56,6 +59,7 @@ pub use actions::ActionRecord;
 pub use archive::{ArchiveFormat, ArchiveImage};
 pub use blobs::{Blob, BlobReader, BlobWriter, StagedBlob};
 pub use error::{Result, StoreError, io_error};
+pub use fetch::{Fetch, FetchError};
 pub use find::{FindError, Found};
 pub use images::ResolvedImage;
 pub use index::{ImageEntry, ImageIndex};
@@ -80,13 +84,15 @@ pub(crate) mod layout {
     pub const MOUNTS: &str = "mounts";
     pub const CONTAINERS: &str = "containers";
     pub const CONTEXTS: &str = "contexts";
+    pub const BUILDS: &str = "builds";
+    pub const BUILD_OBJECTS: &str = "builds/objects";
     pub const TMP: &str = "tmp";
     pub const KEY_LOCKS: &str = "tmp/locks";
 
     /// All folders that a new store gets.
     pub const FOLDERS: [&str; 7] = [BLOBS, SNAPSHOTS, ACTIONS, MOUNTS, CONTAINERS, TMP, KEY_LOCKS];
     /// All names at the top, and what may be there besides them.
-    pub const TOP: [&str; 14] = [
+    pub const TOP: [&str; 15] = [
         VERSION,
         OCI_LAYOUT,
         INDEX,
@@ -98,6 +104,7 @@ pub(crate) mod layout {
         MOUNTS,
         CONTAINERS,
         CONTEXTS,
+        BUILDS,
         TMP,
         "lost+found",
         ".index.json.new",

@@ -1,11 +1,12 @@
 //! `bake` on build files: the real program, a store of its own, and busybox as the only image there is.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::process::Command;
 
 use serde_json::{Value, json};
 
-use crate::support::{Store, edit, repository, run, scratch, text};
+use crate::support::{Store, edit, put, repository, run, scratch, text};
 
 /// Two targets on a third one, and a step that both have.
 const SHOP: &str = r#"
@@ -158,7 +159,11 @@ fn lists_what_there_is() {
     let base = json!({"kind": "target", "name": "base", "description": "what both are built on"});
     assert!(listed.as_array().unwrap().contains(&base), "{listed}");
     let variables = shop.json(&["--list=variables"]);
-    assert_eq!(variables[1], json!({"name": "TAG", "description": "the version"}), "{variables}");
+    let tag = json!({
+        "name": "TAG", "description": "the version", "type": "string", "required": false,
+        "default": "1", "value": "1", "source": "default",
+    });
+    assert_eq!(variables[1], tag, "{variables}");
 }
 
 #[test]
@@ -178,12 +183,65 @@ fn mistakes_are_shown_where_they_are() {
     assert!(shop.complaint(1, &[]).contains("there is no build file at build.toml"));
 }
 
+/// What the example of every key needs beside itself.
+const BESIDE_THE_EXAMPLE: &[(&str, &str)] = &[
+    ("docker/toolchain/toolchain.Dockerfile", "FROM busybox\nRUN mkdir -p /opt/tools && echo C > /opt/toolchain\n"),
+    (
+        "services/web/Dockerfile",
+        "FROM toolchain AS check\nRUN --mount=type=secret,id=token test \"$(cat /run/secrets/token)\" = secret && \\\n\
+         grep db.example /etc/hosts && test ! -e /sys/class/net/eth0\n\
+         FROM debian:bookworm AS runtime\nARG NODE_MAJOR TRACE=none\nRUN echo \"$NODE_MAJOR $TRACE\" > /node\n\
+         COPY --from=assets . /assets/\nCOPY --from=check /opt/toolchain /\n",
+    ),
+    (
+        "services/worker/build.toml",
+        "[target.worker]\ninherits = [\"common\"]\nsteps = [{ copy = \"worker\", to = \"/\" }]\n",
+    ),
+    ("services/worker/worker", "work\n"),
+    ("shared/assets/logo.svg", "<svg/>\n"),
+    ("secrets/token", "secret"),
+    ("tools/bin/doctor", "#!/bin/sh\n"),
+    ("tools/check.sh", "test \"$LANG\" = C && test -e bin/doctor && test -d /root/.cache\n"),
+    ("tools/src/install.sh", "mkdir -p \"$1\" && echo compiled > \"$1/program\"\n"),
+    ("themes/dark/page", "dark\n"),
+    ("themes/light/page", "light\n"),
+    ("docs/index.html", "<p>\n"),
+    ("signing.pem", "signed"),
+];
+
 #[test]
-fn the_example_of_every_key_resolves() {
+fn the_example_of_every_key_builds() {
     let folder = scratch();
+    for (path, content) in BESIDE_THE_EXAMPLE {
+        put(folder.path(), path, content);
+    }
+    let doctor = folder.path().join("tools/bin/doctor");
+    fs::set_permissions(doctor, fs::Permissions::from_mode(0o755)).unwrap();
+    run(Command::new("ssh-keygen")
+        .args(["-q", "-t", "ed25519", "-N", "", "-f"])
+        .arg(folder.path().join("secrets/deploy_key")));
+    run(Command::new("tar").current_dir(folder.path()).args(["-czf", "tools/data.tar.gz", "docs"]));
     fs::copy(repository("build.toml.example"), folder.path().join("build.toml")).unwrap();
-    let mut command = Store::new().command();
-    command.current_dir(folder.path()).args(["bake", "--print", "everything"]).env("SIGNING_KEY", "key");
-    let printed: Value = serde_json::from_slice(&run(&mut command).stdout).unwrap();
+    let store = Store::with_busybox();
+    let command = |arguments: &[&str]| {
+        let mut command = store.command();
+        command
+            .current_dir(folder.path())
+            .arg("bake")
+            .args(arguments)
+            .env("SIGNING_KEY", "signing.pem")
+            .env("NPMRC", "npm");
+        run(&mut command)
+    };
+    let printed: Value = serde_json::from_slice(&command(&["--print", "everything"]).stdout).unwrap();
     assert_eq!(printed["target"]["release"]["tags"][0], "localhost:5000/shop/web:edge-latest");
+    assert_eq!(printed["target"]["worker"]["context"], "services/worker");
+
+    let log = text(&command(&["--progress=plain", "everything"]).stderr);
+    for (key, line) in [("ulimits", "ulimits = ["), ("cache-from", "cache-from = ["), ("attest", "attest = [")] {
+        assert!(log.contains(&format!("`{key}` has no effect yet")) && log.contains(line), "{key}: {log}");
+    }
+    assert_eq!(fs::read_to_string(folder.path().join("dist/web/node")).unwrap(), "20 none\n");
+    assert!(folder.path().join("dist/docs/linux_arm64/index.html").exists());
+    assert!(folder.path().join("build.lock").exists());
 }

@@ -91,14 +91,16 @@ fn only_what_changed_is_listed_and_built() {
         list.as_array().unwrap().iter().map(|one| one["name"].as_str().unwrap().to_owned()).collect()
     };
     assert_eq!(listed(&["--changed-since", "HEAD"]), [""; 0]);
-    assert_eq!(listed(&["--affected-by", "services/mail/index.html"]), ["mail-de", "mail-en", "mail-fr", "greetings"]);
+    assert_eq!(listed(&["--affected-by", "services/mail/index.html"]), ["greetings", "mail-de", "mail-en", "mail-fr"]);
     assert_eq!(listed(&["--affected-by", "tools/greeter/compile.sh"]).len(), 14, "all but the base");
     assert_eq!(listed(&["--affected-by", "services"]).len(), 13, "all services, and the greetings");
     assert_eq!(listed(&["--affected-by", "README.md"]), [""; 0], "nobody reads it");
     assert_eq!(listed(&["--affected-by", "build.toml"]).len(), 15);
+    assert_eq!(listed(&["--affected-by", "tools/greeter/build.toml"]).len(), 14, "all but the base");
+    assert_eq!(listed(&["--affected-by", "services/build.toml"]).len(), 13, "all services, and the greetings");
 
     fs::write(folder.path().join("services/web/new.html"), "new").unwrap();
-    assert_eq!(listed(&["--changed-since", "HEAD"]), ["web-de", "web-en", "web-fr", "greetings"]);
+    assert_eq!(listed(&["--changed-since", "HEAD"]), ["greetings", "web-de", "web-en", "web-fr"]);
     let printed = bake(&["--print", "--changed-since", "HEAD", "service"]);
     let names: Vec<&String> = printed["target"].as_object().unwrap().keys().collect();
     assert_eq!(names, ["base", "greeter", "web-de", "web-en", "web-fr"]);

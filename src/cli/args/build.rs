@@ -101,9 +101,9 @@ pub struct BakeArgs {
     /// The targets or groups to build [default: the build file's default]
     #[arg(value_name = "TARGET")]
     pub targets: Vec<String>,
-    /// The build file [default: build.toml]
-    #[arg(short, long, value_name = "FILE")]
-    pub file: Option<PathBuf>,
+    /// The build file [default: build.toml, or else docker's]; docker's can be several, later ones over earlier ones
+    #[arg(short, long = "file", value_name = "FILE")]
+    pub files: Vec<PathBuf>,
     /// The build file of a Rust program, instead of a file.
     #[arg(skip)]
     pub program: Option<Source>,
@@ -140,10 +140,16 @@ pub struct BakeArgs {
     /// Show the resolved definition as JSON, without building it
     #[arg(long, help_heading = "What to do")]
     pub print: bool,
+    /// Write the build.toml that says what docker-bake.hcl, docker-bake.json and compose.yaml say
+    #[arg(long, conflicts_with_all = ["print", "list", "set", "targets"], help_heading = "What to do")]
+    pub convert: bool,
     /// List the targets or the variables of the build file, without building it
     #[arg(long, value_enum, value_name = "WHAT", num_args = 0..=1, default_missing_value = "targets")]
     #[arg(require_equals = true, conflicts_with = "print", help_heading = "What to do")]
     pub list: Option<List>,
+    /// With --list, as JSON, which it always is
+    #[arg(long, requires = "list", hide = true)]
+    pub json: bool,
     /// Flags without a meaning here.
     #[command(flatten)]
     pub compatibility: CompatibilityArgs,
@@ -231,10 +237,14 @@ pub struct ImageArgs {
 #[derive(Debug, Default, Args)]
 #[command(next_help_heading = "Output")]
 pub struct OutputArgs {
-    /// Write the result: type=oci|docker|tar|local|image|cacheonly with dest=PATH; or a folder for its files; or -
+    /// Write the result: type=oci|docker|tar|local|image|registry|cacheonly with dest=PATH; or a folder for its files; or -
     /// for a tar file of them on stdout
     #[arg(short, long = "output", value_name = "KEY=VALUE,…")]
     pub outputs: Vec<Output>,
+    /// Push the image to the registries that its names say: the same as -o type=registry
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value_t = false)]
+    #[arg(action = ArgAction::Set, hide_default_value = true, hide_possible_values = true, value_name = "BOOL")]
+    pub push: bool,
     /// Write the image's ID to a file
     #[arg(long, value_name = "FILE")]
     pub iidfile: Option<PathBuf>,
@@ -467,6 +477,7 @@ mod tests {
         assert!(!parse("--pull=false .").unwrap().cache.pull);
         assert_eq!(parse("--no-cache-filter a,b .").unwrap().cache.no_cache_filter, ["a", "b"]);
         assert!(parse("--check .").unwrap().only_checks());
+        assert!(parse("--push .").unwrap().output.push && !parse("--push=false .").unwrap().output.push);
         assert!(parse("--call=lint .").unwrap().only_checks());
         assert!(parse("-q .").unwrap().progress.quiet);
         assert_eq!(parse("--progress rawjson .").unwrap().progress.progress, ProgressStyle::Json);
@@ -501,7 +512,6 @@ mod tests {
         check("--add-host db=x .", &["not an IP address"]);
         check("--locked --no-lock .", &["--locked", "cannot be used with"]);
         check("--chek .", &["--check"]);
-        check("--push .", &["--push"]);
     }
 
     #[test]

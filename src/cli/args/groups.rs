@@ -31,6 +31,10 @@ pub enum Image {
     Import(commands::import::Args),
     /// prune images
     Prune(commands::prune::Args),
+    /// pull
+    Pull(commands::pull::Args),
+    /// push
+    Push(commands::push::Args),
 }
 
 /// Commands about containers.
@@ -106,6 +110,8 @@ impl From<Image> for Command {
             Image::Load(args) => Self::Load(args),
             Image::Import(args) => Self::Import(args),
             Image::Prune(args) => prune(args, Kind::Images),
+            Image::Pull(args) => Self::Pull(args),
+            Image::Push(args) => Self::Push(args),
         }
     }
 }

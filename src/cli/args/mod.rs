@@ -63,6 +63,12 @@ pub enum Command {
     Bake(Box<BakeArgs>),
     /// Check Dockerfiles, and mend some of what is found
     Check(Box<commands::check::Args>),
+    /// Show what a build would do, without doing it
+    Plan(Box<commands::plan::Args>),
+    /// Explain why steps would run, or ran
+    Why(Box<commands::why::Args>),
+    /// Draw the graph of a build
+    Graph(Box<commands::graph::Args>),
     /// List images
     Images(commands::images::Args),
     /// Give an image another name
@@ -109,6 +115,22 @@ pub enum Command {
     Completions(commands::completions::Args),
     /// Write a manual page
     Man(commands::completions::ManArgs),
+    /// Print the JSON Schemas of build files, lockfiles, progress and metadata
+    Schema(commands::schema::Args),
+    /// Bring images from a registry
+    Pull(commands::pull::Args),
+    /// Send images to a registry
+    Push(commands::push::Args),
+    /// Copy an image between registries, layouts, archives and the store
+    Copy(commands::copy::Args),
+    /// List the tags of a repository
+    Tags(commands::tags::Args),
+    /// List the repositories of a registry
+    Search(commands::search::Args),
+    /// Keep a password for a registry
+    Login(commands::login::Args),
+    /// Forget the password for a registry
+    Logout(commands::logout::Args),
     /// Show the version
     Version(commands::version::Args),
     /// Docker's names for commands about images

@@ -74,6 +74,8 @@ pub struct Output {
     pub tar: bool,
     /// Names to give the image, besides those of `--tag`.
     pub names: Vec<String>,
+    /// Whether an `image` is pushed as well.
+    pub push: bool,
     /// How to compress layers that this build makes; `None` leaves it to the exporter.
     pub compression: Option<Compression>,
     /// The level: 0 to 9 for gzip, 1 to 22 for zstd.
@@ -82,7 +84,7 @@ pub struct Output {
     pub force_compression: bool,
 }
 
-const KEYS: &str = "type, dest, tar, name, compression, compression-level and force-compression";
+const KEYS: &str = "type, dest, tar, name, push, compression, compression-level and force-compression";
 
 impl Output {
     fn new(kind: OutputKind) -> Self {
@@ -91,6 +93,7 @@ impl Output {
             destination: None,
             tar: true,
             names: Vec::new(),
+            push: kind == OutputKind::Registry,
             compression: None,
             compression_level: None,
             force_compression: false,
@@ -113,6 +116,7 @@ impl Output {
             "dest" | "destination" => self.destination = Some(Destination::Path(value.into())),
             "tar" => self.tar = csv::boolean(key, value)?,
             "name" => self.names.extend(value.split(',').filter(|name| !name.is_empty()).map(str::to_owned)),
+            "push" => self.push = csv::boolean(key, value)?,
             "compression" => {
                 self.compression = Some(match value {
                     "gzip" => Compression::Gzip,
@@ -143,6 +147,9 @@ impl Output {
                 return Err(format!("type={kind} does not write a file: dest is for oci, docker, tar and local"));
             }
             _ => {}
+        }
+        if self.push != (kind == OutputKind::Registry) && kind != OutputKind::Image {
+            return Err(format!("push={} is for type=image, not for type={kind}", self.push));
         }
         if !self.tar {
             match (kind, &self.destination) {

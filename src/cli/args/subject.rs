@@ -20,8 +20,8 @@ pub struct SubjectArgs {
     #[arg(value_name = "TARGET|CONTEXT")]
     pub what: Vec<String>,
     /// The build file (.toml, …) or the Dockerfile
-    #[arg(short, long, value_name = "FILE")]
-    pub file: Option<PathBuf>,
+    #[arg(short, long = "file", value_name = "FILE")]
+    pub files: Vec<PathBuf>,
     /// The stage of the Dockerfile [default: the last]
     #[arg(long, value_name = "STAGE")]
     pub target: Option<String>,
@@ -64,7 +64,7 @@ impl SubjectArgs {
     }
 
     fn is_dockerfile(&self, has_build_file: bool) -> bool {
-        if let Some(file) = &self.file {
+        if let [file, ..] = &self.files[..] {
             let extension = file.extension().and_then(|extension| extension.to_str());
             return !matches!(extension, Some("toml" | "hcl" | "json" | "yaml" | "yml"));
         }
@@ -82,9 +82,13 @@ impl SubjectArgs {
                 )));
             }
         };
+        let mut files = self.files.into_iter();
+        let (file, None) = (files.next(), files.next()) else {
+            return Err(Error::Usage("--file: a build is of one Dockerfile".into()));
+        };
         Ok(Subject::Dockerfile(Box::new(BuildArgs {
             context,
-            file: self.file,
+            file,
             target: self.target,
             values: self.values,
             image: self.image,
@@ -102,7 +106,7 @@ impl SubjectArgs {
     fn build_file(self) -> Subject {
         Subject::BuildFile(Box::new(BakeArgs {
             targets: self.what,
-            file: self.file,
+            files: self.files,
             program: None,
             set: self.set,
             values: self.values,
@@ -116,6 +120,8 @@ impl SubjectArgs {
             changed_since: None,
             print: false,
             list: None,
+            json: false,
+            convert: false,
             compatibility: CompatibilityArgs::default(),
         }))
     }

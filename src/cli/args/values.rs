@@ -277,19 +277,7 @@ fn annotation_target(text: &str) -> Result<(AnnotationTarget, Option<Platform>),
 
 /// A size in bytes, such as `64m`, `1g` or `4096`; units are powers of 1024.
 pub fn size(text: &str) -> Result<u64, String> {
-    let lower = text.to_ascii_lowercase();
-    let end = lower.find(|c: char| !c.is_ascii_digit()).unwrap_or(lower.len());
-    let (digits, unit) = lower.split_at(end);
-    let exponent = match unit.strip_suffix("ib").or(unit.strip_suffix('b')).unwrap_or(unit) {
-        "" => Some(0),
-        "k" => Some(1),
-        "m" => Some(2),
-        "g" => Some(3),
-        "t" => Some(4),
-        _ => None,
-    };
-    let bytes = exponent.and_then(|exponent| digits.parse::<u64>().ok()?.checked_mul(1024_u64.pow(exponent)));
-    bytes.filter(|&bytes| bytes > 0).ok_or_else(|| "write a size such as 64m, 1g or a number of bytes".into())
+    crate::frontend::buildfile::size(text)
 }
 
 /// An address for a host's name.

@@ -6,8 +6,12 @@ use crate::cli::library::Library;
 use crate::cli::{Session, error};
 use crate::ops::Error;
 
-/// Builds, or with `--print` or `--list` shows what there is to build.
+/// Builds, or with `--print` or `--list` shows what there is to build, or with `--convert` writes it as a `build.toml`.
 pub fn run(args: BakeArgs, session: &Session, library: &dyn Library) -> Result<u8, Error> {
+    if args.convert {
+        session.print(library.convert(&args, session)?)?;
+        return Ok(error::OK);
+    }
     if args.print || args.list.is_some() {
         let definition = library.describe(&args, session)?;
         session.print(json_pretty(&definition)?)?;

@@ -79,7 +79,7 @@ pub fn man(args: &ManArgs, session: &Session) -> Result<(), Error> {
             let found = found
                 .ok_or_else(|| Error::Usage(format!("there is no command {name:?}; `imgbuild --help` lists them")))?;
             let title = format!("imgbuild-{}", found.get_name());
-            found.clone().name(&title).bin_name(title.replacen('-', " ", 1)).display_name(title)
+            found.clone().bin_name(title.replacen('-', " ", 1)).display_name(title)
         }
     };
     let mut text = Vec::new();

@@ -7,6 +7,7 @@ use super::{each, json_line, json_pretty};
 use crate::cli::Session;
 use crate::cli::args::template::Template;
 use crate::cli::args::values;
+use crate::cli::library::network;
 use crate::oci::Platform;
 use crate::ops::{self, Error};
 use crate::store::Store;
@@ -16,6 +17,7 @@ use crate::store::Store;
 #[command(after_help = "\
 Examples:
   imgbuild inspect app:1.0
+  imgbuild inspect --remote debian:bookworm
   imgbuild inspect --format '{{.Config.Cmd}}' app:1.0
   imgbuild inspect --format json app:1.0 | jq '.[0].Config.Env'
 
@@ -27,6 +29,9 @@ pub struct Args {
     /// The platform, of an image for several [default: this machine's]
     #[arg(long, value_name = "PLATFORM", value_parser = values::platform)]
     pub platform: Option<Platform>,
+    /// Look in the registry instead of the store, without pulling
+    #[arg(long)]
+    pub remote: bool,
     /// How to print: json for one line, or paths such as {{.Id}}
     #[arg(short, long, value_name = "FORMAT")]
     pub format: Option<String>,
@@ -50,12 +55,20 @@ pub fn run(args: &Args, session: &Session) -> Result<(), Error> {
         None | Some("json") => None,
         Some(text) => Some(text.parse::<Template>().map_err(|message| Error::Usage(format!("--format: {message}")))?),
     };
-    let store = session.open_store()?;
     let mut found: Vec<Value> = Vec::new();
-    let done = each(&args.images, |name| {
-        found.push(inspect(args, &store, name)?);
-        Ok(())
-    });
+    let done = if args.remote {
+        let registries = network::registries(session)?;
+        each(&args.images, |image| {
+            found.push(to_json(&ops::inspect_remote(&registries, image, args.platform.as_ref())?)?);
+            Ok(())
+        })
+    } else {
+        let store = session.open_store()?;
+        each(&args.images, |name| {
+            found.push(inspect(args, &store, name)?);
+            Ok(())
+        })
+    };
     let text = match &template {
         Some(template) => found
             .iter()
@@ -65,18 +78,24 @@ pub fn run(args: &Args, session: &Session) -> Result<(), Error> {
         None if args.format.is_some() => json_line(&found)?,
         None => json_pretty(&found)?,
     };
+    // What an image says of itself must not write to the terminal.
+    let is_shown = session.env.stdout_is_terminal();
+    let text = if is_shown { text.replace(|c: char| c.is_control() && c != '\n', "?") } else { text };
     session.print(text)?;
     done
 }
 
 /// A container if one is called so, as with docker, else an image.
 fn inspect(args: &Args, store: &Store, name: &str) -> Result<Value, Error> {
-    let failed = |error| Error::build("the result cannot be written as JSON").caused_by(error);
     if args.kind != Some(Kind::Image) {
         match ops::container::inspect(store, name) {
             Err(_) if args.kind.is_none() => {}
-            container => return serde_json::to_value(container?).map_err(failed),
+            container => return to_json(&container?),
         }
     }
-    serde_json::to_value(ops::inspect(store, name, args.platform.as_ref())?).map_err(failed)
+    to_json(&ops::inspect(store, name, args.platform.as_ref())?)
+}
+
+fn to_json(value: &impl serde::Serialize) -> Result<Value, Error> {
+    serde_json::to_value(value).map_err(|error| Error::build("the result cannot be written as JSON").caused_by(error))
 }

@@ -204,16 +204,16 @@ mod tests {
             Args::default(),
             "\
 CONTAINER ID   IMAGE   COMMAND                  CREATED         STATUS         NAMES
-aaaaaaaaaaaa   app:1   \"sh -c echo a long com…   3 minutes ago   Up 3 minutes   one
+aaaaaaaaaaaa   app:1   \"sh -c echo a long co…   3 minutes ago   Up 3 minutes   one
 ",
         );
         check(
             Args { all: true, ..Args::default() },
             "\
 CONTAINER ID   IMAGE   COMMAND                  CREATED         STATUS                       NAMES
-aaaaaaaaaaaa   app:1   \"sh -c echo a long com…   3 minutes ago   Up 3 minutes                 one
-bbbbbbbbbbbb   app:1   \"sh -c echo a long com…   3 minutes ago   Exited (137) 2 minutes ago   two
-cccccccccccc   app:1   \"sh -c echo a long com…   3 minutes ago   Exited (?)                   three
+aaaaaaaaaaaa   app:1   \"sh -c echo a long co…   3 minutes ago   Up 3 minutes                 one
+bbbbbbbbbbbb   app:1   \"sh -c echo a long co…   3 minutes ago   Exited (137) 2 minutes ago   two
+cccccccccccc   app:1   \"sh -c echo a long co…   3 minutes ago   Exited (?)                   three
 ",
         );
     }

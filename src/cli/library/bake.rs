@@ -8,45 +8,68 @@ use crate::cli::args::BakeArgs;
 use crate::cli::args::build::List;
 use crate::cli::args::values::{Secret, Ssh};
 use crate::cli::library::build::{
-    apply_cache, apply_image, apply_run, apply_values, lock_mode, named_context, outputs, read_secret, references,
-    ssh_agent, warnings, write_results,
+    apply_cache, apply_image, apply_run, apply_values, lock_mode, named_context, outputs, push_too, read_secret,
+    references, ssh_agent, warnings, write_results,
 };
-use crate::cli::library::{changes, running};
+use crate::cli::library::foreign::{self, Chosen};
+use crate::cli::library::{changes, include, running};
 use crate::cli::{Session, interrupt};
 use crate::event::Reporter;
+use crate::frontend::buildfile::foreign::Read;
 use crate::frontend::buildfile::{self, BuildFile, ContextSource, Plan, Printed};
+use crate::frontend::diagnostic::{Diagnostic, Part};
 use crate::ops::Error;
 use crate::ops::build::{self, Dockerfile, Folder, LockPlace, NamedContext, NoCache, Target};
 use crate::ops::error::Diagnostics;
 use crate::solve::SecretValue;
 
 pub(super) fn bake(args: &BakeArgs, session: &Session, reporter: Arc<dyn Reporter>) -> Result<Vec<Diagnostics>, Error> {
-    let (targets, lock) = targets(args, session)?;
+    let Definition { targets, lock, remarks } = Definition::read(args, session)?;
     let run = running::Run::start(session, args.run.jobs)?;
+    run.report_to(&reporter);
     make_output_folders(&targets)?;
     let built = build::build(&run.session(reporter.as_ref())?, &targets, &lock, lock_mode(args.lock))
         .map_err(|error| if interrupt::is_interrupted() { Error::Interrupted } else { error })?;
     let requested = built.iter().zip(&targets).filter(|(_, target)| target.requested);
     write_results(&args.output, &requested.map(|(built, _)| built.clone()).collect::<Vec<_>>())?;
-    Ok(warnings(built))
+    let mut told = warnings(built);
+    if !remarks.list.is_empty() {
+        told.insert(0, remarks);
+    }
+    Ok(told)
 }
 
-/// What is to be built, each target after those it is linked to, and where the lockfile is.
-pub(super) fn targets(args: &BakeArgs, session: &Session) -> Result<(Vec<Target>, LockPlace), Error> {
-    let file = File::read(args)?;
-    let plan = file.plan(args, session)?;
-    let targets = plan.targets.iter().map(|target| file.target(target, args, session)).collect::<Result<_, _>>()?;
-    Ok((targets, LockPlace::File(file.folder.join("build.lock"))))
+/// What a build file asks for.
+pub(super) struct Definition {
+    /// The targets, each after those it is linked to.
+    pub targets: Vec<Target>,
+    /// Where the lockfile is.
+    pub lock: LockPlace,
+    /// What there is to say about the build file.
+    pub remarks: Diagnostics,
+}
+
+impl Definition {
+    /// Reads the build file, and resolves what is asked for.
+    pub(super) fn read(args: &BakeArgs, session: &Session) -> Result<Self, Error> {
+        let file = File::read(args, session)?;
+        let plan = file.plan(args, session)?;
+        let targets = plan.targets.iter().map(|target| file.target(target, args, session)).collect::<Result<_, _>>()?;
+        let lock = LockPlace::File(file.lock.join("build.lock"));
+        let list = [file.notes, plan.warnings].concat();
+        let remarks = Diagnostics { parts: file.parts.to_vec(), ..Diagnostics::new(&file.name, &*file.text, list) };
+        Ok(Self { targets, lock, remarks })
+    }
 }
 
 pub(super) fn describe(args: &BakeArgs, session: &Session) -> Result<serde_json::Value, Error> {
-    let file = File::read(args)?;
+    let file = File::read(args, session)?;
     let failed = |error| Error::build("the build file cannot be shown as JSON").caused_by(error);
     match args.list {
         Some(List::Targets) if changes::asked(args) => {
             let all = file.names();
             let plan = file.resolve(args, session, &all)?;
-            let affected = changes::affected(args, &plan, file.path.as_deref(), &file.folder)?;
+            let affected = changes::affected(args, &file.model, &plan, &file.folder)?;
             let mut listed = serde_json::to_value(buildfile::list(&file.model)).map_err(failed)?;
             if let Some(listed) = listed.as_array_mut() {
                 let name = |one: &serde_json::Value| one["name"].as_str().unwrap_or_default().to_owned();
@@ -56,8 +79,7 @@ pub(super) fn describe(args: &BakeArgs, session: &Session) -> Result<serde_json:
         }
         Some(List::Targets) => serde_json::to_value(buildfile::list(&file.model)).map_err(failed),
         Some(List::Variables) => {
-            let one = |variable: &buildfile::Variable| serde_json::json!({"name": variable.name, "description": variable.description});
-            Ok(file.model.variables().iter().map(one).collect())
+            serde_json::to_value(buildfile::variables(&file.model, &file.environment(session))).map_err(failed)
         }
         None => serde_json::to_value(Printed::from(&file.plan(args, session)?)).map_err(failed),
     }
@@ -66,38 +88,60 @@ pub(super) fn describe(args: &BakeArgs, session: &Session) -> Result<serde_json:
 /// A build file that was read.
 struct File {
     name: String,
-    /// Where it is; none if it is a program's.
-    path: Option<PathBuf>,
-    text: String,
+    /// All of its text, with that of the files that it includes, and where each begins.
+    text: Arc<str>,
+    parts: Arc<[Part]>,
     folder: PathBuf,
+    /// Where the lockfile is.
+    lock: PathBuf,
     model: BuildFile,
+    /// What was remarked while reading it.
+    notes: Vec<Diagnostic>,
 }
 
 impl File {
-    fn read(args: &BakeArgs) -> Result<Self, Error> {
+    fn read(args: &BakeArgs, session: &Session) -> Result<Self, Error> {
         if let Some(program) = &args.program {
-            return Self::parse(
-                "build.toml of this program".into(),
-                None,
-                program.text.to_string(),
-                program.folder.clone(),
-            );
+            let name = "build.toml of this program";
+            return Self::parse("", name.into(), &program.text, program.folder.clone());
         }
-        let path = args.file.clone().unwrap_or_else(|| "build.toml".into());
+        let path = match foreign::choose(args)? {
+            Chosen::Own(path) => path,
+            Chosen::Docker(paths) => return Self::docker(&paths, session),
+        };
         let name = path.display().to_string();
         let text = std::fs::read_to_string(&path).map_err(|error| match error.kind() {
-            std::io::ErrorKind::NotFound => Error::build(format!("there is no build file at {name}"))
-                .help("name it with -f FILE, or use `imgbuild build` for a Dockerfile on its own"),
+            std::io::ErrorKind::NotFound => foreign::missing(&name),
             _ => Error::build(format!("cannot read {name}")).caused_by(error),
         })?;
         let folder = path.parent().unwrap_or(Path::new("")).to_owned();
-        Self::parse(name, Some(path), text, folder)
+        let file = path.file_name().unwrap_or_default().to_string_lossy();
+        Self::parse(&file, name, &text, folder)
     }
 
-    fn parse(name: String, path: Option<PathBuf>, text: String, folder: PathBuf) -> Result<Self, Error> {
-        let model = buildfile::parse(&text)
-            .map_err(|list| Error::from(Diagnostics { name: name.clone(), text: text.clone(), list }))?;
-        Ok(Self { name, path, text, folder, model })
+    /// `file` is its name in the folder.
+    fn parse(file: &str, name: String, text: &str, folder: PathBuf) -> Result<Self, Error> {
+        let model = include::load(file, &name, text, &folder)
+            .map_err(|broken| diagnostics(&name, &broken.text, &broken.parts, broken.list.clone()))?;
+        let (text, parts) = model.sources();
+        Ok(Self {
+            name,
+            text: text.into(),
+            parts: parts.into(),
+            lock: folder.clone(),
+            folder,
+            model,
+            notes: Vec::new(),
+        })
+    }
+
+    /// Docker's files, whose paths start where the command runs. The lockfile is beside the first.
+    fn docker(paths: &[PathBuf], session: &Session) -> Result<Self, Error> {
+        let Read { file: model, notes, .. } = foreign::load(paths, session)?;
+        let (text, parts) = model.sources();
+        let (text, parts) = (text.into(), parts.into());
+        let lock = paths.first().and_then(|path| path.parent()).unwrap_or(Path::new("")).to_owned();
+        Ok(Self { name: foreign::names(paths), text, parts, folder: PathBuf::new(), lock, model, notes })
     }
 
     /// The names of all targets.
@@ -111,30 +155,30 @@ impl File {
         if !changes::asked(args) {
             return Ok(plan);
         }
-        let affected = changes::affected(args, &plan, self.path.as_deref(), &self.folder)?;
+        let affected = changes::affected(args, &self.model, &plan, &self.folder)?;
         let wanted = plan.targets.iter().filter(|target| target.requested && affected.contains(&target.name));
         let wanted: Vec<String> = wanted.map(|target| target.name.clone()).collect();
         if wanted.is_empty() { Ok(Plan::default()) } else { self.resolve(args, session, &wanted) }
     }
 
+    /// What the environment says about the variables of the file.
+    fn environment(&self, session: &Session) -> BTreeMap<String, String> {
+        let value = |variable: &buildfile::Variable| {
+            let value = session.env.variable(&variable.name)?;
+            Some((variable.name.clone(), value.into_string().ok()?))
+        };
+        self.model.variables().iter().filter_map(value).collect()
+    }
+
     fn resolve(&self, args: &BakeArgs, session: &Session, names: &[String]) -> Result<Plan, Error> {
-        let variables = self.model.variables().iter();
-        let environment: BTreeMap<String, String> = variables
-            .filter_map(|variable| {
-                let value = session.env.variable(&variable.name)?;
-                Some((variable.name.clone(), value.into_string().ok()?))
-            })
-            .collect();
         let overrides = args
             .set
             .iter()
             .map(|set| format!("{}.{}={}", set.target, set.key, set.value).parse())
             .collect::<Result<Vec<buildfile::Override>, _>>()
             .map_err(|error| Error::Usage(error.to_string()))?;
-        buildfile::resolve(&self.model, names, &environment, &overrides).map_err(|error| match error {
-            buildfile::Error::File(list) => {
-                Diagnostics { name: self.name.clone(), text: self.text.clone(), list }.into()
-            }
+        buildfile::resolve(&self.model, names, &self.environment(session), &overrides).map_err(|error| match error {
+            buildfile::Error::File(list) => diagnostics(&self.name, &self.text, &self.parts, list),
             error => Error::Usage(error.to_string()),
         })
     }
@@ -172,7 +216,8 @@ impl File {
             }
             buildfile::Dockerfile::Steps(definition) => Dockerfile::Steps {
                 name: self.name.clone(),
-                text: self.text.as_str().into(),
+                text: self.text.clone(),
+                parts: self.parts.clone(),
                 definition: definition.clone(),
             },
         };
@@ -189,6 +234,12 @@ impl File {
         target.annotations.clone_from(&resolved.annotations);
         target.platforms.clone_from(&resolved.platforms);
         target.network = resolved.network;
+        target.shm_size = resolved.shm_size;
+        for (name, address) in &resolved.extra_hosts {
+            // Steps share this machine's network.
+            let address = if address == "host-gateway" { "127.0.0.1" } else { address };
+            target.hosts.push((name.clone(), address.to_owned()));
+        }
         target.pull = resolved.pull;
         target.no_cache = match (resolved.no_cache, resolved.no_cache_filter.is_empty()) {
             (true, _) => NoCache::All,
@@ -217,11 +268,36 @@ impl File {
             if !args.output.outputs.is_empty() {
                 target.outputs = outputs(&args.output.outputs)?;
             }
+            push_too(&mut target, &args.output);
         }
         apply_values(&mut target, &args.values, session)?;
         apply_cache(&mut target, &args.cache);
         apply_run(&mut target, &args.run)?;
+        self.check_rights(resolved, &target)?;
         Ok(target)
+    }
+
+    /// Fails if a target needs what the caller does not grant, or something else than to be built.
+    fn check_rights(&self, resolved: &buildfile::Target, target: &Target) -> Result<(), Error> {
+        let name = &resolved.name;
+        for right in &resolved.entitlements {
+            let granted = match right {
+                buildfile::Entitlement::NetworkHost => build::Entitlement::NetworkHost,
+                buildfile::Entitlement::SecurityInsecure => build::Entitlement::SecurityInsecure,
+            };
+            if !target.allow.contains(&granted) {
+                let right = right.name();
+                let message = format!("{}: the target {name} needs {right}, which must be granted", self.name);
+                return Err(Error::build(message).help(format!("if you trust it: --allow {right}")));
+            }
+        }
+        if resolved.call != buildfile::Call::Build {
+            let call = resolved.call.name();
+            let message = format!("{}: the target {name} says call = \"{call}\", and bake only builds", self.name);
+            let help = "check its Dockerfile with `imgbuild check`, or build it: --set ";
+            return Err(Error::build(message).help(format!("{help}{name}.call=build")));
+        }
+        Ok(())
     }
 
     fn context(
@@ -260,6 +336,10 @@ impl File {
             }
         }
     }
+}
+
+pub(super) fn diagnostics(name: &str, text: &str, parts: &[Part], list: Vec<Diagnostic>) -> Error {
+    Diagnostics { parts: parts.to_vec(), ..Diagnostics::new(name, text, list) }.into()
 }
 
 /// Makes the folders that output files go to, as a clean checkout does not have them.

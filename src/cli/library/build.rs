@@ -1,6 +1,6 @@
 //! `build`: flags, looked up in the environment where they say so, become a target of [`ops::build`](crate::ops::build).
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -10,6 +10,7 @@ use crate::cli::args::build::{CacheArgs, Entitlement, ImageArgs, LockArgs, Netwo
 use crate::cli::args::output::{self, OutputKind as Kind};
 use crate::cli::args::values::{AnnotationTarget, ContextSource, HostAddress, ImageAnnotation, Secret, Ssh};
 use crate::cli::env::ResolvedSecret;
+use crate::cli::library::metadata::Metadata;
 use crate::cli::library::running;
 use crate::cli::{Session, interrupt};
 use crate::compress::Compression;
@@ -31,6 +32,7 @@ pub(super) fn build(
     reporter: Arc<dyn Reporter>,
 ) -> Result<Vec<Diagnostics>, Error> {
     let run = running::Run::start(session, args.run.jobs)?;
+    run.report_to(&reporter);
     let built = target(args, session, &run)
         .and_then(|(target, lock)| {
             build::build(&run.session(reporter.as_ref())?, &[target], &lock, lock_mode(args.lock))
@@ -59,6 +61,7 @@ pub(super) fn target(args: &BuildArgs, session: &Session, run: &running::Run) ->
     apply_cache(&mut target, &args.cache);
     apply_run(&mut target, &args.run)?;
     target.outputs = outputs(&args.output.outputs)?;
+    push_too(&mut target, &args.output);
     Ok((target, lock))
 }
 
@@ -299,7 +302,23 @@ pub(super) fn apply_run(target: &mut Target, args: &RunArgs) -> Result<(), Error
 
 /// Where results go.
 pub(super) fn outputs(outputs: &[output::Output]) -> Result<Vec<Output>, Error> {
-    outputs.iter().map(one_output).collect()
+    let mut all = Vec::new();
+    for output in outputs {
+        let one = one_output(output)?;
+        if let (OutputKind::Store(names), true) = (&one.kind, output.push) {
+            all.push(Output { kind: OutputKind::Registry(names.clone()), ..one.clone() });
+        }
+        all.push(one);
+    }
+    Ok(all)
+}
+
+/// `--push`: the result is pushed as well as what else is done with it.
+pub(super) fn push_too(target: &mut Target, args: &OutputArgs) {
+    let pushed = target.outputs.iter().any(|output| matches!(output.kind, OutputKind::Registry(_)));
+    if args.push && !pushed && target.requested {
+        target.outputs.push(Output { kind: OutputKind::Registry(Vec::new()), compression: Compression::GZIP });
+    }
 }
 
 fn one_output(output: &output::Output) -> Result<Output, Error> {
@@ -329,12 +348,7 @@ fn one_output(output: &output::Output) -> Result<Output, Error> {
         (Kind::Local, Some(output::Destination::Path(path))) => OutputKind::Local(path.clone()),
         (Kind::Local, _) => return Err(Error::Usage("--output type=local needs dest=FOLDER".into())),
         (Kind::CacheOnly, _) => OutputKind::CacheOnly,
-        (Kind::Registry, _) => {
-            return Err(Error::Usage(
-                "--output type=registry is not supported by this version: write type=oci,dest=FILE and push that"
-                    .into(),
-            ));
-        }
+        (Kind::Registry, _) => OutputKind::Registry(references(&output.names)?),
     };
     Ok(Output { kind, compression })
 }
@@ -351,21 +365,8 @@ pub(super) fn write_results(args: &OutputArgs, built: &[Built]) -> Result<(), Er
         write(path, id.map(|id| id.digest.to_string()).unwrap_or_default())?;
     }
     if let Some(path) = &args.metadata_file {
-        let one = |built: &Built| {
-            let mut facts = BTreeMap::new();
-            if let Some(config) = &built.config {
-                facts.insert("containerimage.config.digest", serde_json::json!(config.digest.to_string()));
-            }
-            if let Some(image) = &built.image {
-                facts.insert("containerimage.digest", serde_json::json!(image.digest.to_string()));
-                facts.insert("containerimage.descriptor", serde_json::json!(image));
-            }
-            serde_json::json!(facts)
-        };
-        let document = match built {
-            [only] if only.target.is_empty() => one(only),
-            several => several.iter().map(|built| (built.target.clone(), one(built))).collect(),
-        };
+        let document = serde_json::to_value(Metadata::of(built))
+            .map_err(|error| Error::build("the metadata cannot be written as JSON").caused_by(error))?;
         write(path, format!("{document:#}\n"))?;
     }
     Ok(())

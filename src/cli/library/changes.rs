@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::cli::args::BakeArgs;
-use crate::frontend::buildfile::{self, Plan};
+use crate::frontend::buildfile::{self, BuildFile, Plan};
 use crate::ops::Error;
 
 /// Whether only some targets are meant.
@@ -15,25 +15,20 @@ pub(super) fn asked(args: &BakeArgs) -> bool {
     !args.affected_by.is_empty() || args.changed_since.is_some()
 }
 
-/// The names of the targets that are affected. A changed build file affects them all.
+/// The names of the targets that are affected.
 pub(super) fn affected(
     args: &BakeArgs,
+    file: &BuildFile,
     plan: &Plan,
-    file: Option<&Path>,
     folder: &Path,
 ) -> Result<BTreeSet<String>, Error> {
     let mut changed = args.affected_by.iter().map(|path| absolute(path)).collect::<Result<Vec<_>, _>>()?;
     if let Some(revision) = &args.changed_since {
         changed.extend(changed_since(revision, folder)?);
     }
-    if let Some(file) = file
-        && changed.contains(&absolute(file)?)
-    {
-        return Ok(plan.targets.iter().map(|target| target.name.clone()).collect());
-    }
     let text = |path: &Path| path.to_string_lossy().into_owned();
     let changed: Vec<String> = changed.iter().map(|path| text(path)).collect();
-    Ok(buildfile::affected(plan, &text(&absolute(folder)?), &changed))
+    Ok(buildfile::affected(file, plan, &text(&absolute(folder)?), &changed))
 }
 
 /// An absolute path without links above it, as git names files; what is gone has none to follow.

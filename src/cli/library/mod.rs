@@ -2,16 +2,21 @@
 //!
 //! The commands that only look at the store, or bring images in and out, call [`ops`](crate::ops) themselves.
 
+mod account;
 mod bake;
 mod build;
 mod changes;
 mod check;
-mod network;
+mod foreign;
+mod include;
+pub(super) mod metadata;
+pub(super) mod network;
 mod running;
 mod subject;
 
 use std::sync::Arc;
 
+pub use account::Look;
 pub use check::CheckRequest;
 
 use super::Session;
@@ -37,6 +42,8 @@ pub trait Library {
     fn bake(&self, args: &BakeArgs, session: &Session, reporter: Arc<dyn Reporter>) -> Result<Vec<Diagnostics>, Error>;
     /// What `--print` and `--list` show.
     fn describe(&self, args: &BakeArgs, session: &Session) -> Result<serde_json::Value, Error>;
+    /// The text of the `build.toml` that says what docker's build files say.
+    fn convert(&self, args: &BakeArgs, session: &Session) -> Result<String, Error>;
 }
 
 /// The real library.
@@ -66,5 +73,9 @@ impl Library for Ops {
 
     fn describe(&self, args: &BakeArgs, session: &Session) -> Result<serde_json::Value, Error> {
         bake::describe(args, session)
+    }
+
+    fn convert(&self, args: &BakeArgs, session: &Session) -> Result<String, Error> {
+        foreign::convert(args, session)
     }
 }

@@ -3,9 +3,33 @@
 use std::path::PathBuf;
 
 use crate::cli::Session;
+use crate::cli::config::Config;
+use crate::cli::keychain::Files;
 use crate::ops::Error;
+use crate::registry::{self, Registries};
 use crate::source::http::{Proxies, Settings};
 use crate::source::{Sources, git};
+
+/// Folders with a folder of certificates for each registry.
+const CERTIFICATES: [&str; 2] = ["/etc/docker/certs.d", "/etc/containers/certs.d"];
+
+/// What talks to registries.
+pub(in crate::cli) fn registries(session: &Session) -> Result<Registries, Error> {
+    registries_with(session, Files::of(&session.env))
+}
+
+/// The same, with passwords from there.
+pub(in crate::cli) fn registries_with(session: &Session, keychain: Files) -> Result<Registries, Error> {
+    let config = Config::read(session)?;
+    let mut settings = registry::Settings { http: http(session)?, ..registry::Settings::default() };
+    config.apply(&mut settings.http);
+    settings.transfers = config.transfers().unwrap_or(settings.transfers);
+    settings.certificates = CERTIFICATES.map(PathBuf::from).into();
+    let own = session.env.config_folder().map(|folder| folder.join("containers/certs.d"));
+    settings.certificates.extend(own);
+    settings.hosts = config.registries;
+    Ok(Registries::new(settings, Box::new(keychain)))
+}
 
 /// What brings files from the network.
 pub(super) fn sources(session: &Session) -> Result<Sources, Error> {

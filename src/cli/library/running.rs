@@ -11,6 +11,7 @@ use crate::cli::library::network;
 use crate::cli::{Session, interrupt};
 use crate::event::Reporter;
 use crate::ops::{self, Error, build};
+use crate::registry::Registries;
 use crate::sandbox::{Cancel, Namespaces};
 use crate::source::Sources;
 use crate::store::Store;
@@ -22,6 +23,7 @@ pub(super) struct Run {
     executor: Namespaces,
     jobs: usize,
     sources: Arc<Sources>,
+    registries: Arc<Registries>,
 }
 
 /// What came on standard input.
@@ -36,11 +38,12 @@ impl Run {
     /// Opens the store and takes care of Ctrl-C.
     pub(super) fn start(session: &Session, jobs: Option<NonZeroUsize>) -> Result<Self, Error> {
         let run = Self::open(session, jobs)?;
-        let (token, connections) = (run.cancel.clone(), run.sources.clone());
+        let (token, connections, registries) = (run.cancel.clone(), run.sources.clone(), run.registries.clone());
         let stop = move || {
             token.cancel();
             // What waits for a server does not look at tokens.
             connections.http.stop();
+            registries.stop();
         };
         interrupt::install(Arc::new(stop))
             .map_err(|error| Error::environment("Ctrl-C cannot be handled").caused_by(error))?;
@@ -55,11 +58,17 @@ impl Run {
         let failed = |what: &'static str| move |error: io::Error| Error::environment(what).caused_by(error);
         let cancel = Cancel::new().map_err(failed("no descriptors are left for a build"))?;
         let sources = Arc::new(network::sources(session)?);
+        let registries = Arc::new(network::registries(session)?);
         let executor = Namespaces::new().map_err(failed("/proc is not mounted, which builds need"))?;
         // Most steps wait for a network or a disk, so there can be more of them than processors.
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
         let jobs = jobs.map_or((4 * processors).max(16), usize::from);
-        Ok(Self { store, cancel, executor, jobs, sources })
+        Ok(Self { store, cancel, executor, jobs, sources, registries })
+    }
+
+    /// Says who hears of layers that are fetched on the way.
+    pub(super) fn report_to(&self, reporter: &Arc<dyn Reporter>) {
+        self.registries.report_to(reporter.clone());
     }
 
     /// What the library wants to know.
@@ -73,6 +82,7 @@ impl Run {
             // A machine without the file has no name servers, and neither have its steps.
             resolv_conf: std::fs::read("/etc/resolv.conf").unwrap_or_default(),
             sources: &self.sources,
+            registries: self.registries.clone(),
         })
     }
 

@@ -25,7 +25,7 @@ impl Definition {
                 Ok(Self { targets: vec![target], lock, mode: build::lock_mode(args.lock) })
             }
             Subject::BuildFile(args) => {
-                let (targets, lock) = bake::targets(args, session)?;
+                let bake::Definition { targets, lock, .. } = bake::Definition::read(args, session)?;
                 Ok(Self { targets, lock, mode: build::lock_mode(args.lock) })
             }
         }

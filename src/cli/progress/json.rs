@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::sync::Mutex;
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::{Clock, Sink, lock};
@@ -26,7 +27,9 @@ struct State {
     cut: HashMap<(usize, bool), Vec<u8>>,
 }
 
-#[derive(Serialize)]
+/// A line of `imgbuild --progress json`. Readers must ignore fields and events that they do not know.
+#[derive(Serialize, JsonSchema)]
+#[schemars(title = "imgbuild's progress events")]
 struct Line<'a> {
     /// Seconds since the start.
     time: f64,
@@ -34,11 +37,12 @@ struct Line<'a> {
     body: Body<'a>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 #[serde(tag = "event", rename_all = "snake_case")]
 enum Body<'a> {
     Stream { version: u32 },
     Planned { steps: Vec<Step<'a>> },
+    StepExplained { step: usize, reason: &'a str },
     StepStarted { step: usize },
     StepOutput { step: usize, stream: &'static str, text: String },
     StepProgress { step: usize, done: u64, total: Option<u64> },
@@ -52,7 +56,7 @@ enum Body<'a> {
     Error(&'a Failure),
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 struct Step<'a> {
     step: usize,
     name: &'a str,
@@ -61,13 +65,13 @@ struct Step<'a> {
     origin: Option<Origin<'a>>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 struct Origin<'a> {
     file: &'a str,
     line: u32,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 struct Image<'a> {
     target: &'a str,
     digest: &'a str,
@@ -76,8 +80,17 @@ struct Image<'a> {
     outputs: &'a [String],
 }
 
+/// The JSON Schema of a line.
+pub fn schema() -> serde_json::Value {
+    schemars::generate::SchemaSettings::draft2020_12()
+        .for_serialize()
+        .into_generator()
+        .into_root_schema_for::<Line<'_>>()
+        .to_value()
+}
+
 /// The last line of a stream of a build that failed.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Failure {
     /// `diagnostics`, `step_failed`, `usage`, `environment`, `build` or `interrupted`.
     pub kind: &'static str,
@@ -98,7 +111,7 @@ pub struct Failure {
 }
 
 /// One message about a definition.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Message {
     /// `error`, `warning` or `advice`.
     pub severity: &'static str,
@@ -113,7 +126,7 @@ pub struct Message {
 }
 
 /// A place in a definition.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Span {
     /// The file.
     pub file: String,
@@ -199,6 +212,7 @@ impl Reporter for Json {
         let mut state = lock(&self.state);
         let body = match &event {
             Event::Planned(steps) => Body::Planned { steps: steps.iter().map(step).collect() },
+            Event::Explained(step, reason) => Body::StepExplained { step: *step, reason },
             Event::Started(step) => Body::StepStarted { step: *step },
             Event::Output(step, stream, bytes) => {
                 let cut = state.cut.entry((*step, *stream == Stream::Stderr)).or_default();

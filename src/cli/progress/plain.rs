@@ -32,6 +32,7 @@ struct State {
     clock: Clock,
     colours: bool,
     titles: HashMap<StepNumber, String>,
+    reasons: HashMap<StepNumber, String>,
     numbers: HashMap<Id, usize>,
     running: HashMap<Id, Running>,
     last: Option<Id>,
@@ -53,6 +54,7 @@ impl Plain {
             clock,
             colours,
             titles: HashMap::new(),
+            reasons: HashMap::new(),
             numbers: HashMap::new(),
             running: HashMap::new(),
             last: None,
@@ -93,6 +95,7 @@ impl State {
             Event::Planned(steps) => {
                 self.titles = steps.iter().map(|info| (info.step, title(info))).collect();
             }
+            Event::Explained(step, reason) => drop(self.reasons.insert(step, reason)),
             Event::Started(step) => self.start(Id::Step(step), text),
             Event::TaskStarted(task, name) => {
                 self.start_named(Id::Task(task), &clean(name.as_bytes(), false), text);
@@ -125,6 +128,11 @@ impl State {
             Id::Task(_) => String::new(),
         };
         self.start_named(id, &title, text);
+        if let Id::Step(step) = id
+            && let Some(reason) = self.reasons.remove(&step)
+        {
+            self.say(id, &format!("BECAUSE {}", clean(reason.as_bytes(), false)), text);
+        }
     }
 
     fn start_named(&mut self, id: Id, title: &str, text: &mut String) {
@@ -315,6 +323,17 @@ Finished in 7.0s: 1 step run, 1 cached
 #1 CANCELED
 ";
         assert_eq!(text, expected);
+    }
+
+    #[test]
+    fn says_why_a_step_runs() {
+        let text = log(vec![
+            (0, planned()),
+            (0, Event::Explained(2, "a/main.c changed".into())),
+            (0, Event::Started(2)),
+            (0, Event::Finished(2, Outcome::Done, Duration::ZERO)),
+        ]);
+        assert_eq!(text, "#1 [build 3/3] COPY a b\n#1 BECAUSE a/main.c changed\n#1 DONE 0.0s\n");
     }
 
     #[test]

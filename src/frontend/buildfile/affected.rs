@@ -5,8 +5,12 @@
 //! at: in doubt a target counts as affected, and the cache then finds that there is nothing to do.
 
 use std::collections::BTreeSet;
+use std::ops::Range;
 
+use super::expand::variables_of;
+use super::model::{BuildFile, Text};
 use super::resolve::Plan;
+use super::steps::texts_of;
 use super::target::{ContextSource, Dockerfile, Target};
 use crate::frontend::steps::{Definition, Instruction};
 use crate::fstree::TreePath;
@@ -14,10 +18,14 @@ use crate::fstree::pattern::has_wildcards;
 
 /// The names of the targets of a plan that are affected by a change of these files.
 ///
-/// `folder` is that of the build file; it and the files are absolute.
-pub fn affected(plan: &Plan, folder: &str, changed: &[String]) -> BTreeSet<String> {
+/// `folder` is that of the first build file; it and the files are absolute. A change of that file, or of one of docker's,
+/// affects all targets; one of a file that it includes, those that something of that file is used by.
+pub fn affected(file: &BuildFile, plan: &Plan, folder: &str, changed: &[String]) -> BTreeSet<String> {
     let changed: Vec<TreePath> = changed.iter().map(TreePath::clean).collect();
     let mut found = BTreeSet::new();
+    let is_changed = |path: &str| changed.contains(&TreePath::clean(format!("{folder}/{path}")));
+    let files: Vec<bool> = file.files().map(is_changed).collect();
+    let defined = Defined::new(file, &files);
     // Each target comes after those that it links to.
     for target in &plan.targets {
         let linked = target
@@ -30,11 +38,56 @@ pub fn affected(plan: &Plan, folder: &str, changed: &[String]) -> BTreeSet<Strin
             // What stands for a folder stands for all below it.
             changed.iter().any(|path| is_below(path, &input) || is_below(&input, path))
         });
-        if linked || reads {
+        if linked || reads || defined.affects(&target.name) {
             found.insert(target.name.clone());
         }
     }
     found
+}
+
+/// What is declared in changed files, or made of something that is.
+struct Defined<'a> {
+    everything: bool,
+    targets: BTreeSet<&'a str>,
+}
+
+impl<'a> Defined<'a> {
+    fn new(file: &'a BuildFile, changed: &[bool]) -> Self {
+        let everything = changed.first() == Some(&true) || file.evaluated && changed.contains(&true);
+        let mut defined = Self { everything, targets: BTreeSet::new() };
+        if !changed.contains(&true) {
+            return defined;
+        }
+        let here = |span: &Range<usize>| file.index_at(span.start).is_some_and(|index| changed[index]);
+        let mut variables: BTreeSet<&str> = BTreeSet::new();
+        // What is used comes in no order, so this is done until nothing is added.
+        let mut before = None;
+        while before != Some(variables.len() + defined.targets.len()) {
+            before = Some(variables.len() + defined.targets.len());
+            for variable in &file.variables {
+                let uses = |text: &Text| variables_of(text).iter().any(|name| variables.contains(name.as_str()));
+                if here(&variable.span) || variable.default_texts().iter().any(uses) {
+                    variables.insert(&variable.name);
+                }
+            }
+            for target in &file.targets {
+                let inherits = target.inherits.iter().any(|parent| defined.targets.contains(parent.text.as_str()));
+                let uses = |text: &Text| variables_of(text).iter().any(|name| variables.contains(name.as_str()));
+                let uses = || {
+                    let mut values = target.values.values();
+                    values.any(|value| value.texts().into_iter().any(uses) || texts_of(value).iter().any(uses))
+                };
+                if here(&target.span) || inherits || uses() {
+                    defined.targets.insert(&target.name);
+                }
+            }
+        }
+        defined
+    }
+
+    fn affects(&self, target: &str) -> bool {
+        self.everything || self.targets.contains(target)
+    }
 }
 
 fn is_below(path: &TreePath, folder: &TreePath) -> bool {

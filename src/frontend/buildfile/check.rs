@@ -41,24 +41,24 @@ pub(super) fn check(file: &BuildFile) -> Vec<Diagnostic> {
 pub(super) type References<'a> = BTreeMap<&'a str, Vec<(&'a str, Range<usize>)>>;
 
 fn same_names(file: &BuildFile, found: &mut Vec<Diagnostic>) {
-    let mut seen = BTreeMap::new();
-    for target in &file.targets {
-        if let Some(other) = seen.insert(target.name.as_str(), &target.span) {
-            let message = format!("two targets are called `{}`", target.name);
-            found.push(Diagnostic::error(target.span.clone(), message).note(other.clone(), "the other one"));
-        }
-    }
-    let mut seen = BTreeMap::new();
-    for group in &file.groups {
-        if let Some(other) = seen.insert(group.name.as_str(), &group.span) {
-            let message = format!("two groups are called `{}`", group.name);
-            found.push(Diagnostic::error(group.span.clone(), message).note(other.clone(), "the other one"));
-        }
-    }
+    let variables = file.variables.iter().map(|variable| (variable.name.as_str(), &variable.span));
+    once(variables, "variables", found);
+    once(file.targets.iter().map(|target| (target.name.as_str(), &target.span)), "targets", found);
+    once(file.groups.iter().map(|group| (group.name.as_str(), &group.span)), "groups", found);
     for group in &file.groups {
         if let Some(target) = file.target(&group.name) {
             let message = format!("`{}` is the name of both a group and a target", group.name);
             found.push(Diagnostic::error(group.span.clone(), message).note(target.span.clone(), "the target"));
+        }
+    }
+}
+
+fn once<'a>(names: impl Iterator<Item = (&'a str, &'a Range<usize>)>, what: &str, found: &mut Vec<Diagnostic>) {
+    let mut seen = BTreeMap::new();
+    for (name, span) in names {
+        if let Some(other) = seen.insert(name, span) {
+            let message = format!("two {what} are called `{name}`");
+            found.push(Diagnostic::error(span.clone(), message).note(other.clone(), "the other one"));
         }
     }
 }
@@ -87,8 +87,11 @@ fn references<'a>(
 fn variables<'a>(file: &'a BuildFile, found: &mut Vec<Diagnostic>) -> References<'a> {
     let mut needs = References::new();
     for variable in &file.variables {
-        let names = variable.default.iter().flat_map(|text| variables_of(file, text, found)).collect();
-        needs.insert(variable.name.as_str(), names);
+        let defaults = variable.default_texts().iter();
+        needs.insert(variable.name.as_str(), defaults.flat_map(|text| variables_of(file, text, found)).collect());
+        if let Some(condition) = &variable.condition {
+            variables_of(file, condition, found);
+        }
     }
     for target in &file.targets {
         for (key, value) in &target.values {
@@ -114,8 +117,11 @@ fn variables_of<'a>(file: &'a BuildFile, text: &'a Text, found: &mut Vec<Diagnos
         }
     };
     let mut names = Vec::new();
-    for piece in pieces {
-        let Piece::Variable(name, part) = piece else { continue };
+    let of = |piece| match piece {
+        Piece::Expression(expression) => expression.variables(),
+        Piece::Literal(_) => Vec::new(),
+    };
+    for (name, part) in pieces.into_iter().flat_map(of) {
         let span = text.place.span(Some(part));
         if file.variable(name).is_some() {
             names.push((name, span));
@@ -166,7 +172,7 @@ fn walk<'a>(
 }
 
 /// The message about a cycle: the whole chain in words, and each of its links pointed at.
-fn cycle_error(what: &str, cycle: &[(&str, Range<usize>)]) -> Diagnostic {
+pub(super) fn cycle_error(what: &str, cycle: &[(&str, Range<usize>)]) -> Diagnostic {
     let names: Vec<&str> = cycle.iter().chain(cycle.first()).map(|(name, _)| *name).collect();
     let first = cycle.first().map_or(0..0, |(_, span)| span.clone());
     let error = Diagnostic::error(first, format!("{what}: {}", names.join(" → ")));

@@ -1,15 +1,15 @@
-//! `${NAME}` in strings, and the values of variables.
+//! `${NAME}` and `${function(…)}` in strings, and the values of variables.
 //!
 //! `$${` stands for `${`; a `$` before anything else is just that. There is no `$NAME`, which leaves shell and Dockerfile
-//! text alone, and there are no functions yet.
+//! text alone.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
 
+use super::expression::{self, Expression, Mistake};
+use super::functions::{LONGEST, Value};
 use super::model::{BuildFile, Place, Text};
-
-/// The most bytes of an expanded string: a few variables can ask for more than there is memory.
-const LONGEST: usize = 1 << 20;
+use super::variables::{Default, Variable};
 
 /// What is wrong with a value: the words, advice, and which part of the text.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,6 +25,10 @@ impl Fault {
         Self { place: text.place.clone(), part: None, message: message.into(), help: None }
     }
 
+    fn of(text: &Text, mistake: Mistake) -> Self {
+        Self { place: text.place.clone(), part: Some(mistake.part), message: mistake.message, help: mistake.help }
+    }
+
     pub(super) fn part(mut self, part: Range<usize>) -> Self {
         self.part = Some(part);
         self
@@ -37,11 +41,9 @@ impl Fault {
 }
 
 /// A part of a string.
-#[derive(Debug, PartialEq, Eq)]
 pub(super) enum Piece<'a> {
     Literal(&'a str),
-    /// The variable's name, and where the reference is.
-    Variable(&'a str, Range<usize>),
+    Expression(Expression<'a>),
 }
 
 /// Takes a string apart.
@@ -60,81 +62,152 @@ pub(super) fn pieces(text: &Text) -> Result<Vec<Piece<'_>>, Fault> {
             continue;
         }
         found.push(Piece::Literal(&whole[from..at]));
-        let Some(end) = whole[at..].find('}').map(|end| at + end) else {
-            let fault = Fault::at(text, "`${` without a `}`").part(at..whole.len());
-            return Err(fault.help("write `$${` for a `${` that is meant as it is"));
-        };
-        let name = &whole[at + 2..end];
-        if !is_variable_name(name) {
-            let fault = Fault::at(text, format!("`{name}` is not the name of a variable")).part(at..end + 1);
-            return Err(fault.help(
-                "names are letters, digits and `_`; functions and defaults are not supported here; `$${` stands for `${`",
-            ));
-        }
-        found.push(Piece::Variable(name, at..end + 1));
-        from = end + 1;
+        let (expression, end) = expression::parse(whole, at).map_err(|mistake| Fault::of(text, mistake))?;
+        found.push(Piece::Expression(expression));
+        from = end;
     }
     found.push(Piece::Literal(&whole[from..]));
     Ok(found)
 }
 
-/// Whether a variable can be called so.
-pub(super) fn is_variable_name(name: &str) -> bool {
-    name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
-        && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
+/// The variables in a text, if it can be read.
+pub(super) fn variables_of(text: &Text) -> Vec<String> {
+    let of = |piece: &Piece<'_>| match piece {
+        Piece::Expression(expression) => expression.variables().iter().map(|(name, _)| (*name).to_owned()).collect(),
+        Piece::Literal(_) => Vec::new(),
+    };
+    pieces(text).unwrap_or_default().iter().flat_map(of).collect()
 }
 
 /// The values of all variables.
+#[derive(Default)]
 pub(super) struct Scope {
     /// None for variables without a value.
-    values: BTreeMap<String, Result<String, Fault>>,
+    values: BTreeMap<String, Result<Value, Fault>>,
 }
 
 impl Scope {
     /// The values, with those of the environment instead of the defaults. Cycles have been ruled out.
-    pub(super) fn new(file: &BuildFile, environment: &BTreeMap<String, String>) -> Self {
-        let mut scope = Self { values: BTreeMap::new() };
+    ///
+    /// Also returns what is wrong with them. A default that needs a variable without a value is wrong where it is used.
+    pub(super) fn new(file: &BuildFile, environment: &BTreeMap<String, String>) -> (Self, Vec<Fault>) {
+        let mut scope = Self::default();
+        let mut faults = Vec::new();
         for variable in &file.variables {
-            scope.define(file, environment, &variable.name);
+            scope.define(file, environment, &variable.name, &mut faults);
         }
-        scope
+        for variable in &file.variables {
+            faults.extend(scope.condition(variable, environment.contains_key(&variable.name)));
+        }
+        (scope, faults)
     }
 
-    fn define(&mut self, file: &BuildFile, environment: &BTreeMap<String, String>, name: &str) {
+    fn define(
+        &mut self,
+        file: &BuildFile,
+        environment: &BTreeMap<String, String>,
+        name: &str,
+        faults: &mut Vec<Fault>,
+    ) {
         if self.values.contains_key(name) {
             return;
         }
-        let default = file.variable(name).and_then(|variable| variable.default.as_ref());
-        let value = match (environment.get(name), default) {
-            (Some(value), _) => Some(Ok(value.clone())),
+        let Some(variable) = file.variable(name) else { return };
+        let given = environment.get(name);
+        let value = match (given, &variable.default) {
+            (Some(value), _) => Ok(Value::Text(value.clone())),
             (None, Some(default)) => {
-                for piece in pieces(default).unwrap_or_default() {
-                    if let Piece::Variable(other, _) = piece {
-                        self.define(file, environment, other);
+                for text in variable.default_texts() {
+                    for other in variables_of(text) {
+                        self.define(file, environment, &other, faults);
                     }
                 }
-                Some(self.expand(default))
+                match default {
+                    Default::One(text) => self.value(text),
+                    Default::List(items, _) => self.list(items).map(Value::List),
+                }
             }
-            (None, None) => None,
+            (None, None) => {
+                faults.extend(variable.required.then(|| variable.missing()));
+                return;
+            }
         };
-        if let Some(value) = value {
+        let value = value
+            .and_then(|value| variable.check(value, given.is_some()).inspect_err(|fault| faults.push(fault.clone())));
+        if value != Ok(Value::Unset) {
             self.values.insert(name.to_owned(), value);
         }
     }
 
-    /// The text with the values of its variables.
+    /// What is wrong if the condition of a variable does not hold. One without a value has nothing to be wrong.
+    fn condition(&self, variable: &Variable, from_environment: bool) -> Option<Fault> {
+        let condition = variable.condition.as_ref()?;
+        let Some(Ok(value)) = self.values.get(&variable.name) else { return None };
+        let held = match self.expand(condition) {
+            Ok(held) => held,
+            Err(fault) => return Some(fault),
+        };
+        let problem = match held.as_str() {
+            "true" | "1" => return None,
+            "false" | "0" | "" => variable.message.clone().map_or_else(
+                || format!("is not as it must be: {}", condition.text),
+                |message| format!("is not as it must be: {message}"),
+            ),
+            other => return Some(Fault::at(condition, format!("`{other}` is neither `true` nor `false`"))),
+        };
+        let shown = match value {
+            Value::List(items) => items.join(","),
+            value => value.to_text().unwrap_or_default(),
+        };
+        Some(variable.fault(&shown, &problem, from_environment))
+    }
+
+    /// The value of a variable, if it has one.
+    pub(super) fn get(&self, name: &str) -> Option<&Value> {
+        self.values.get(name)?.as_ref().ok()
+    }
+
+    /// The items of a list. One that is a list itself stands for its items.
+    pub(super) fn list(&self, texts: &[Text]) -> Result<Vec<String>, Fault> {
+        let mut all = Vec::new();
+        for text in texts {
+            match self.value(text)? {
+                Value::List(items) => all.extend(items),
+                value => all.extend(value.to_text()),
+            }
+            if all.len() > LONGEST {
+                return Err(Fault::at(text, "a list of more than a million items"));
+            }
+        }
+        Ok(all)
+    }
+
+    /// The text with the values of its expressions; none if it is one that has none.
+    pub(super) fn given(&self, text: &Text) -> Result<Option<String>, Fault> {
+        match self.value(text)? {
+            Value::Unset => Ok(None),
+            // A list is told by its place in the text.
+            Value::List(_) => self.expand(text).map(Some),
+            value => Ok(value.to_text()),
+        }
+    }
+
+    /// The text with the values of its expressions.
     pub(super) fn expand(&self, text: &Text) -> Result<String, Fault> {
         let mut expanded = String::with_capacity(text.text.len());
         for piece in pieces(text)? {
             match piece {
                 Piece::Literal(literal) => expanded.push_str(literal),
-                Piece::Variable(name, part) => match self.values.get(name) {
-                    Some(Ok(value)) => expanded.push_str(value),
-                    Some(Err(fault)) => return Err(fault.clone()),
-                    None => {
-                        let fault = Fault::at(text, format!("the variable `{name}` has no value")).part(part);
-                        return Err(fault.help(format!("set {name} in the environment, or give it a `default`")));
+                Piece::Expression(expression) => match self.evaluate(text, &expression)? {
+                    Value::List(_) => {
+                        let fault = Fault::at(text, "a list cannot stand in a text").part(expression.span);
+                        return Err(fault.help("put its items together: `${join(',', …)}`"));
                     }
+                    Value::Unset => {
+                        let fault = Fault::at(text, "nothing can stand here that is not set").part(expression.span);
+                        return Err(fault.help("use `${default(…, '')}`"));
+                    }
+                    value => expanded.push_str(&value.to_text().unwrap_or_default()),
                 },
             }
             if expanded.len() > LONGEST {
@@ -142,6 +215,43 @@ impl Scope {
             }
         }
         Ok(expanded)
+    }
+
+    /// The same, but of a text that is one expression its value, which may be a list.
+    pub(super) fn value(&self, text: &Text) -> Result<Value, Fault> {
+        if let [Piece::Literal(""), Piece::Expression(expression), Piece::Literal("")] = pieces(text)?.as_slice() {
+            return self.evaluate(text, expression);
+        }
+        self.expand(text).map(Value::Text)
+    }
+
+    fn evaluate(&self, text: &Text, expression: &Expression<'_>) -> Result<Value, Fault> {
+        let found = expression.evaluate(&|name, part, unset| match self.values.get(name) {
+            Some(Ok(value)) => Ok(value.clone()),
+            Some(Err(fault)) => Err(Wrong::Elsewhere(fault.clone())),
+            None if unset => Ok(Value::Unset),
+            None => Err(Wrong::Here(Mistake {
+                part: part.clone(),
+                message: format!("the variable `{name}` has no value"),
+                help: Some(format!("set {name} in the environment, or give it a `default`")),
+            })),
+        });
+        found.map_err(|wrong| match wrong {
+            Wrong::Here(mistake) => Fault::of(text, mistake),
+            Wrong::Elsewhere(fault) => fault,
+        })
+    }
+}
+
+/// Whether a text is wrong, or what it needs.
+enum Wrong {
+    Here(Mistake),
+    Elsewhere(Fault),
+}
+
+impl From<Mistake> for Wrong {
+    fn from(mistake: Mistake) -> Self {
+        Self::Here(mistake)
     }
 }
 
@@ -161,7 +271,7 @@ mod tests {
                     .iter()
                     .map(|piece| match piece {
                         Piece::Literal(literal) => literal.to_string(),
-                        Piece::Variable(name, _) => format!("<{name}>"),
+                        Piece::Expression(expression) => format!("<{}>", expression.written(&|_| None)),
                     })
                     .collect(),
                 Err(fault) => fault.message,
@@ -174,14 +284,15 @@ mod tests {
         check("$TAG costs $5", "$TAG costs $5");
         check("$${TAG} ${TAG}", "${TAG} <TAG>");
         check("${", "`${` without a `}`");
-        check("${A-b}", "`A-b` is not the name of a variable");
-        check("${}", "`` is not the name of a variable");
-        check("ä${Ä}", "`Ä` is not the name of a variable");
+        check("${A-b}", "`-` where `}` or `(` is expected");
+        check("${}", "`}` where the name of a variable or function is expected");
+        check("ä${Ä}", "`Ä` where the name of a variable or function is expected");
+        check("a${upper(replace(A, '}', ''))}b", "a<upper(replace(A, '}', ''))>b");
     }
 
     #[test]
     fn leaves_set_options_alone() {
         let given = Text { text: "${A".into(), place: Place::Set("app.tags=${A".into()) };
-        assert_eq!(pieces(&given), Ok(vec![Piece::Literal("${A")]));
+        assert!(matches!(pieces(&given).as_deref(), Ok([Piece::Literal("${A")])));
     }
 }

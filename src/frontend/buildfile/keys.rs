@@ -25,6 +25,14 @@ pub enum Key {
     Secrets,
     Ssh,
     Output,
+    Entitlements,
+    ExtraHosts,
+    ShmSize,
+    Ulimits,
+    CacheFrom,
+    CacheTo,
+    Attest,
+    Call,
 }
 
 /// What kind of value a key takes, and what happens when a target and its parents both have one.
@@ -34,6 +42,8 @@ pub enum Kind {
     Text,
     /// A string in which `${NAME}` stays as it is. The later one wins.
     Verbatim,
+    /// A whole number, or a string that becomes a size. The later one wins.
+    Number,
     /// `true` or `false`, or a string that becomes one of them. The later one wins.
     Flag,
     /// A list of strings. The later one wins.
@@ -102,21 +112,47 @@ pub const KEYS: &[KeyInfo] = &[
     row(Key::Secrets, "secrets", Kind::Identified, "secrets that RUN may mount"),
     row(Key::Ssh, "ssh", Kind::Identified, "ssh agents that RUN may mount"),
     row(Key::Output, "output", Kind::Entries, "where results go; the store if not given"),
+    row(
+        Key::Entitlements,
+        "entitlements",
+        Kind::Texts,
+        "what steps may ask for, if `--allow` grants it: `network.host`, `security.insecure`",
+    ),
+    row(Key::ExtraHosts, "extra-hosts", Kind::Map, "names and addresses for /etc/hosts of RUN"),
+    row(Key::ShmSize, "shm-size", Kind::Number, "the size of /dev/shm of RUN, such as `128m`; `64m` if not given"),
+    row(Key::Ulimits, "ulimits", Kind::Texts, "limits of processes of RUN; not applied yet"),
+    row(
+        Key::CacheFrom,
+        "cache-from",
+        Kind::Entries,
+        "where results of steps are looked for besides the store; not used yet",
+    ),
+    row(Key::CacheTo, "cache-to", Kind::Entries, "where results of steps are put besides the store; not used yet"),
+    row(Key::Attest, "attest", Kind::Entries, "attestations of the image; none are made yet"),
+    row(Key::Call, "call", Kind::Text, "what is done with the target; `build` if not given"),
+];
+
+/// Other spellings: docker's of keys that have several values.
+const ALIASES: &[(&str, &str)] = &[("secret", "secrets"), ("platform", "platforms")];
+
+/// Keys that are taken without an effect, and what is said about that.
+pub(super) const WITHOUT_EFFECT: &[(Key, &str)] = &[
+    (Key::Attest, "`attest` has no effect yet: no attestations are made"),
+    (Key::CacheFrom, "`cache-from` has no effect yet: results of steps are taken from the store"),
+    (Key::CacheTo, "`cache-to` has no effect yet: results of steps are kept in the store"),
+    (Key::Ulimits, "`ulimits` has no effect yet: steps have the limits of imgbuild itself"),
 ];
 
 /// Keys of docker-bake and of later versions, which deserve another answer than "unknown".
-pub(super) const NOT_YET: &[&str] =
-    &["attest", "cache-from", "cache-to", "call", "entitlements", "extra-hosts", "shm-size", "ulimits"];
+pub(super) const NOT_YET: &[&str] = &["policy", "resources"];
 
 /// The same at the top level.
-pub(super) const NOT_YET_TOP: &[&str] = &["function", "include"];
-
-/// The same in a variable.
-pub(super) const NOT_YET_VARIABLE: &[&str] = &["sensitive", "type", "validation", "values"];
+pub(super) const NOT_YET_TOP: &[&str] = &["function"];
 
 impl KeyInfo {
-    /// The row of a key by how it is written.
+    /// The row of a key by how it is written, here or in docker's files.
     pub fn named(name: &str) -> Option<&'static KeyInfo> {
+        let name = ALIASES.iter().find(|(alias, _)| *alias == name).map_or(name, |(_, name)| name);
         KEYS.iter().find(|row| row.name == name)
     }
 }

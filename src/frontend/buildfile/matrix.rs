@@ -9,7 +9,8 @@ use std::ops::Range;
 use toml::Spanned;
 use toml::de::DeValue;
 
-use super::expand::{Piece, is_variable_name, pieces};
+use super::expand::{Piece, Scope, pieces};
+use super::expression::{Kind, is_variable_name};
 use super::model::{BuildFile, Declaration, Entry, Group, Place, Text, Value};
 use super::parse::Parser;
 use super::steps::each_text_of;
@@ -43,12 +44,12 @@ impl Parser<'_> {
             self.wrong_type(value, "`matrix`", "a table of lists");
             return None;
         }
-        let mut matrix = Matrix { axes: Vec::new(), name: None, span: value.span() };
+        let mut matrix = Matrix { axes: Vec::new(), name: None, span: self.at(value) };
         for (axis, values) in self.table(value, "`matrix`") {
             if !is_variable_name(axis.get_ref()) {
                 let help = "names are letters, digits and `_`, and do not start with a digit";
                 self.error(
-                    axis.span(),
+                    self.at(axis),
                     format!("`{}` cannot be the name of an axis", axis.get_ref()),
                     Some(help.into()),
                 );
@@ -170,8 +171,10 @@ fn name(target: &Declaration, matrix: &Matrix, combination: &[Binding<'_>]) -> R
     };
     let mut text = written.clone();
     substitute(&mut text, combination);
-    for piece in pieces(&text).map_err(|fault| Box::new(super::check::diagnostic(&fault)))? {
-        if let Piece::Variable(other, part) = piece {
+    let diagnostic = |fault| Box::new(super::check::diagnostic(&fault));
+    for piece in pieces(&text).map_err(diagnostic)? {
+        let Piece::Expression(expression) = piece else { continue };
+        if let Some((other, part)) = expression.variables().into_iter().next() {
             let axes = combination.iter().map(|(axis, _)| *axis);
             let error = Diagnostic::error(text.place.span(Some(part)), format!("`{other}` is no axis of this matrix"));
             return Err(Box::new(match did_you_mean(other, axes) {
@@ -180,6 +183,7 @@ fn name(target: &Declaration, matrix: &Matrix, combination: &[Binding<'_>]) -> R
             }));
         }
     }
+    text.text = Scope::default().expand(&text).map_err(diagnostic)?;
     if text.text.is_empty() || text.text.starts_with('-') || !text.text.chars().all(plain) {
         let error = Diagnostic::error(text.place.span(None), format!("`{}` cannot be the name of a target", text.text));
         return Err(Box::new(error.help("names are letters, digits, `_` and `-`, and do not start with `-`")));
@@ -191,7 +195,10 @@ fn name(target: &Declaration, matrix: &Matrix, combination: &[Binding<'_>]) -> R
 fn substitute(text: &mut Text, combination: &[Binding<'_>]) {
     let Ok(pieces) = pieces(text) else { return };
     let value = |name: &str| combination.iter().find(|(axis, _)| *axis == name).map(|(_, value)| *value);
-    let is_axis = |piece: &Piece<'_>| matches!(piece, Piece::Variable(name, _) if value(name).is_some());
+    let is_axis = |piece: &Piece<'_>| match piece {
+        Piece::Expression(expression) => expression.variables().iter().any(|(name, _)| value(name).is_some()),
+        Piece::Literal(_) => false,
+    };
     if !pieces.iter().any(is_axis) {
         return;
     }
@@ -202,9 +209,14 @@ fn substitute(text: &mut Text, combination: &[Binding<'_>]) {
             // Of a `$${` the first letter is the end of the literal before.
             Piece::Literal("{") if before.ends_with('$') => replaced.push_str("${"),
             Piece::Literal(literal) => replaced.push_str(literal),
-            Piece::Variable(name, _) => match value(name) {
-                Some(value) => replaced.push_str(&value.replace("${", "$${")),
-                None => replaced.push_str(&format!("${{{name}}}")),
+            Piece::Expression(expression) => match &expression.kind {
+                Kind::Variable(name) if value(name).is_some() => {
+                    replaced.push_str(&value(name).unwrap_or_default().replace("${", "$${"));
+                }
+                _ => {
+                    let constant = |name: &str| value(name).map(str::to_owned);
+                    replaced.push_str(&format!("${{{}}}", expression.written(&constant)));
+                }
             },
         }
         before = if let Piece::Literal(literal) = piece { literal } else { "" };
@@ -233,5 +245,6 @@ mod tests {
         check("{${lang}}", "{de}");
         check("${odd}", "$${x}");
         check("$${lang}", "$${lang}");
+        check("${upper(lang)}-${join('-', TAG)}", "${upper('de')}-${join('-', TAG)}");
     }
 }

@@ -1,10 +1,13 @@
 //! A build file as it was written: names checked, values not yet expanded.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
 
+use super::include::{SourceFile, join};
 use super::keys::Key;
 use super::matrix::Matrix;
+use super::variables::Variable;
+use crate::frontend::diagnostic::Part;
 use crate::frontend::steps::{Base, Stage, Step};
 
 /// A parsed build file. Everything is in the order of the file.
@@ -13,16 +16,23 @@ pub struct BuildFile {
     pub(super) variables: Vec<Variable>,
     pub(super) groups: Vec<Group>,
     pub(super) targets: Vec<Declaration>,
+    /// The texts of all files, one after another. Spans are places in it.
+    pub(super) text: String,
+    /// Where each begins, and what it is called.
+    pub(super) parts: Vec<Part>,
+    /// The same files.
+    pub(super) files: Vec<SourceFile>,
+    /// Whether values were worked out when the files were read, so that any of them may depend on anything in them.
+    pub(super) evaluated: bool,
+    names: HashMap<(Kind, String), usize>,
 }
 
-/// A variable.
-#[derive(Debug, Clone)]
-pub struct Variable {
-    /// Its name, also in the environment.
-    pub name: String,
-    /// What it is for.
-    pub description: Option<String>,
-    pub(super) default: Option<Text>,
+/// What has a name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum Kind {
+    Variable,
+    Group,
+    Target,
 }
 
 /// Several targets under one name.
@@ -124,16 +134,58 @@ impl BuildFile {
         &self.variables
     }
 
+    /// The texts of all files, one after another, and where each begins.
+    pub fn sources(&self) -> (&str, &[Part]) {
+        (&self.text, &self.parts)
+    }
+
+    /// The paths of its files from the folder of the first.
+    pub fn files(&self) -> impl Iterator<Item = &str> {
+        self.files.iter().map(|file| file.path.as_str())
+    }
+
+    /// Makes everything that is there now findable by name.
+    pub(super) fn index(&mut self) {
+        fn add<'a>(names: &mut HashMap<(Kind, String), usize>, kind: Kind, all: impl Iterator<Item = &'a String>) {
+            for (index, name) in all.enumerate() {
+                names.entry((kind, name.clone())).or_insert(index);
+            }
+        }
+        let mut names = HashMap::new();
+        add(&mut names, Kind::Variable, self.variables.iter().map(|variable| &variable.name));
+        add(&mut names, Kind::Group, self.groups.iter().map(|group| &group.name));
+        add(&mut names, Kind::Target, self.targets.iter().map(|target| &target.name));
+        self.names = names;
+    }
+
+    fn find(&self, kind: Kind, name: &str) -> Option<usize> {
+        self.names.get(&(kind, name.to_owned())).copied()
+    }
+
     pub(super) fn target(&self, name: &str) -> Option<&Declaration> {
-        self.targets.iter().find(|target| target.name == name)
+        self.targets.get(self.find(Kind::Target, name)?)
     }
 
     pub(super) fn group(&self, name: &str) -> Option<&Group> {
-        self.groups.iter().find(|group| group.name == name)
+        self.groups.get(self.find(Kind::Group, name)?)
     }
 
     pub(super) fn variable(&self, name: &str) -> Option<&Variable> {
-        self.variables.iter().find(|variable| variable.name == name)
+        self.variables.get(self.find(Kind::Variable, name)?)
+    }
+
+    /// Which of the files has this byte.
+    pub(super) fn index_at(&self, at: usize) -> Option<usize> {
+        self.parts.partition_point(|part| part.start <= at).checked_sub(1)
+    }
+
+    /// A path as it is from the folder of the first file. `place` is where it was written.
+    pub(super) fn located(&self, place: &Place, path: &str) -> String {
+        let folder = match place {
+            Place::File { span, .. } => self.index_at(span.start).map_or("", |index| self.files[index].folder.as_str()),
+            Place::Set(_) => "",
+        };
+        if folder.is_empty() { path.to_owned() } else { join(folder, path) }
     }
 }
 
@@ -160,6 +212,21 @@ impl Value {
                 .collect(),
             Self::Base(_) | Self::Steps(_) | Self::Stages(_) => Vec::new(),
         }
+    }
+
+    /// Where it was written, if it is one text.
+    pub(super) fn place(&self) -> Option<&Place> {
+        if let Self::Text(text) = self { Some(&text.place) } else { None }
+    }
+
+    /// Where the first of its items was written; none if it has none.
+    pub(super) fn first_place(&self) -> Option<&Place> {
+        if let Self::Entries(entries) = self
+            && let Some(Entry::Table(_, place)) = entries.first()
+        {
+            return Some(place);
+        }
+        self.texts().first().map(|text| &text.place)
     }
 
     /// Adds the value of the same key that comes later.

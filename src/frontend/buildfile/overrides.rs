@@ -2,6 +2,7 @@
 
 use std::str::FromStr;
 
+use super::glob;
 use super::keys::{KEYS, Key, KeyInfo, Kind};
 use super::model::{BuildFile, Entry, Place, Text, Value, Values};
 use super::suggest::did_you_mean;
@@ -9,7 +10,7 @@ use super::suggest::did_you_mean;
 /// One `--set` option.
 ///
 /// `target` is a name or a pattern with `*` and `?`; `key` is a key of a target, with `.NAME` after it for tables (`args.VERSION`).
-/// `=` replaces the value; where a list is given several times, the values add up. `+=` adds to the list that is there.
+/// `secrets.ID` is one secret, whose source follows: `secrets.token=env=TOKEN`. `=` replaces the value; where a list is given several times, the values add up. `+=` adds to the list that is there.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Override {
     written: String,
@@ -43,8 +44,6 @@ impl FromStr for Override {
         if pattern.is_empty() || key.is_empty() || name == Some("") {
             return Err(form());
         }
-        // docker's `--set` says `platform`, although its files say `platforms`.
-        let key = if key == "platform" { "platforms" } else { key };
         let info = KeyInfo::named(key).ok_or_else(|| {
             let hint = did_you_mean(key, KEYS.iter().map(|row| row.name));
             error(format!("a target has no key `{key}`{}", hint.map(|hint| format!("; {hint}")).unwrap_or_default()))
@@ -55,6 +54,7 @@ impl FromStr for Override {
             }
             (Kind::Map, None) => return Err(error(format!("say which of `{key}`: {pattern}.{key}.NAME=value"))),
             (Kind::Map, Some(_)) => {}
+            (Kind::Identified, Some(_)) if info.key == Key::Secrets => {}
             (_, Some(name)) => return Err(error(format!("`{key}` has no names in it: leave out `.{name}`"))),
             (_, None) => {}
         }
@@ -75,7 +75,7 @@ impl FromStr for Override {
 impl Override {
     /// Whether it is about this target.
     pub fn matches(&self, target: &str) -> bool {
-        matches(self.pattern.as_bytes(), target.as_bytes())
+        glob::matches(&self.pattern, target)
     }
 
     /// Fails if it is about no target at all.
@@ -89,9 +89,13 @@ impl Override {
     }
 
     fn as_value(&self) -> Value {
-        let text = Text { text: self.value.clone(), place: Place::Set(self.written.clone()) };
+        let value = match (self.key, &self.name) {
+            (Key::Secrets, Some(id)) => format!("id={id},{}", self.value),
+            _ => self.value.clone(),
+        };
+        let text = Text { text: value, place: Place::Set(self.written.clone()) };
         match (self.key.info().kind, &self.name) {
-            (Kind::Text | Kind::Verbatim | Kind::Flag, _) => Value::Text(text),
+            (Kind::Text | Kind::Verbatim | Kind::Flag | Kind::Number, _) => Value::Text(text),
             (Kind::Texts, _) => Value::Texts(vec![text]),
             (Kind::Map, name) => Value::Map([(name.clone().unwrap_or_default(), text)].into()),
             (Kind::Entries | Kind::Identified, _) => Value::Entries(vec![Entry::Written(text)]),
@@ -106,7 +110,9 @@ pub(super) fn apply(overrides: &[Override], target: &str, values: &mut Values) {
     let mut replaced = Vec::new();
     for option in overrides.iter().filter(|option| option.matches(target)) {
         let seen = replaced.contains(&option.key);
-        set(values, option.key, option.as_value(), option.append || seen);
+        // One secret by name is put to the others.
+        let one = option.key == Key::Secrets && option.name.is_some();
+        set(values, option.key, option.as_value(), option.append || seen || one);
         replaced.push(option.key);
     }
 }
@@ -123,53 +129,9 @@ pub(super) fn set(values: &mut Values, key: Key, value: Value, append: bool) {
     }
 }
 
-/// Whether a name fits a pattern, in which `*` stands for any letters and `?` for one.
-fn matches(pattern: &[u8], name: &[u8]) -> bool {
-    let (mut p, mut n) = (0, 0);
-    // Where to go on when the letters after the last star do not fit.
-    let mut retry = None;
-    while n < name.len() {
-        match pattern.get(p) {
-            Some(b'*') => {
-                retry = Some((p + 1, n + 1));
-                p += 1;
-            }
-            Some(letter) if *letter == b'?' || *letter == name[n] => {
-                p += 1;
-                n += 1;
-            }
-            _ => match retry {
-                Some((after_star, next)) => {
-                    p = after_star;
-                    n = next;
-                    retry = Some((after_star, next + 1));
-                }
-                None => return false,
-            },
-        }
-    }
-    pattern[p..].iter().all(|letter| *letter == b'*')
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn matches_names() {
-        let check = |pattern: &str, name: &str, expected: bool| {
-            assert_eq!(matches(pattern.as_bytes(), name.as_bytes()), expected, "{pattern} {name}");
-        };
-        check("app", "app", true);
-        check("app", "apps", false);
-        check("*", "anything", true);
-        check("app-*", "app-web", true);
-        check("*-web", "app-web", true);
-        check("a*a*b", "aaab", true);
-        check("a*a*b", "aaac", false);
-        check("app-?", "app-1", true);
-        check("app-?", "app-", false);
-    }
 
     #[test]
     fn says_what_is_wrong() {

@@ -1,52 +1,65 @@
 //! From text to the model, with a message for every mistake.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::ops::Range;
 
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::check;
-use super::expand::is_variable_name;
-use super::keys::{KEYS, Key, KeyInfo, Kind, NOT_YET, NOT_YET_TOP, NOT_YET_VARIABLE};
+use super::include::{Broken, Loading};
+use super::keys::{KEYS, Key, KeyInfo, Kind, NOT_YET, NOT_YET_TOP};
 use super::matrix;
-use super::model::{BuildFile, Declaration, Entry, Group, Place, Text, Value, Variable};
+use super::model::{BuildFile, Declaration, Entry, Group, Place, Text, Value};
 use super::suggest::did_you_mean;
 use crate::frontend::diagnostic::Diagnostic;
 
 /// The tables of a build file.
-const TABLES: &[&str] = &["group", "target", "variable"];
+const TABLES: &[&str] = &["group", "include", "target", "variable"];
 
 /// Attributes of the tables in `secrets`, `ssh` and `output`.
-const SECRET: &[&str] = &["id", "src", "env"];
-const SSH: &[&str] = &["id", "paths"];
+pub(super) const SECRET: &[&str] = &["id", "src", "env"];
+pub(super) const SSH: &[&str] = &["id", "paths"];
 
-/// Parses a build file and checks all of it that does not depend on the values of variables.
+/// Parses a build file that includes no others, and checks all of it that does not depend on the values of variables.
 ///
 /// Returns every mistake found, in the order of the file.
 pub fn parse(text: &str) -> Result<BuildFile, Vec<Diagnostic>> {
+    Loading::new("build.toml", "build.toml", text).finish().map_err(|broken| broken.list)
+}
+
+/// Reads one file, whose text begins at `start` of all texts; returns what it includes.
+pub(super) fn read(text: &str, start: usize, file: &mut BuildFile, found: &mut Vec<Diagnostic>) -> Vec<Text> {
     let (root, errors) = DeTable::parse_recoverable(text);
-    let mut parser = Parser { source: text, diagnostics: Vec::new() };
-    for error in errors {
+    for error in &errors {
         let span = error.span().unwrap_or(0..0);
-        parser.diagnostics.push(Diagnostic::error(span, format!("not TOML: {}", error.message())));
+        found.push(Diagnostic::error(span.start + start..span.end + start, format!("not TOML: {}", error.message())));
     }
-    if parser.diagnostics.is_empty() {
-        let mut file = parser.file(root.get_ref());
-        matrix::expand(&mut file, &mut parser.diagnostics);
-        for mistake in check::check(&file) {
-            // What all targets of a matrix have is wrong once.
-            if !parser.diagnostics.contains(&mistake) {
-                parser.diagnostics.push(mistake);
-            }
-        }
-        if parser.diagnostics.is_empty() {
-            return Ok(file);
-        }
+    if !errors.is_empty() {
+        return Vec::new();
     }
-    parser.diagnostics.sort_by_key(|diagnostic| diagnostic.annotations.first().map_or(0, |at| at.span.start));
-    Err(parser.diagnostics)
+    let mut parser = Parser { source: text, start, diagnostics: Vec::new() };
+    let includes = parser.file(root.get_ref(), file);
+    found.extend(parser.diagnostics);
+    includes
+}
+
+/// Checks what all files come to together.
+pub(super) fn finish(mut file: BuildFile, mut found: Vec<Diagnostic>) -> Result<BuildFile, Box<Broken>> {
+    // What a file that is no TOML declares would be missing everywhere.
+    if !found.iter().any(|error| error.message.starts_with("not TOML")) {
+        matrix::expand(&mut file, &mut found);
+        file.index();
+        // What all targets of a matrix have is wrong once.
+        let mut told: HashSet<Diagnostic> = found.iter().cloned().collect();
+        found.extend(check::check(&file).into_iter().filter(|mistake| told.insert(mistake.clone())));
+    }
+    if found.is_empty() {
+        return Ok(file);
+    }
+    found.sort_by_key(|diagnostic| diagnostic.annotations.first().map_or(0, |at| at.span.start));
+    Err(Box::new(Broken { text: file.text, parts: file.parts, list: found }))
 }
 
 pub(super) type Item<'a> = (&'a Spanned<Cow<'a, str>>, &'a Spanned<DeValue<'a>>);
@@ -54,10 +67,18 @@ pub(super) type Item<'a> = (&'a Spanned<Cow<'a, str>>, &'a Spanned<DeValue<'a>>)
 /// A parse under way.
 pub(super) struct Parser<'s> {
     source: &'s str,
+    /// Where the text begins among those of all files.
+    start: usize,
     diagnostics: Vec<Diagnostic>,
 }
 
 impl Parser<'_> {
+    /// Where something is among the texts of all files.
+    pub(super) fn at<T>(&self, spanned: &Spanned<T>) -> Range<usize> {
+        let span = spanned.span();
+        span.start + self.start..span.end + self.start
+    }
+
     pub(super) fn error(&mut self, span: Range<usize>, message: impl Into<String>, help: Option<String>) {
         let mut diagnostic = Diagnostic::error(span, message);
         diagnostic.help.extend(help);
@@ -77,7 +98,7 @@ impl Parser<'_> {
     pub(super) fn wrong_type(&mut self, value: &Spanned<DeValue<'_>>, what: &str, wanted: &str) {
         let found = value.get_ref().type_str();
         let article = if found.starts_with(['a', 'i']) { "an" } else { "a" };
-        self.error(value.span(), format!("{what} must be {wanted}, not {article} {found}"), None);
+        self.error(self.at(value), format!("{what} must be {wanted}, not {article} {found}"), None);
     }
 
     /// The items of a table, in the order of the file.
@@ -91,10 +112,12 @@ impl Parser<'_> {
         }
     }
 
-    fn file(&mut self, root: &DeTable<'_>) -> BuildFile {
-        let mut file = BuildFile::default();
+    /// Adds what a file declares; returns what it includes.
+    fn file(&mut self, root: &DeTable<'_>, file: &mut BuildFile) -> Vec<Text> {
+        let mut includes = Vec::new();
         for (name, value) in ordered(root) {
             match name.get_ref().as_ref() {
+                "include" => includes = self.strings(value, "`include`").unwrap_or_default(),
                 "variable" => {
                     for item in self.table(value, "`variable`") {
                         file.variables.extend(self.variable(item));
@@ -110,10 +133,10 @@ impl Parser<'_> {
                         file.targets.extend(self.target(item));
                     }
                 }
-                other => self.unknown(name.span(), other, "a build file", TABLES, NOT_YET_TOP),
+                other => self.unknown(self.at(name), other, "a build file", TABLES, NOT_YET_TOP),
             }
         }
-        file
+        includes
     }
 
     /// Names stand on command lines, before a dot in `--set` and in lists, so they are plain.
@@ -122,36 +145,13 @@ impl Parser<'_> {
         let fine = !name.get_ref().is_empty() && name.get_ref().bytes().all(plain) && !name.get_ref().starts_with('-');
         if !fine {
             let help = "names are letters, digits, `_` and `-`, and do not start with `-`";
-            self.error(name.span(), format!("`{}` cannot be the name of a {what}", name.get_ref()), Some(help.into()));
-        }
-        fine
-    }
-
-    fn variable(&mut self, (name, value): Item<'_>) -> Option<Variable> {
-        if !is_variable_name(name.get_ref()) {
-            let help = "names are letters, digits and `_`, and do not start with a digit";
             self.error(
-                name.span(),
-                format!("`{}` cannot be the name of a variable", name.get_ref()),
+                self.at(name),
+                format!("`{}` cannot be the name of a {what}", name.get_ref()),
                 Some(help.into()),
             );
-            return None;
         }
-        let mut variable = Variable { name: name.get_ref().to_string(), description: None, default: None };
-        if !value.get_ref().is_table() {
-            variable.default = self.scalar(value, "a variable");
-            return Some(variable);
-        }
-        for (key, value) in self.table(value, "a variable") {
-            match key.get_ref().as_ref() {
-                "default" => variable.default = self.scalar(value, "`default`"),
-                "description" => variable.description = self.string(value, "`description`").map(|text| text.text),
-                other => {
-                    self.unknown(key.span(), other, "a variable", &["default", "description"], NOT_YET_VARIABLE);
-                }
-            }
-        }
-        Some(variable)
+        fine
     }
 
     fn group(&mut self, (name, value): Item<'_>) -> Option<Group> {
@@ -159,7 +159,7 @@ impl Parser<'_> {
             return None;
         }
         let mut group =
-            Group { name: name.get_ref().to_string(), description: None, members: Vec::new(), span: name.span() };
+            Group { name: name.get_ref().to_string(), description: None, members: Vec::new(), span: self.at(name) };
         if value.get_ref().is_array() {
             group.members = self.strings(value, "a group")?;
             return Some(group);
@@ -171,7 +171,7 @@ impl Parser<'_> {
                 match key.get_ref().as_ref() {
                     "targets" => group.members = self.strings(value, "`targets`").unwrap_or_default(),
                     "description" => group.description = self.string(value, "`description`").map(|text| text.text),
-                    other => self.unknown(key.span(), other, "a group", &["targets", "description"], &[]),
+                    other => self.unknown(self.at(key), other, "a group", &["targets", "description"], &[]),
                 }
             }
         }
@@ -184,7 +184,7 @@ impl Parser<'_> {
         }
         let mut target = Declaration {
             name: name.get_ref().to_string(),
-            span: name.span(),
+            span: self.at(name),
             inherits: Vec::new(),
             values: BTreeMap::new(),
             matrix: None,
@@ -202,7 +202,7 @@ impl Parser<'_> {
                     continue;
                 }
                 "name" => {
-                    instance_name = Some((key.span(), value));
+                    instance_name = Some((self.at(key), value));
                     continue;
                 }
                 _ => {}
@@ -210,16 +210,20 @@ impl Parser<'_> {
             let Some(row) = KeyInfo::named(key.get_ref()) else {
                 let more = ["inherits", "matrix", "name"];
                 let known: Vec<&str> = KEYS.iter().map(|row| row.name).chain(more).collect();
-                self.unknown(key.span(), key.get_ref(), "a target", &known, NOT_YET);
+                self.unknown(self.at(key), key.get_ref(), "a target", &known, NOT_YET);
                 continue;
             };
             // `from`, `steps` and `stages` go together; each kind of Dockerfile goes alone.
             if let Some(form) = row.key.definition()
-                && let Some((other, known, span)) = dockerfile.replace((form, row.name, key.span()))
+                && let Some((other, known, span)) = dockerfile.replace((form, row.name, self.at(key)))
                 && form != other
             {
-                let error = Diagnostic::error(key.span(), format!("`{known}` and `{}` exclude each other", row.name));
+                let error = Diagnostic::error(self.at(key), format!("`{known}` and `{}` exclude each other", row.name));
                 self.diagnostics.push(error.note(span, "one is here"));
+            }
+            if target.values.contains_key(&row.key) {
+                self.error(self.at(key), format!("`{}` is there twice", row.name), None);
+                continue;
             }
             if let Some(value) = self.value(row, value) {
                 target.values.insert(row.key, value);
@@ -237,6 +241,12 @@ impl Parser<'_> {
         let what = format!("`{}`", row.name);
         Some(match row.kind {
             Kind::Text | Kind::Verbatim => Value::Text(self.string(value, &what)?),
+            Kind::Number if value.get_ref().is_integer() => Value::Text(self.as_written(value)),
+            Kind::Number if value.get_ref().is_str() => Value::Text(self.string(value, &what)?),
+            Kind::Number => {
+                self.wrong_type(value, &what, "a number or a string");
+                return None;
+            }
             Kind::Flag if value.get_ref().is_bool() => Value::Text(self.as_written(value)),
             Kind::Flag if value.get_ref().is_str() => Value::Text(self.string(value, &what)?),
             Kind::Flag => {
@@ -256,7 +266,7 @@ impl Parser<'_> {
                 for (name, value) in self.table(value, &what) {
                     let what = format!("`{}` in `{}`", name.get_ref(), row.name);
                     if name.get_ref().is_empty() {
-                        self.error(name.span(), format!("a name in `{}` is empty", row.name), None);
+                        self.error(self.at(name), format!("a name in `{}` is empty", row.name), None);
                     } else if let Some(text) = self.scalar(value, &what) {
                         map.insert(name.get_ref().to_string(), text);
                     }
@@ -291,7 +301,7 @@ impl Parser<'_> {
         for (name, value) in self.table(value, list) {
             let what = format!("`{}` in `{list}`", name.get_ref());
             if !known.is_empty() && !known.contains(&name.get_ref().as_ref()) {
-                self.unknown(name.span(), name.get_ref(), &format!("`{list}`"), known, &[]);
+                self.unknown(self.at(name), name.get_ref(), &format!("`{list}`"), known, &[]);
                 continue;
             }
             let texts = if value.get_ref().is_array() && list == "ssh" {
@@ -301,7 +311,7 @@ impl Parser<'_> {
             };
             fields.extend(texts.map(|texts| (name.get_ref().to_string(), texts)));
         }
-        Some(Entry::Table(fields, Place::File { span: value.span(), content: None }))
+        Some(Entry::Table(fields, Place::File { span: self.at(value), content: None }))
     }
 
     pub(super) fn strings(&mut self, value: &Spanned<DeValue<'_>>, what: &str) -> Option<Vec<Text>> {
@@ -317,9 +327,9 @@ impl Parser<'_> {
             self.wrong_type(value, what, "a string");
             return None;
         };
-        let span = value.span();
+        let span = self.at(value);
         // Where the file has no escapes, a message can point into the string.
-        let written = self.source.get(span.clone()).unwrap_or_default();
+        let written = self.source.get(value.span()).unwrap_or_default();
         let quotes = if written.starts_with("\"\"\"") || written.starts_with("'''") { 3 } else { 1 };
         let verbatim = written.get(quotes..).is_some_and(|rest| rest.starts_with(text));
         let content = verbatim.then_some(span.start + quotes);
@@ -339,9 +349,8 @@ impl Parser<'_> {
     }
 
     fn as_written(&self, value: &Spanned<DeValue<'_>>) -> Text {
-        let span = value.span();
-        let text = self.source.get(span.clone()).unwrap_or_default().to_owned();
-        Text { text, place: Place::File { span, content: None } }
+        let text = self.source.get(value.span()).unwrap_or_default().to_owned();
+        Text { text, place: Place::File { span: self.at(value), content: None } }
     }
 }
 

@@ -5,9 +5,12 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::attributes;
+use super::expand::Scope;
+use super::functions::Value;
 use super::model::BuildFile;
 use super::resolve::Plan;
-use super::target::{Dockerfile, Secret, Ssh, Target};
+use super::target::{Call, Dockerfile, Output, Secret, Ssh, Target};
+use super::variables::{Default, Type, Variable};
 use crate::frontend::steps::{Definition, Shape, Stage, shape_of, shape_of_base};
 use crate::graph::Network;
 
@@ -45,8 +48,8 @@ struct PrintedTarget<'a> {
     args: &'a BTreeMap<String, String>,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     labels: &'a BTreeMap<String, String>,
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    annotations: &'a BTreeMap<String, String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    annotations: Vec<String>,
     #[serde(skip_serializing_if = "<[String]>::is_empty")]
     tags: &'a [String],
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
@@ -62,11 +65,27 @@ struct PrintedTarget<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     network: Option<&'static str>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    secrets: Vec<String>,
+    secret: Vec<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     ssh: Vec<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     output: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    entitlements: Vec<&'static str>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    extra_hosts: &'a BTreeMap<String, String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    shm_size: Option<String>,
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    ulimits: &'a [String],
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    cache_from: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    cache_to: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    attest: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    call: Option<&'static str>,
 }
 
 impl<'a> From<&'a Plan> for Printed<'a> {
@@ -100,7 +119,7 @@ impl<'a> From<&'a Target> for PrintedTarget<'a> {
             target: target.stage.as_deref(),
             args: &target.args,
             labels: &target.labels,
-            annotations: &target.annotations,
+            annotations: target.annotations.iter().map(|(name, value)| format!("{name}={value}")).collect(),
             tags: &target.tags,
             contexts: target.contexts.iter().map(|(name, source)| (name.as_str(), source.to_string())).collect(),
             platforms: target.platforms.iter().map(ToString::to_string).collect(),
@@ -112,11 +131,23 @@ impl<'a> From<&'a Target> for PrintedTarget<'a> {
                 Network::None => Some("none"),
                 Network::Host => Some("host"),
             },
-            secrets: target.secrets.iter().map(Secret::to_argument).collect(),
+            secret: target.secrets.iter().map(Secret::to_argument).collect(),
             ssh: target.ssh.iter().map(Ssh::to_argument).collect(),
-            output: target.outputs.iter().map(|output| output.to_argument()).collect(),
+            output: arguments(&target.outputs),
+            entitlements: target.entitlements.iter().map(|right| right.name()).collect(),
+            extra_hosts: &target.extra_hosts,
+            shm_size: target.shm_size.map(|size| size.to_string()),
+            ulimits: &target.ulimits,
+            cache_from: arguments(&target.cache_from),
+            cache_to: arguments(&target.cache_to),
+            attest: arguments(&target.attest),
+            call: (target.call != Call::Build).then(|| target.call.name()),
         }
     }
+}
+
+fn arguments(outputs: &[Output]) -> Vec<String> {
+    outputs.iter().map(Output::to_argument).collect()
 }
 
 /// `stages`, `from` and `steps`.
@@ -177,10 +208,80 @@ pub enum Listed<'a> {
         /// What it is for.
         #[serde(skip_serializing_if = "Option::is_none")]
         description: Option<&'a str>,
-        /// Its default as written.
+        /// Its default as written; several if it is a list.
         #[serde(skip_serializing_if = "Option::is_none")]
-        default: Option<&'a str>,
+        default: Option<Written<'a>>,
     },
+}
+
+/// A value as the file has it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(untagged)]
+pub enum Written<'a> {
+    /// One text.
+    One(&'a str),
+    /// A list of them.
+    List(Vec<&'a str>),
+}
+
+/// A variable, with the value that it has now.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ListedVariable<'a> {
+    name: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    description: Option<&'a str>,
+    r#type: &'static str,
+    required: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    default: Option<Written<'a>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    values: Vec<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pattern: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    condition: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    message: Option<&'a str>,
+    /// None if it has none, or one that it may not have.
+    value: Option<serde_json::Value>,
+    /// Where the value comes from: `environment` or `default`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    source: Option<&'static str>,
+}
+
+/// The variables, in the order of the file, with the values that they have in an environment.
+pub fn variables<'a>(file: &'a BuildFile, environment: &BTreeMap<String, String>) -> Vec<ListedVariable<'a>> {
+    let (scope, _) = Scope::new(file, environment);
+    let one = |variable: &'a Variable| {
+        let value = scope.get(&variable.name).map(|value| match value {
+            Value::List(items) => serde_json::Value::from(items.clone()),
+            Value::Int(number) => (*number).into(),
+            Value::Bool(truth) => (*truth).into(),
+            value => value.to_text().into(),
+        });
+        let source = if environment.contains_key(&variable.name) { "environment" } else { "default" };
+        ListedVariable {
+            name: &variable.name,
+            description: variable.description.as_deref(),
+            r#type: variable.kind.unwrap_or(Type::String).name(),
+            required: variable.required,
+            default: written_default(variable),
+            values: variable.values.iter().map(|text| text.text.as_str()).collect(),
+            pattern: variable.pattern.as_ref().map(|text| text.text.as_str()),
+            condition: variable.condition.as_ref().map(|text| text.text.as_str()),
+            message: variable.message.as_deref(),
+            source: value.is_some().then_some(source),
+            value,
+        }
+    };
+    file.variables.iter().map(one).collect()
+}
+
+fn written_default(variable: &Variable) -> Option<Written<'_>> {
+    Some(match variable.default.as_ref()? {
+        Default::One(text) => Written::One(&text.text),
+        Default::List(items, _) => Written::List(items.iter().map(|text| text.text.as_str()).collect()),
+    })
 }
 
 /// All that a build file has: targets, groups, variables, each in the order of the file. Descriptions are as written.
@@ -195,7 +296,7 @@ pub fn list(file: &BuildFile) -> Vec<Listed<'_>> {
     let variables = file.variables.iter().map(|variable| Listed::Variable {
         name: &variable.name,
         description: variable.description.as_deref(),
-        default: variable.default.as_ref().map(|text| text.text.as_str()),
+        default: written_default(variable),
     });
     targets.chain(groups).chain(variables).collect()
 }

@@ -1,11 +1,11 @@
 //! From the model to the targets to build, spelt out, in an order in which each comes after those it links to.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use super::check::{References, diagnostic, endless};
 use super::expand::{Fault, Scope};
-use super::keys::Kind;
-use super::model::{BuildFile, Place, Text, Values};
+use super::keys::{Kind, WITHOUT_EFFECT};
+use super::model::{BuildFile, Place, Text, Value, Values};
 use super::overrides::{Override, OverrideError, apply, set};
 use super::suggest::did_you_mean;
 use super::target::{self, Target};
@@ -18,6 +18,8 @@ pub struct Plan {
     pub groups: Vec<(String, Vec<String>)>,
     /// The targets, each after those that it links to.
     pub targets: Vec<Target>,
+    /// What the file says and is not done.
+    pub warnings: Vec<Diagnostic>,
 }
 
 /// Why there is no plan.
@@ -57,9 +59,11 @@ pub fn resolve(
     for option in overrides {
         option.check(file)?;
     }
+    let (scope, faults) = Scope::new(file, environment);
+    report(faults)?;
     let mut resolver = Resolver {
         file,
-        scope: Scope::new(file, environment),
+        scope,
         overrides,
         merged: BTreeMap::new(),
         targets: BTreeMap::new(),
@@ -74,24 +78,24 @@ pub fn resolve(
         }
         requested.extend(targets);
     }
-    resolver.merge_all();
-    let values = std::mem::take(&mut resolver.merged);
     let mut open: Vec<&str> = requested.clone();
     let mut faults = Vec::new();
     while let Some(name) = open.pop() {
         if !resolver.targets.contains_key(name) {
-            open.extend(resolver.resolve(name, &values, &mut faults));
+            open.extend(resolver.resolve(name, &mut faults));
         }
     }
     report(faults)?;
     if let Some(error) = endless(&resolver.references, "targets need each other") {
         return Err(Error::File(vec![error]));
     }
+    plan.warnings = resolver.warnings();
     for name in &requested {
         resolver.place(name, &mut plan.targets);
     }
+    let requested: BTreeSet<&str> = requested.into_iter().collect();
     for target in &mut plan.targets {
-        target.requested = requested.contains(&target.name.as_str());
+        target.requested = requested.contains(target.name.as_str());
     }
     Ok(plan)
 }
@@ -101,19 +105,20 @@ fn wanted<'a>(file: &'a BuildFile, names: &'a [String]) -> Result<Vec<&'a str>, 
     let known = || file.groups.iter().map(|group| group.name.as_str()).chain(file.targets());
     let list = || known().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
     if names.is_empty() {
-        if known().any(|name| name == "default") {
+        if file.group("default").is_some() || file.target("default").is_some() {
             return Ok(vec!["default"]);
         }
         let known = if known().next().is_none() { "the file has no targets".into() } else { list() };
         return Err(Error::NoDefault { known });
     }
     let mut wanted: Vec<&str> = Vec::new();
+    let mut seen = BTreeSet::new();
     for name in names {
-        if !known().any(|other| other == name) {
+        if file.group(name).is_none() && file.target(name).is_none() {
             let hint = did_you_mean(name, known()).unwrap_or_else(|| format!("there are {}", list()));
             return Err(Error::Unknown { name: name.clone(), hint });
         }
-        if !wanted.contains(&name.as_str()) {
+        if seen.insert(name.as_str()) {
             wanted.push(name);
         }
     }
@@ -139,6 +144,7 @@ fn members<'a>(file: &'a BuildFile, name: &'a str) -> Vec<&'a str> {
 
 fn report(faults: Vec<Fault>) -> Result<(), Error> {
     let mut diagnostics: Vec<Diagnostic> = Vec::new();
+    let mut told = HashSet::new();
     for fault in faults {
         if let Place::Set(written) = fault.place {
             let help = fault.help.map(|help| format!("; {help}")).unwrap_or_default();
@@ -146,7 +152,7 @@ fn report(faults: Vec<Fault>) -> Result<(), Error> {
         }
         let message = diagnostic(&fault);
         // What is inherited by many is wrong once.
-        if !diagnostics.contains(&message) {
+        if told.insert(message.clone()) {
             diagnostics.push(message);
         }
     }
@@ -165,12 +171,6 @@ struct Resolver<'a> {
 }
 
 impl<'a> Resolver<'a> {
-    fn merge_all(&mut self) {
-        for name in self.file.targets() {
-            self.merge(name);
-        }
-    }
-
     /// What a target inherits, then its own values, then the options about it. Cycles have been ruled out.
     fn merge(&mut self, name: &'a str) {
         if self.merged.contains_key(name) {
@@ -189,10 +189,12 @@ impl<'a> Resolver<'a> {
     }
 
     /// Resolves a target; returns those that it links to.
-    fn resolve(&mut self, name: &'a str, merged: &BTreeMap<&'a str, Values>, faults: &mut Vec<Fault>) -> Vec<&'a str> {
-        let Some(values) = merged.get(name) else { return Vec::new() };
-        let place = self.file.target(name).map_or(0..0, |target| target.span.clone());
-        let resolved = match target::resolve(name, place, values, &self.scope) {
+    fn resolve(&mut self, name: &'a str, faults: &mut Vec<Fault>) -> Vec<&'a str> {
+        self.merge(name);
+        let (Some(declaration), Some(values)) = (self.file.target(name), self.merged.get(name)) else {
+            return Vec::new();
+        };
+        let resolved = match target::resolve(self.file, declaration, values, &self.scope) {
             Ok(resolved) => resolved,
             Err(found) => {
                 faults.extend(found);
@@ -210,6 +212,26 @@ impl<'a> Resolver<'a> {
         self.targets.insert(name, resolved.target);
         self.references.insert(name, links);
         names
+    }
+
+    /// A warning for each value of the targets that has no effect.
+    fn warnings(&self) -> Vec<Diagnostic> {
+        let mut told = HashSet::new();
+        let mut found = Vec::new();
+        for values in self.targets.keys().filter_map(|name| self.merged.get(name)) {
+            for (key, message) in WITHOUT_EFFECT {
+                let Some(place) = values.get(key).and_then(Value::first_place) else { continue };
+                let mut warning = Diagnostic::warning("NoEffect", place.span(None), *message);
+                if matches!(place, Place::Set(_)) {
+                    warning.annotations.clear();
+                }
+                if told.insert(warning.clone()) {
+                    found.push(warning);
+                }
+            }
+        }
+        found.sort_by_key(|warning| warning.annotations.first().map_or(0, |at| at.span.start));
+        found
     }
 
     /// Puts a target where it belongs: after what it links to.

@@ -23,7 +23,7 @@ use crate::frontend::steps::{
 type Toml<'a> = Spanned<DeValue<'a>>;
 
 /// The instructions, each with its options. The first word of a step says which it is.
-const STEPS: &[(&str, &[&str])] = &[
+pub(super) const STEPS: &[(&str, &[&str])] = &[
     ("run", &["mounts", "network", "security"]),
     ("copy", &["to", "from", "chown", "chmod", "exclude", "link", "parents"]),
     ("add", &["to", "chown", "chmod", "exclude", "link", "checksum", "keep-git-dir", "unpack"]),
@@ -67,7 +67,7 @@ impl Parser<'_> {
         }
         let items = self.table(value, "`from`");
         if let Some((name, _)) = items.iter().find(|(name, _)| !BASE.contains(&name.get_ref().as_ref())) {
-            self.unknown(name.span(), name.get_ref(), "`from`", BASE, &[]);
+            self.unknown(self.at(name), name.get_ref(), "`from`", BASE, &[]);
             return None;
         }
         let get = |wanted: &str| items.iter().find(|(name, _)| name.get_ref() == wanted).map(|(_, value)| *value);
@@ -82,7 +82,7 @@ impl Parser<'_> {
             (None, None, Some(list), None) => {
                 let names = self.texts(list, "`merge`")?;
                 if names.is_empty() {
-                    self.error(list.span(), "`merge` needs at least one name", None);
+                    self.error(self.at(list), "`merge` needs at least one name", None);
                     return None;
                 }
                 Some(Base::Merge(names))
@@ -91,13 +91,13 @@ impl Parser<'_> {
                 Ok([lower, upper]) => Some(Base::Diff { lower, upper }),
                 Err(_) => {
                     let help = "write the state below first: `{ diff = [\"base\", \"base-and-more\"] }`";
-                    self.error(list.span(), "`diff` needs two names", Some(help.into()));
+                    self.error(self.at(list), "`diff` needs two names", Some(help.into()));
                     None
                 }
             },
             _ => {
                 let help = "`platform` goes with `image`";
-                self.error(value.span(), "`from` needs one of `image`, `merge` and `diff`", Some(help.into()));
+                self.error(self.at(value), "`from` needs one of `image`, `merge` and `diff`", Some(help.into()));
                 None
             }
         }
@@ -111,16 +111,16 @@ impl Parser<'_> {
             let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b"-_.".contains(&b);
             if !text.starts_with(|c: char| c.is_ascii_lowercase()) || !text.bytes().all(plain) {
                 let help = "a name starts with a lower-case letter and goes on with such letters, digits and `-_.`";
-                self.error(name.span(), format!("`{text}` cannot be the name of a stage"), Some(help.into()));
+                self.error(self.at(name), format!("`{text}` cannot be the name of a stage"), Some(help.into()));
                 continue;
             }
-            let label = Text { value: text.to_string(), span: name.span() };
-            let mut stage = Stage { name: Some(label), span: name.span(), ..Stage::default() };
+            let label = Text { value: text.to_string(), span: self.at(name) };
+            let mut stage = Stage { name: Some(label), span: self.at(name), ..Stage::default() };
             for (key, value) in self.table(value, "a stage") {
                 match key.get_ref().as_ref() {
                     "from" => stage.base = self.base(value).unwrap_or_default(),
                     "steps" => stage.steps = self.steps(value).unwrap_or_default(),
-                    other => self.unknown(key.span(), other, "a stage", STAGE, &[]),
+                    other => self.unknown(self.at(key), other, "a stage", STAGE, &[]),
                 }
             }
             stages.push(stage);
@@ -150,24 +150,24 @@ impl Parser<'_> {
             let names = STEPS.iter().map(|(name, _)| *name);
             let help = items.first().and_then(|(name, _)| did_you_mean(name.get_ref(), names.clone()));
             let help = help.unwrap_or_else(|| format!("the instructions are {}", names.collect::<Vec<_>>().join(", ")));
-            self.error(value.span(), "a step without an instruction", Some(help));
+            self.error(self.at(value), "a step without an instruction", Some(help));
             return None;
         };
         if let Some((second, ..)) = instructions.next() {
             let message = format!("`{}` and `{}` are two steps", name.get_ref(), second.get_ref());
-            self.error(second.span(), message, Some("write a table for each of them".into()));
+            self.error(self.at(second), message, Some("write a table for each of them".into()));
             return None;
         }
         let mut fields = Fields::new();
         for (key, value) in items.iter().filter(|(key, _)| key.get_ref() != kind) {
             if options.contains(&key.get_ref().as_ref()) {
-                fields.insert(key.get_ref().as_ref(), (key.span(), value));
+                fields.insert(key.get_ref().as_ref(), (self.at(key), value));
             } else {
-                self.unknown(key.span(), key.get_ref(), &format!("a step `{kind}`"), options, &[]);
+                self.unknown(self.at(key), key.get_ref(), &format!("a step `{kind}`"), options, &[]);
             }
         }
-        let instruction = self.instruction(kind, argument, &fields, name.span())?;
-        Some(Step { instruction, span: value.span() })
+        let instruction = self.instruction(kind, argument, &fields, self.at(name))?;
+        Some(Step { instruction, span: self.at(value) })
     }
 
     fn instruction(
@@ -233,7 +233,7 @@ impl Parser<'_> {
     fn transfer(&mut self, value: &Toml<'_>, fields: &Fields<'_>, what: &str, name: Range<usize>) -> Option<Transfer> {
         let sources = self.one_or_more(value, what)?;
         if sources.is_empty() {
-            self.error(value.span(), format!("{what} needs at least one source"), None);
+            self.error(self.at(value), format!("{what} needs at least one source"), None);
             return None;
         }
         let exclude = match fields.get("exclude") {
@@ -268,7 +268,7 @@ impl Parser<'_> {
                 self.wrong_type(item, "a mount", "a table such as `{ type = \"cache\", target = \"/cache\" }`");
                 return None;
             }
-            let mut mount = Mount { fields: Vec::new(), span: item.span() };
+            let mut mount = Mount { fields: Vec::new(), span: self.at(item) };
             for (key, value) in self.table(item, "a mount") {
                 let value = self.scalar_text(value, &format!("`{}` of a mount", key.get_ref()))?;
                 mount.fields.push((key.get_ref().to_string(), value));
@@ -304,11 +304,11 @@ impl Parser<'_> {
         }
         let mut pairs = Vec::new();
         for (name, value) in self.table(value, what) {
-            let label = Text { value: name.get_ref().to_string(), span: name.span() };
+            let label = Text { value: name.get_ref().to_string(), span: self.at(name) };
             pairs.push((label, self.scalar_text(value, &format!("`{}` in {what}", name.get_ref()))?));
         }
         if pairs.is_empty() {
-            self.error(value.span(), format!("{what} needs at least one name"), None);
+            self.error(self.at(value), format!("{what} needs at least one name"), None);
             return None;
         }
         Some(pairs)

@@ -1,12 +1,13 @@
 //! A target with nothing left to expand, and how values of the file become its fields.
 
 use std::collections::BTreeMap;
-use std::ops::Range;
 
 use super::attributes;
+use super::entries::{Fields, Locate, attestation, cache, output, secret, ssh, written};
 use super::expand::{Fault, Scope};
 use super::keys::Key;
-use super::model::{Entry, Text, Value, Values};
+use super::limits::{address, call, entitlement, limit, size};
+use super::model::{BuildFile, Declaration, Entry, Place, Text, Value, Values};
 use super::steps;
 use crate::frontend::steps::Definition;
 use crate::graph::Network;
@@ -54,6 +55,45 @@ pub struct Target {
     pub ssh: Vec<Ssh>,
     /// Where results go; the store if empty.
     pub outputs: Vec<Output>,
+    /// Attestations that are asked for.
+    pub attest: Vec<Output>,
+    /// Where results of steps are looked for besides the store.
+    pub cache_from: Vec<Output>,
+    /// Where results of steps are put besides the store.
+    pub cache_to: Vec<Output>,
+    /// What is done with it.
+    pub call: Call,
+    /// What its steps may ask for, if whoever builds it allows it.
+    pub entitlements: Vec<Entitlement>,
+    /// Names and addresses for `/etc/hosts` of RUN: an IP address, or `host-gateway`.
+    pub extra_hosts: BTreeMap<String, String>,
+    /// The size of `/dev/shm` of RUN in bytes.
+    pub shm_size: Option<u64>,
+    /// Limits of processes of RUN, as `name=soft:hard`.
+    pub ulimits: Vec<String>,
+}
+
+/// What is done with a target.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Call {
+    /// It is built.
+    #[default]
+    Build,
+    /// Its definition is checked.
+    Check,
+    /// Its arguments are shown.
+    Outline,
+    /// Its stages are listed.
+    Targets,
+}
+
+/// A right that steps may need.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Entitlement {
+    /// The network of this machine.
+    NetworkHost,
+    /// All privileges.
+    SecurityInsecure,
 }
 
 /// Where the Dockerfile is.
@@ -119,6 +159,15 @@ impl Output {
 }
 
 impl ContextSource {
+    /// The same with its path as it is from the folder of the first file.
+    fn located(self, file: &BuildFile, place: &Place) -> Self {
+        match self {
+            Self::Path(path) => Self::Path(file.located(place, &path)),
+            Self::OciLayout(path) => Self::OciLayout(file.located(place, &path)),
+            other => other,
+        }
+    }
+
     fn parse(text: &str) -> Result<Self, String> {
         let rest = |prefix: &str, what: &str| match text.strip_prefix(prefix) {
             Some("") => Err(format!("`{prefix}` without {what}")),
@@ -164,39 +213,48 @@ pub(super) struct Resolved {
 }
 
 /// Turns the merged values of a target into its fields; returns all that is wrong with them otherwise.
-pub(super) fn resolve(name: &str, place: Range<usize>, values: &Values, scope: &Scope) -> Result<Resolved, Vec<Fault>> {
-    let mut reader = Reader { values, scope, faults: Vec::new() };
+pub(super) fn resolve(
+    file: &BuildFile,
+    declaration: &Declaration,
+    values: &Values,
+    scope: &Scope,
+) -> Result<Resolved, Vec<Fault>> {
+    let place = Place::File { span: declaration.span.clone(), content: None };
+    let mut reader = Reader { file, values, scope, faults: Vec::new() };
     let mut links = Vec::new();
     let mut contexts = BTreeMap::new();
     for (name, text) in reader.map(Key::Contexts) {
-        let Some(source) = reader.convert(text, ContextSource::parse) else { continue };
+        let located = |value: &str| ContextSource::parse(value).map(|source| source.located(file, &text.place));
+        let Some(source) = reader.convert(text, located) else { continue };
         if let ContextSource::Target(other) = &source {
             links.push((other.clone(), text.clone()));
         }
         contexts.insert(name.to_owned(), source);
     }
+    let written = values.get(&Key::Context).and_then(Value::place).unwrap_or(&place);
     let context = reader.text(Key::Context, |text| match ContextSource::parse(text)? {
-        source @ (ContextSource::Path(_) | ContextSource::Url(_)) => Ok(source),
+        source @ (ContextSource::Path(_) | ContextSource::Url(_)) => Ok(source.located(file, written)),
         _ => Err("the main context is a folder or a URL: give this one a name under `contexts`".into()),
     });
     let not_empty = |what: &'static str| {
         move |text: &str| if text.is_empty() { Err(format!("{what} is empty")) } else { Ok(text.to_owned()) }
     };
     let inline = reader.verbatim(Key::DockerfileInline).map(Dockerfile::Inline);
-    let steps = steps::resolve(values, scope, place, &mut reader.faults).map(|(definition, linked)| {
-        for (other, text) in linked {
-            // The name that the steps use is that of a context.
-            contexts.insert(format!("target:{other}"), ContextSource::Target(other.clone()));
-            links.push((other, text));
-        }
-        Dockerfile::Steps(definition)
-    });
+    let steps =
+        steps::resolve(values, scope, declaration.span.clone(), &mut reader.faults).map(|(definition, linked)| {
+            for (other, text) in linked {
+                // The name that the steps use is that of a context.
+                contexts.insert(format!("target:{other}"), ContextSource::Target(other.clone()));
+                links.push((other, text));
+            }
+            Dockerfile::Steps(definition)
+        });
     let path = reader.text(Key::Dockerfile, not_empty("the path of the Dockerfile")).map(Dockerfile::Path);
     let target = Target {
-        name: name.to_owned(),
+        name: declaration.name.clone(),
         requested: false,
         description: reader.text(Key::Description, |text| Ok(text.to_owned())),
-        context: context.unwrap_or_else(|| ContextSource::Path(".".into())),
+        context: context.unwrap_or_else(|| ContextSource::Path(".".into()).located(file, &place)),
         dockerfile: steps.or(inline).or(path).unwrap_or_else(|| Dockerfile::Path("Dockerfile".into())),
         stage: reader.text(Key::Target, |text| Ok(text.to_owned())).filter(|stage| !stage.is_empty()),
         args: reader.strings(Key::Args),
@@ -213,7 +271,15 @@ pub(super) fn resolve(name: &str, place: Range<usize>, values: &Values, scope: &
         network: reader.text(Key::Network, network).unwrap_or_default(),
         secrets: reader.entries(Key::Secrets, secret, |secret| &secret.id),
         ssh: reader.entries(Key::Ssh, ssh, |ssh| &ssh.id),
-        outputs: reader.outputs(),
+        outputs: reader.outputs(Key::Output, output),
+        attest: reader.outputs(Key::Attest, attestation),
+        cache_from: reader.outputs(Key::CacheFrom, cache),
+        cache_to: reader.outputs(Key::CacheTo, cache),
+        call: reader.text(Key::Call, call).unwrap_or_default(),
+        entitlements: reader.texts(Key::Entitlements, entitlement),
+        extra_hosts: reader.named(Key::ExtraHosts, address),
+        shm_size: reader.text(Key::ShmSize, size),
+        ulimits: reader.texts(Key::Ulimits, limit),
     };
     if reader.faults.is_empty() { Ok(Resolved { target, links }) } else { Err(reader.faults) }
 }
@@ -235,64 +301,9 @@ fn network(text: &str) -> Result<Network, String> {
     }
 }
 
-/// The attributes of an entry, expanded.
-type Fields = BTreeMap<String, Vec<String>>;
-
-/// Takes one attribute with one value.
-fn take(fields: &mut Fields, name: &str) -> Result<Option<String>, String> {
-    match fields.remove(name).as_deref() {
-        None => Ok(None),
-        Some([value]) => Ok(Some(value.clone())),
-        Some(_) => Err(format!("`{name}` is there more than once")),
-    }
-}
-
-/// Fails if attributes are left.
-fn nothing_else(fields: &Fields, known: &str) -> Result<(), String> {
-    fields.keys().next().map_or(Ok(()), |other| Err(format!("`{other}` is not known here: use {known}")))
-}
-
-fn secret(mut fields: Fields) -> Result<Secret, String> {
-    let source = take(&mut fields, "source")?;
-    let kind = take(&mut fields, "type")?;
-    let mut secret = Secret {
-        id: take(&mut fields, "id")?.filter(|id| !id.is_empty()).ok_or("a secret without an `id`")?,
-        src: take(&mut fields, "src")?.or(source),
-        env: take(&mut fields, "env")?,
-    };
-    nothing_else(&fields, "`id`, `src` and `env`")?;
-    match kind.as_deref() {
-        None | Some("file") => {}
-        Some("env") => secret.env = secret.env.take().or_else(|| secret.src.take()),
-        Some(other) => return Err(format!("`{other}` is no type of secret: use `file` or `env`")),
-    }
-    if secret.src.is_some() && secret.env.is_some() {
-        return Err(format!("the secret `{}` has both `src` and `env`", secret.id));
-    }
-    Ok(secret)
-}
-
-/// As a table, or as on the command line: `default`, `id=path` or `id=path,path`.
-fn ssh(mut fields: Fields) -> Result<Ssh, String> {
-    if let Some(id) = take(&mut fields, "id")? {
-        let paths = fields.remove("paths").unwrap_or_default();
-        nothing_else(&fields, "`id` and `paths`")?;
-        return if id.is_empty() { Err("an agent without an `id`".into()) } else { Ok(Ssh { id, paths }) };
-    }
-    let more = fields.remove("").unwrap_or_default();
-    let mut named = fields.into_iter();
-    match (named.next(), named.next()) {
-        (Some((id, mut paths)), None) => {
-            paths.extend(more);
-            Ok(Ssh { id, paths })
-        }
-        (None, None) if more.len() == 1 => Ok(Ssh { id: more.concat(), paths: Vec::new() }),
-        _ => Err("write an agent as `default`, `id=socket` or `id=key,key`".into()),
-    }
-}
-
 /// Reads values, expanding them, and collects what is wrong.
 struct Reader<'a, 's> {
+    file: &'s BuildFile,
     values: &'a Values,
     scope: &'s Scope,
     faults: Vec<Fault>,
@@ -300,8 +311,9 @@ struct Reader<'a, 's> {
 
 impl<'a> Reader<'a, '_> {
     fn convert<T>(&mut self, text: &Text, convert: impl FnOnce(&str) -> Result<T, String>) -> Option<T> {
-        let value = match self.scope.expand(text) {
-            Ok(value) => value,
+        let value = match self.scope.given(text) {
+            Ok(Some(value)) => value,
+            Ok(None) => return None,
             Err(fault) => {
                 self.faults.push(fault);
                 return None;
@@ -330,8 +342,21 @@ impl<'a> Reader<'a, '_> {
         let mut found = Vec::new();
         if let Some(Value::Texts(texts)) = self.values.get(&key) {
             for text in texts {
-                let value = self.convert(text, &convert).filter(|value| !found.contains(value));
-                found.extend(value);
+                // An item that is one expression may come to several.
+                let items = match self.scope.list(std::slice::from_ref(text)) {
+                    Ok(items) => items,
+                    Err(fault) => {
+                        self.faults.push(fault);
+                        continue;
+                    }
+                };
+                for item in items {
+                    match convert(&item) {
+                        Ok(value) if found.contains(&value) => {}
+                        Ok(value) => found.push(value),
+                        Err(message) => self.faults.push(blame(text, &item, message)),
+                    }
+                }
             }
         }
         found
@@ -346,9 +371,13 @@ impl<'a> Reader<'a, '_> {
     }
 
     fn strings(&mut self, key: Key) -> BTreeMap<String, String> {
+        self.named(key, |value| Ok(value.to_owned()))
+    }
+
+    fn named<T>(&mut self, key: Key, convert: impl Fn(&str) -> Result<T, String>) -> BTreeMap<String, T> {
         let mut found = BTreeMap::new();
         for (name, text) in self.map(key) {
-            found.extend(self.convert(text, |value| Ok(value.to_owned())).map(|value| (name.to_owned(), value)));
+            found.extend(self.convert(text, &convert).map(|value| (name.to_owned(), value)));
         }
         found
     }
@@ -357,7 +386,7 @@ impl<'a> Reader<'a, '_> {
     fn entries<T>(
         &mut self,
         key: Key,
-        convert: impl Fn(Fields) -> Result<T, String>,
+        convert: impl Fn(Fields, &Locate<'_>) -> Result<T, String>,
         id: impl Fn(&T) -> &String,
     ) -> Vec<T> {
         let mut found: Vec<T> = Vec::new();
@@ -371,9 +400,8 @@ impl<'a> Reader<'a, '_> {
         found
     }
 
-    fn outputs(&mut self) -> Vec<Output> {
-        let entries = self.list(Key::Output);
-        entries.iter().filter_map(|entry| self.entry(entry, output)).collect()
+    fn outputs(&mut self, key: Key, convert: impl Fn(Fields, &Locate<'_>) -> Result<Output, String>) -> Vec<Output> {
+        self.list(key).iter().filter_map(|entry| self.entry(entry, &convert)).collect()
     }
 
     fn list(&self, key: Key) -> &'a [Entry] {
@@ -383,9 +411,12 @@ impl<'a> Reader<'a, '_> {
         }
     }
 
-    fn entry<T>(&mut self, entry: &Entry, convert: impl Fn(Fields) -> Result<T, String>) -> Option<T> {
+    fn entry<T>(&mut self, entry: &Entry, convert: impl Fn(Fields, &Locate<'_>) -> Result<T, String>) -> Option<T> {
+        let file = self.file;
         match entry {
-            Entry::Written(text) => self.convert(text, |line| convert(written(line)?)),
+            Entry::Written(text) => {
+                self.convert(text, |line| convert(written(line)?, &|path| file.located(&text.place, &path)))
+            }
             Entry::Table(table, place) => {
                 let mut fields = Fields::new();
                 for (name, texts) in table {
@@ -395,41 +426,11 @@ impl<'a> Reader<'a, '_> {
                     }
                 }
                 let fault = |message| Fault { place: place.clone(), part: None, message, help: None };
-                convert(fields).map_err(|message| self.faults.push(fault(message))).ok()
+                let converted = convert(fields, &|path| file.located(place, &path));
+                converted.map_err(|message| self.faults.push(fault(message))).ok()
             }
         }
     }
-}
-
-/// The attributes of a line. Fields without a name are under the empty one.
-fn written(line: &str) -> Result<Fields, String> {
-    let mut fields = Fields::new();
-    for field in attributes::fields(line)? {
-        let (name, value) = field.split_once('=').unwrap_or(("", &field));
-        fields.entry(name.to_owned()).or_default().push(value.to_owned());
-    }
-    Ok(fields)
-}
-
-/// A path alone is a folder to write to; `-` is standard output.
-fn output(mut fields: Fields) -> Result<Output, String> {
-    if let Some(mut paths) = fields.remove("") {
-        return match (paths.pop(), paths.is_empty() && fields.is_empty()) {
-            (Some(path), true) if !path.is_empty() => {
-                let kind = if path == "-" { "tar" } else { "local" };
-                Ok(Output { attributes: [("type".into(), kind.into()), ("dest".into(), path)].into() })
-            }
-            _ => Err("write an output as `type=NAME,dest=PATH`, or as one path".into()),
-        };
-    }
-    let mut attributes = BTreeMap::new();
-    for name in fields.keys().cloned().collect::<Vec<_>>() {
-        attributes.extend(take(&mut fields, &name)?.map(|value| (name, value)));
-    }
-    if attributes.get("type").is_none_or(String::is_empty) {
-        return Err("an output without a `type`".into());
-    }
-    Ok(Output { attributes })
 }
 
 /// A fault of a value, which says what the value was where the file does not show it.

@@ -46,9 +46,20 @@ fn errors(text: &str, names: &[&str], env: &[(&str, &str)], sets: &[&str]) -> Ve
     }
 }
 
+/// The example, with a file in the place of those that it includes.
+fn example() -> BuildFile {
+    let mut loading = Loading::new("build.toml", "build.toml", EXAMPLE);
+    for need in loading.needs() {
+        let path = need.pattern.replace('*', "worker");
+        let text = "[target.worker]\ninherits = ['common']\ncontexts.toolchain = 'target:toolchain'".into();
+        loading.answer(&need, vec![Found { name: path.clone(), path, text: Ok(text) }]);
+    }
+    loading.finish().unwrap_or_else(|broken| panic!("{:?}", shown(&broken.text, &broken.list)))
+}
+
 #[test]
 fn the_example_has_every_key_and_resolves() {
-    let file = parse(EXAMPLE).unwrap_or_else(|errors| panic!("{:?}", shown(EXAMPLE, &errors)));
+    let file = example();
     for row in keys::KEYS {
         let found = EXAMPLE.lines().any(|line| line.starts_with(&format!("{} = ", row.name)))
             || EXAMPLE.contains(&format!(".{}]", row.name))
@@ -56,20 +67,24 @@ fn the_example_has_every_key_and_resolves() {
         assert!(found, "build.toml.example does not show `{}`", row.name);
         assert_eq!(row.key.info().name, row.name);
     }
-    let env = [("SIGNING_KEY", "key.pem"), ("CHANNEL", "stable")];
-    let plan = plan(EXAMPLE, &["everything"], &env, &[]);
+    for key in super::variables::VARIABLE {
+        assert!(EXAMPLE.contains(&format!("\n{key} = ")), "build.toml.example does not show `{key}` of variables");
+    }
+    let env = environment(&[("SIGNING_KEY", "key.pem"), ("CHANNEL", "stable")]);
+    let plan = super::resolve(&file, &["default".into(), "docs".into(), "release".into()], &env, &[]).unwrap();
     let order: Vec<(&str, bool)> = plan.targets.iter().map(|t| (t.name.as_str(), t.requested)).collect();
     assert_eq!(order, [("toolchain", false), ("web", true), ("worker", true), ("docs", true), ("release", true)]);
     let web = &plan.targets[1];
-    assert_eq!(web.tags, ["localhost:5000/shop/web:stable-latest", "localhost:5000/shop/web:latest"]);
+    let tags = ["stable-latest", "latest", "de", "en"].map(|tag| format!("localhost:5000/shop/web:{tag}"));
+    assert_eq!(web.tags, tags);
     assert_eq!(web.args["NODE_MAJOR"], "20");
     assert_eq!(web.args["DEBUG"], "false");
     assert_eq!(web.contexts["toolchain"], ContextSource::Target("toolchain".into()));
-    assert_eq!(web.ssh[1], Ssh { id: "deploy".into(), paths: vec!["secrets/deploy_key".into()] });
+    assert_eq!(web.ssh[0], Ssh { id: "deploy".into(), paths: vec!["secrets/deploy_key".into()] });
     let release = plan.targets.last().unwrap();
     let ids: Vec<&str> = release.secrets.iter().map(|secret| secret.id.as_str()).collect();
     assert_eq!(ids, ["token", "npmrc", "signing-key"]);
-    assert_eq!(list(&file).len(), 7 + 4 + 2 + 1 + 5);
+    assert_eq!(list(&file).len(), 7 + 4 + 3 + 8);
 }
 
 #[test]
@@ -159,6 +174,154 @@ fn variables_have_defaults_and_the_environment_wins() {
 }
 
 #[test]
+fn variables_have_types_and_limits() {
+    let text = r#"
+[variable.PORT]
+type = "int"
+default = 80
+[variable.DEBUG]
+type = "bool"
+default = false
+[variable.LANGS]
+default = ["de", "${EXTRA}"]
+[variable.EXTRA]
+type = "list"
+default = "en"
+[variable.CHANNEL]
+default = "edge"
+values = ["edge", "stable"]
+[variable.VERSION]
+default = "1.2"
+pattern = "[0-9]*.[0-9]*"
+message = "major and minor"
+[variable.NAME]
+default = "app"
+condition = "${equal(NAME, lower(NAME))}"
+message = "small letters only"
+[target.default]
+tags = ["${formatlist('a:%s', LANGS)}"]
+args = { PORT = "${PORT}", DEBUG = "${DEBUG}", V = "${CHANNEL}-${VERSION}-${NAME}" }
+"#;
+    let check = |env: &[(&str, &str)], expected: &str| {
+        let shown = match try_plan(text, &[], env, &[]) {
+            Ok(plan) => format!("{:?} {:?}", plan.targets[0].tags, plan.targets[0].args.values().collect::<Vec<_>>()),
+            Err(Error::File(found)) => shown(text, &found).join("; "),
+            Err(other) => other.to_string(),
+        };
+        assert_eq!(shown, expected, "{env:?}");
+    };
+    check(&[], r#"["a:de", "a:en"] ["false", "80", "edge-1.2-app"]"#);
+    let env = [("PORT", "007"), ("DEBUG", "1"), ("EXTRA", "fr,\"x,y\""), ("VERSION", "10.0")];
+    check(&env, r#"["a:de", "a:fr", "a:x,y"] ["true", "7", "edge-10.0-app"]"#);
+    let leave = |name: &str| format!("(change {name} in the environment, or leave it out there)");
+    check(&[("PORT", "x")], &format!("PORT | PORT=`x` of the environment is not a whole number {}", leave("PORT")));
+    check(
+        &[("DEBUG", "")],
+        &format!("DEBUG | DEBUG=`` of the environment is neither `true` nor `false` {}", leave("DEBUG")),
+    );
+    check(
+        &[("CHANNEL", "stabel")],
+        "CHANNEL | CHANNEL=`stabel` of the environment is none of `edge`, `stable` (did you mean `stable`?)",
+    );
+    check(
+        &[("VERSION", "x")],
+        &format!(
+            "VERSION | VERSION=`x` of the environment does not fit `[0-9]*.[0-9]*`: major and minor {}",
+            leave("VERSION")
+        ),
+    );
+    check(
+        &[("NAME", "App")],
+        &format!("NAME | NAME=`App` of the environment is not as it must be: small letters only {}", leave("NAME")),
+    );
+    let listed = serde_json::to_value(variables(&parse(text).unwrap(), &environment(&[("PORT", "8")]))).unwrap();
+    assert_eq!(
+        listed[0],
+        serde_json::json!({"name": "PORT", "type": "int", "required": false, "default": "80", "value": 8, "source": "environment"})
+    );
+    assert_eq!(listed[2]["value"], serde_json::json!(["de", "en"]));
+    assert_eq!(listed[4]["values"], serde_json::json!(["edge", "stable"]));
+}
+
+#[test]
+fn variables_are_checked_in_the_file_too() {
+    let check = |lines: &str, expected: &str| {
+        let text = format!("[variable.V]\n{lines}\n[target.default]");
+        assert_eq!(errors(&text, &[], &[], &[]), [expected], "{lines}");
+    };
+    check("type = 'int'\ndefault = 'x'", "'x' | `x`, the default of `V`, is not a whole number");
+    check("type = 'inte'", "'inte' | no type is called `inte` (did you mean `int`?)");
+    check("type = 'float'", "'float' | no type is called `float` (the types are string, int, bool, list)");
+    check("type = 'string'\ndefault = ['x']", "['x'] | `x`, the default of `V`, is a list");
+    check("default = 'c'\nvalues = ['aaa', 'b b']", "'c' | `c`, the default of `V`, is none of `aaa`, `b b`");
+    check("message = 'x'", "message | `message` is for a variable with a `condition` or a `pattern`");
+    check("default = ''\nrequired = true", "'' | ``, the default of `V`, is empty, and it is required");
+    check("default = 'x'\ncondition = 'maybe'", "'maybe' | `maybe` is neither `true` nor `false`");
+    check("condition = '${W}'", "${W} | no variable is called `W` (did you mean `V`?)");
+    check(
+        "sensitive = true",
+        "sensitive | unknown key `sensitive` in a variable (known are `default`, `description`, `type`, `required`, `values`, `pattern`, `condition`, `message`)",
+    );
+    check(
+        "required = true\ndescription = 'the key'",
+        "V | the variable `V` is required and has no value (set it in the environment: V=… (the key))",
+    );
+}
+
+#[test]
+fn functions_are_called_in_strings() {
+    let text = r#"
+        [variable]
+        BRANCH = "feature/Login"
+        VERSION = "1.2.3"
+        LANGS = "${split(' ', 'de en')}"
+        MINOR = "${join('.', split('.', substr(VERSION, 0, 3)))}"
+        [variable.COMMIT]
+        [target.default]
+        matrix = { v = ["A", "b"] }
+        name = "app-${lower(v)}"
+        tags = [
+            "app:${tag(lower(BRANCH))}",
+            "app:${default(COMMIT, 'none')}",
+            "${formatlist('app:%s-%s', MINOR, LANGS)}",
+            "app:${if(equal(v, 'A'), 'first', 'second')}",
+        ]
+        args = { HASH = "${truncate(sha256(VERSION), 8)}", N = "${length(LANGS)}" }
+    "#;
+    let tags = |name: &str, env: &[(&str, &str)]| plan(text, &[name], env, &[]).targets.remove(0).tags;
+    let expected = ["app:feature-login", "app:none", "app:1.2-de", "app:1.2-en", "app:first"];
+    assert_eq!(tags("app-a", &[]), expected);
+    assert_eq!(tags("app-b", &[("COMMIT", "c0ffee")])[1..], ["app:c0ffee", "app:1.2-de", "app:1.2-en", "app:second"]);
+    let args = plan(text, &["app-a"], &[], &[]).targets.remove(0).args;
+    assert_eq!(args, environment(&[("HASH", "c47f5b18"), ("N", "2")]));
+}
+
+#[test]
+fn mistakes_in_calls_are_pointed_at_to_the_letter() {
+    let check = |value: &str, expected: &str| {
+        let text = format!("[variable]\nV = 'a,b'\n[variable.NONE]\n[target.default]\ntags = [\"{value}\"]");
+        assert_eq!(errors(&text, &[], &[], &[]), [expected], "{value}");
+    };
+    check("${truncate(V, 'x')}", "'x' | `x` is not a whole number");
+    check("a${upper(split(',', V))}", "split(',', V) | a list where a text is needed: use `join(',', …)`");
+    check(
+        "a:${split(',', V)}",
+        "split(',', V) | a list cannot stand in a text (put its items together: `${join(',', …)}`)",
+    );
+    check(
+        "${upper(NONE)}",
+        "NONE | the variable `NONE` has no value (set NONE in the environment, or give it a `default`)",
+    );
+    check("${if('', NONE, W)}", "W | no variable is called `W` (did you mean `V`?)");
+    check("${if(V, NONE, '')}", "V | `a,b` is neither `true` nor `false`");
+    check(
+        "${timestamp()}",
+        "timestamp | `timestamp` gives something else each time, and such a build cannot be reproduced: take the value from a variable",
+    );
+    check("${upper(V}", "} | `}` where `,` or `)` is expected (write `$${` for a `${` that is meant as it is)");
+}
+
+#[test]
 fn values_are_read_in_all_their_forms() {
     let output = |text: &str| target(&format!("output = [{text}]")).outputs.remove(0).to_argument();
     assert_eq!(output(r#""out""#), "type=local,dest=out");
@@ -210,20 +373,57 @@ fn linked_targets_come_first_and_once() {
 }
 
 #[test]
+fn keys_of_docker_bake_are_known() {
+    let text = r#"
+[variable.COMMIT]
+[target.default]
+args = { A = "${unset()}", B = "${default(COMMIT, unset())}", C = "x" }
+tags = ["a:1", "${if(equal('a', 'b'), 'a:2', unset())}"]
+target = "${unset()}"
+attest = ["type=provenance,mode=max", { type = "sbom" }]
+cache-from = ["user/app:cache", { type = "local", src = "cache" }]
+cache-to = ["type=inline"]
+call = "check"
+entitlements = ["network.host"]
+extra-hosts = { db = "10.0.0.2", me = "host-gateway" }
+shm-size = "128m"
+ulimits = ["nofile=1024:2048"]
+secret = [{ id = "a", src = "x" }, "id=b"]
+annotations = { k = "v" }
+"#;
+    let file = parse(text).unwrap();
+    let set = ["default.secret.a=env=A".parse().unwrap(), "default.shm-size=1g".parse().unwrap()];
+    let plan = super::resolve(&file, &[], &Default::default(), &set).unwrap();
+    let printed = serde_json::to_value(Printed::from(&plan)).unwrap();
+    let expected = serde_json::json!({
+        "context": ".", "dockerfile": "Dockerfile", "args": {"C": "x"}, "tags": ["a:1"],
+        "attest": ["type=provenance,mode=max", "type=sbom"],
+        "cache-from": ["type=registry,ref=user/app:cache", "type=local,src=cache"], "cache-to": ["type=inline"],
+        "call": "check", "entitlements": ["network.host"], "extra-hosts": {"db": "10.0.0.2", "me": "host-gateway"},
+        "shm-size": "1073741824", "ulimits": ["nofile=1024:2048"], "secret": ["id=a,env=A", "id=b"],
+        "annotations": ["k=v"],
+    });
+    assert_eq!(printed["target"]["default"], expected);
+    let warned: Vec<&str> = plan.warnings.iter().map(|warning| &text[warning.annotations[0].span.clone()]).collect();
+    let expected = ["\"type=provenance,mode=max\"", "\"user/app:cache\"", "\"type=inline\"", "\"nofile=1024:2048\""];
+    assert_eq!(warned, expected);
+}
+
+#[test]
 fn several_mistakes_get_several_messages() {
     let text = r#"
         [targets.x]
         [variable]
-        TAG = ["x"]
+        TAG = [["x"]]
         "A-B" = 1
         [group]
         default = ["appp"]
         [target.app]
         tag = ["x"]
-        attest = []
+        resources = {}
         context = 5
         args = { A = [] }
-        tags = ["app:${TAGS}", "${x", "${upper(TAG)}"]
+        tags = ["app:${TAGS}", "${x", "${uper(TAG)}"]
         secrets = [{ id = "a", source = "x" }]
         inherits = ["base"]
         dockerfile = "a"
@@ -232,16 +432,16 @@ fn several_mistakes_get_several_messages() {
     "#;
     let expected = [
         "targets | unknown key `targets` in a build file (did you mean `target`?)",
-        "[\"x\"] | a variable must be a string, a number or a truth value, not an array",
+        "[\"x\"] | an item of a variable must be a string, a number or a truth value, not an array",
         "\"A-B\" | `A-B` cannot be the name of a variable (names are letters, digits and `_`, and do not start with a digit)",
         "\"appp\" | no target or group is called `appp` (did you mean `app`?)",
         "tag | unknown key `tag` in a target (did you mean `tags`?)",
-        "attest | `attest` is not supported yet",
+        "resources | `resources` is not supported yet",
         "5 | `context` must be a string, not an integer",
         "[] | `A` in `args` must be a string, a number or a truth value, not an array",
         "${TAGS} | no variable is called `TAGS` (did you mean `TAG`?)",
         "${x | `${` without a `}` (write `$${` for a `${` that is meant as it is)",
-        "${upper(TAG)} | `upper(TAG)` is not the name of a variable (names are letters, digits and `_`; functions and defaults are not supported here; `$${` stands for `${`)",
+        "uper | no function is called `uper` (did you mean `upper`?)",
         "source | unknown key `source` in `secrets` (known are `id`, `src`, `env`)",
         "\"base\" | no target is called `base`",
         "dockerfile-inline | `dockerfile` and `dockerfile-inline` exclude each other",
@@ -275,6 +475,12 @@ fn values_that_make_no_sense_are_pointed_at() {
     check("output = ['type=oci,\"dest=x']", "'type=oci,\"dest=x' | a quote is not closed");
     check("pull = 1", "1 | `pull` must be true or false, not an integer");
     check("tags = ['']", "'' | a tag is empty");
+    check("shm-size = 'x'", "'x' | write a size such as 64m, 1g or a number of bytes");
+    check("extra-hosts.a = 'b'", "'b' | `b` is not an IP address; allowed are IPv4, IPv6 and `host-gateway`");
+    check("ulimits = ['a']", "'a' | `a` is no limit: write it as `nofile=1024:4096`");
+    check("call = 'x'", "'x' | `x` cannot be called: use `build`, `check`, `outline` or `targets`");
+    check("entitlements = ['x']", "'x' | `x` is no entitlement: use `network.host` or `security.insecure`");
+    check("attest = ['type=x']", "'type=x' | `x` is no attestation: use `provenance` or `sbom`");
     check("tags = 'x'", "'x' | `tags` must be a list of strings, not a string");
 }
 
@@ -460,4 +666,17 @@ fn mistakes_in_steps_and_matrices_are_told_once() {
     check("[target.a]\nsteps = [{ run = '${NONE}' }]", &["no variable is called `NONE`"]);
     check("[target.a]\nfrom = { diff = ['a'] }", &["`diff` needs two names"]);
     check("[target.a.stages.A]\nfrom = 'a'", &["`A` cannot be the name of a stage"]);
+}
+
+#[test]
+fn the_reference_has_everything() {
+    let reference = include_str!("../../../docs/build-file.md");
+    let has = |what: &str, text: String| assert!(reference.contains(&text), "docs/build-file.md lacks {what}");
+    keys::KEYS.iter().for_each(|row| has(row.name, format!("| `{}` |", row.name)));
+    functions::FUNCTIONS.iter().for_each(|function| has(function.name, format!("`{}(", function.name)));
+    super::variables::VARIABLE.iter().for_each(|key| has(key, format!("| `{key}` |")));
+    for (step, options) in super::steps::STEPS {
+        has(step, format!("`{step}`"));
+        options.iter().for_each(|option| has(option, format!("`{option}`")));
+    }
 }

@@ -50,6 +50,7 @@ pub fn run(
         jobs: session.jobs,
         unread: &BTreeSet::new(),
         sources: (!offline).then_some(session.sources),
+        observer: &(),
     };
     let failed = |error: StepError| match error {
         StepError::Canceled => Error::Interrupted,

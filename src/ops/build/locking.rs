@@ -1,6 +1,6 @@
 //! The lockfile of a build: read before anything is looked up, written when everything was.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use crate::digest::CacheKey;
@@ -9,6 +9,7 @@ use crate::lockfile::{LockKey, LockedHttp, LockedImage, Lockfile};
 use crate::oci::Platform;
 use crate::ops::Error;
 use crate::ops::build::target::LockMode;
+use crate::store::ResolvedImage;
 
 /// Where a build's lockfile is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,6 +46,8 @@ pub struct Lock {
     new: Lockfile,
     /// What was looked up in this build.
     looked_up: BTreeSet<LockKey>,
+    /// The images that were found in this build, by reference, platform and whether they were looked up anew.
+    images: BTreeMap<(String, Platform, bool), ResolvedImage>,
 }
 
 impl Lock {
@@ -68,7 +71,7 @@ impl Lock {
             })?,
             _ => Lockfile::new(),
         };
-        Ok(Self { place, mode, text, new: old.clone(), old, looked_up: BTreeSet::new() })
+        Ok(Self { place, mode, text, new: old.clone(), old, looked_up: BTreeSet::new(), images: BTreeMap::new() })
     }
 
     /// Where it is.
@@ -84,6 +87,16 @@ impl Lock {
     /// What an image was when it was locked.
     pub fn image(&self, reference: &str, platform: &Platform) -> Option<&LockedImage> {
         self.old.lookup_image(reference, platform)
+    }
+
+    /// An image that was found in this build.
+    pub fn found_image(&self, reference: &str, platform: &Platform, fresh: bool) -> Option<ResolvedImage> {
+        self.images.get(&(reference.to_owned(), platform.clone(), fresh)).cloned()
+    }
+
+    /// Keeps an image that was found.
+    pub fn remember_image(&mut self, reference: &str, platform: &Platform, fresh: bool, image: &ResolvedImage) {
+        self.images.insert((reference.to_owned(), platform.clone(), fresh), image.clone());
     }
 
     /// Notes what an image is.

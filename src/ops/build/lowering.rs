@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::digest::{CacheKey, DiffId};
-use crate::frontend::diagnostic::Diagnostic;
+use crate::frontend::diagnostic::{Diagnostic, Part};
 use crate::frontend::dockerfile::{self, ContextSource, ImageBuild, Need};
 use crate::fstree::pattern::{Matcher, parse_ignore_file};
 use crate::graph::key::{KeyHasher, Visitor};
@@ -153,7 +153,7 @@ impl Job<'_> {
     fn lower(&mut self, graph: &mut Graph) -> Result<Lowered, Error> {
         let (name, text) = self.read()?;
         let (mut lowered, warnings) = self.lower_text(&name, &text, graph)?;
-        lowered.warnings = Diagnostics { name, text, list: warnings };
+        lowered.warnings = Diagnostics { name, text, list: warnings, parts: self.parts().to_vec() };
         Ok(lowered)
     }
 
@@ -180,6 +180,11 @@ impl Job<'_> {
                 Ok((name, text))
             }
         }
+    }
+
+    /// The files that its text is made of, if they are several.
+    fn parts(&self) -> &[Part] {
+        if let Dockerfile::Steps { parts, .. } = &self.target.dockerfile { parts } else { &[] }
     }
 
     /// Reads the Dockerfile of a remote context, which is built for that: a stage that is nothing but the context.
@@ -229,7 +234,7 @@ impl Job<'_> {
     fn check(&mut self, name: String, text: String, graph: &mut Graph) -> Result<Checked, Error> {
         let parsed = dockerfile::parse(&text);
         let Some(file) = parsed.dockerfile.filter(|_| parsed.diagnostics.is_empty()) else {
-            let found = Diagnostics { name, text, list: parsed.diagnostics };
+            let found = Diagnostics::new(name, text, parsed.diagnostics);
             return Ok(Checked { found, definitions: Vec::new() });
         };
         let platforms: Vec<Option<Platform>> = match &self.target.platforms[..] {
@@ -261,12 +266,13 @@ impl Job<'_> {
                 }
             }
         }
-        Ok(Checked { found: Diagnostics { name, text, list }, definitions })
+        Ok(Checked { found: Diagnostics::new(name, text, list), definitions })
     }
 
     fn lower_text(&mut self, name: &str, text: &str, graph: &mut Graph) -> Result<(Lowered, Vec<Diagnostic>), Error> {
+        let parts = self.parts().to_vec();
         let told = |list: Vec<Diagnostic>| -> Error {
-            Diagnostics { name: name.to_owned(), text: text.to_owned(), list }.into()
+            Diagnostics { parts: parts.clone(), ..Diagnostics::new(name, text, list) }.into()
         };
         let file = match &self.target.dockerfile {
             Dockerfile::Steps { definition, .. } => dockerfile::from_steps(definition, text).map_err(told)?,
@@ -342,6 +348,7 @@ impl Job<'_> {
             };
             options.contexts.insert(name.clone(), source);
         }
+        options.parts = self.parts().to_vec();
         options.build_args = target.args.clone();
         options.target = target.stage.clone();
         options.platform = platform;
@@ -385,7 +392,7 @@ impl Job<'_> {
     /// Brings an image of an OCI layout into the store; a reference to it.
     fn layout(&self, name: &str, path: &Path, wanted: Option<&str>) -> Result<String, Error> {
         let digest = crate::ops::load_layout(&self.session.store, path, wanted)?;
-        Ok(format!("oci-layout/{}@{digest}", name.to_ascii_lowercase()))
+        Ok(format!("{}{}@{digest}", images::OCI_LAYOUT, name.to_ascii_lowercase()))
     }
 
     fn linked(&self, other: &str, platform: Option<&Platform>) -> Result<ContextSource, Error> {
@@ -424,8 +431,7 @@ impl Job<'_> {
         for need in needs {
             match need {
                 Need::Image { reference, platform, span } => {
-                    let store = &self.session.store;
-                    let image = match images::resolve(store, self.lock, reference, platform, self.target.pull) {
+                    let image = match images::resolve(self.session, self.lock, reference, platform, self.target.pull) {
                         Ok(image) => image,
                         Err(error) => {
                             let error = error.told(span)?;

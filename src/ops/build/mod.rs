@@ -25,13 +25,16 @@ pub use target::{
 use crate::compress::Compression;
 use crate::event::{Event, ImageSummary, Reporter, Summary};
 use crate::export::{self, ImageSpec};
-use crate::graph::Graph;
-use crate::oci::Descriptor;
+use crate::graph::{Graph, StepId};
+use crate::oci::{Descriptor, Platform};
 use crate::ops::Error;
 use crate::ops::error::{Diagnostics, Origin, StepExit, StepFailure, is_machine};
+use crate::ops::record;
+use crate::registry::{FetchOnNeed, Offline, Registries};
 use crate::sandbox::{Cancel, Executor, Exit, SandboxError};
-use crate::solve::{self, SolveError, StepError};
+use crate::solve::{self, Observer, SolveError, StepError};
 use crate::source::Sources;
+use crate::source::http::shown;
 use crate::store::layers::Layers;
 use crate::store::{Stop, Store};
 use locking::Lock;
@@ -54,6 +57,27 @@ pub struct Session<'a> {
     pub resolv_conf: Vec<u8>,
     /// What brings files from the network.
     pub sources: &'a Sources,
+    /// What brings images from the network, and takes them there.
+    pub registries: Arc<Registries>,
+}
+
+impl<'a> Session<'a> {
+    /// The same, with somebody else to report to.
+    pub(super) fn reporting_to<'b>(&self, reporter: &'b dyn Reporter) -> Session<'b>
+    where
+        'a: 'b,
+    {
+        Session {
+            store: self.store.clone(),
+            executor: self.executor,
+            reporter,
+            cancel: self.cancel,
+            jobs: self.jobs,
+            resolv_conf: self.resolv_conf.clone(),
+            sources: self.sources,
+            registries: self.registries.clone(),
+        }
+    }
 }
 
 /// An image, or whatever else a target came to.
@@ -70,16 +94,48 @@ pub struct Built {
 }
 
 /// Builds targets, in an order in which each comes after those it is linked to.
-pub fn build(session: &Session<'_>, targets: &[Target], lock: &LockPlace, mode: LockMode) -> Result<Vec<Built>, Error> {
+pub fn build(
+    session: &Session<'_>,
+    targets: &[Target],
+    place: &LockPlace,
+    mode: LockMode,
+) -> Result<Vec<Built>, Error> {
     let started = Instant::now();
-    let Prepared { graph, lowered, lock, layers } = prepare(session, targets, lock, mode)?;
+    let Prepared { graph, lowered, lock, layers } = prepare(session, targets, place, mode)?;
     lock.settle(session.reporter)?;
-    let sources = (!mode.offline).then_some(session.sources);
-    let solved = run(session, sources, &graph, &lowered, targets, &layers)?;
+    let pushes = |target: &Target| target.outputs.iter().any(|one| matches!(one.kind, OutputKind::Registry(_)));
+    if mode.offline && targets.iter().any(pushes) {
+        return Err(Error::Usage("--offline forbids to push the image: leave out one of the two".into()));
+    }
+    let recorder = record::Recorder::new(
+        session.store.clone(),
+        session.reporter,
+        &graph,
+        definition_of(targets, place),
+        named_steps(targets, &lowered),
+    );
+    let recorded = session.reporting_to(&recorder);
+    let result = complete(&recorded, targets, mode, (&graph, &lowered, &layers), &recorder, started);
+    recorder.finish(&result);
+    result
+}
+
+/// Runs what was prepared, and writes the results.
+fn complete(
+    session: &Session<'_>,
+    targets: &[Target],
+    mode: LockMode,
+    (graph, lowered, layers): (&Graph, &[Lowered], &Arc<Layers>),
+    observer: &dyn Observer,
+    started: Instant,
+) -> Result<Vec<Built>, Error> {
+    let solved = solving(session, mode, (graph, lowered, layers), targets, observer, |steps, environment| {
+        solve::solve(graph, steps, environment)
+    })?;
     let mut built = Vec::new();
     let mut summary = Summary { executed: solved.executed, cached: solved.cached, ..Summary::default() };
-    for (target, lowered) in targets.iter().zip(&lowered) {
-        let (done, image) = export(session, target, lowered, &solved, &layers)
+    for (target, lowered) in targets.iter().zip(lowered) {
+        let (done, image) = export(session, target, lowered, &solved, layers)
             .map_err(|error| if session.cancel.is_canceled() { Error::Interrupted } else { error })?;
         summary.images.push(image);
         built.push(done);
@@ -112,7 +168,10 @@ pub(super) fn prepare(
     let mut lock = Lock::open(lock, mode)?;
     let cancel = session.cancel.clone();
     let layers = Layers::stoppable(session.store.clone(), Stop::when(move || cancel.is_canceled()));
-    let layers = Arc::new(layers);
+    let layers = Arc::new(match mode.offline {
+        true => layers.fetching(Arc::new(Offline)),
+        false => layers.fetching(Arc::new(FetchOnNeed(session.registries.clone()))),
+    });
     let lowered = lower_all(session, targets, &mut lock, &layers, &mut graph)?;
     Ok(Prepared { graph, lowered, lock, layers })
 }
@@ -129,14 +188,15 @@ pub(super) fn check(
     lowering::check(session, target, &mut lock, &mut Graph::new(), text)
 }
 
-fn run(
+/// Gives `action` all that the solver wants, and the steps of the targets.
+pub(super) fn solving<T>(
     session: &Session<'_>,
-    sources: Option<&Sources>,
-    graph: &Graph,
-    lowered: &[Lowered],
+    mode: LockMode,
+    (graph, lowered, layers): (&Graph, &[Lowered], &Arc<Layers>),
     targets: &[Target],
-    layers: &Arc<Layers>,
-) -> Result<solve::Solved, Error> {
+    observer: &dyn Observer,
+    action: impl FnOnce(&[StepId], &solve::Environment<'_>) -> Result<T, SolveError>,
+) -> Result<T, Error> {
     let steps: Vec<_> = lowered.iter().flat_map(|target| &target.platforms).map(|build| build.step).collect();
     let mut unread: BTreeSet<_> = steps.iter().copied().collect();
     for (target, lowered) in targets.iter().zip(lowered) {
@@ -170,12 +230,41 @@ fn run(
         resolv_conf: session.resolv_conf.clone(),
         jobs: session.jobs,
         unread: &unread,
-        sources,
+        sources: (!mode.offline).then_some(session.sources),
+        observer,
     };
     let mut wanted = steps;
     wanted.sort_unstable();
     wanted.dedup();
-    solve::solve(graph, &wanted, &environment).map_err(|error| step_failure(graph, lowered, error))
+    action(&wanted, &environment).map_err(|error| step_failure(graph, lowered, error))
+}
+
+/// What the records of builds know a definition by: where its lockfile is or would be, else what it is called.
+pub(super) fn definition_of(targets: &[Target], place: &LockPlace) -> String {
+    if let Some(path) = place.path() {
+        return std::path::absolute(path).unwrap_or_else(|_| path.to_owned()).display().to_string();
+    }
+    match targets.first().map(|target| (&target.remote_context, &target.dockerfile)) {
+        Some((Some(url), _)) => shown(url),
+        Some((None, Dockerfile::Text { name, .. })) => name.clone(),
+        _ => String::new(),
+    }
+}
+
+/// The steps of all targets, by name and platform.
+pub(super) fn named_steps(targets: &[Target], lowered: &[Lowered]) -> Vec<(String, Platform, StepId)> {
+    let of_target = |(target, lowered): (&Target, &Lowered)| -> Vec<_> {
+        lowered.platforms.iter().map(|build| (target.name.clone(), build.platform.clone(), build.step)).collect()
+    };
+    targets.iter().zip(lowered).flat_map(of_target).collect()
+}
+
+/// An image as one of the outputs wants it.
+struct Made {
+    compression: Compression,
+    image: Descriptor,
+    /// The layers of all platforms. Those of base images may not be in the store.
+    blobs: Vec<Descriptor>,
 }
 
 /// Makes a target's image and writes its outputs.
@@ -198,16 +287,16 @@ fn export(
     let warnings = lowered.warnings.clone();
     let mut built = Built { target: target.name.clone(), image: None, config: None, warnings };
     let mut summary = ImageSummary { target: target.name.clone(), ..ImageSummary::default() };
-    let mut made: Vec<(Compression, Descriptor)> = Vec::new();
+    let mut made: Vec<Made> = Vec::new();
     for (number, output) in outputs.iter().enumerate() {
         if session.cancel.is_canceled() {
             return Err(Error::Interrupted);
         }
-        if output::wants_image(&output.kind) && !made.iter().any(|(compression, _)| *compression == output.compression)
-        {
+        if output::wants_image(&output.kind) && !made.iter().any(|made| made.compression == output.compression) {
             session.reporter.report(Event::TaskStarted(number, "exporting the image".into()));
             let started = Instant::now();
             let mut manifests = Vec::new();
+            let mut blobs = Vec::new();
             let mut size = 0;
             for (build, (platform, state)) in lowered.platforms.iter().zip(&states) {
                 let image = export::assemble(
@@ -223,6 +312,8 @@ fn export(
                     },
                 )?;
                 size += image.size();
+                let parts: Vec<Descriptor> = image.layers.iter().map(|layer| layer.descriptor.clone()).collect();
+                blobs.extend(parts);
                 built.config = Some(image.config.clone());
                 manifests.push(image.manifest);
             }
@@ -237,11 +328,15 @@ fn export(
             summary.digest = image.digest.to_string();
             summary.size = size;
             built.image = Some(image.clone());
-            made.push((output.compression, image));
+            made.push(Made { compression: output.compression, image, blobs });
         }
-        let image = made.iter().find(|(compression, _)| *compression == output.compression).map(|(_, image)| image);
+        let made = made.iter().find(|made| made.compression == output.compression);
+        if let Some(made) = made.filter(|_| output::wants_layers(&output.kind)) {
+            layers.bring(&made.blobs)?;
+        }
+        let image = made.map(|made| &made.image);
         let finished = output::Finished { image, tags: &target.tags, states: &states };
-        summary.outputs.extend(output::write(layers, &output.kind, &finished)?);
+        summary.outputs.extend(output::write(session, layers, &output.kind, &finished)?);
     }
     summary.tags = target.tags.iter().map(|tag| tag.familiar()).collect();
     Ok((built, summary))
@@ -278,8 +373,8 @@ fn step_failure(graph: &Graph, lowered: &[Lowered], error: SolveError) -> Error 
         return Error::environment(format!("{}: {message}", label.text)).help(advice);
     }
     let origin = label.origin.as_ref().and_then(|origin| {
-        let text = lowered.iter().map(|target| &target.warnings).find(|source| source.name == origin.file)?;
-        Some(Origin { file: origin.file.clone(), text: text.text.clone(), span: origin.span.clone() })
+        let text = lowered.iter().find_map(|target| target.warnings.file(&origin.file))?;
+        Some(Origin { file: origin.file.clone(), text: text.to_owned(), span: origin.span.clone() })
     });
     let name = if label.text.is_empty() { "the build context".to_owned() } else { label.text.clone() };
     StepFailure { name, origin, exit, log }.into()

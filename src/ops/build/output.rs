@@ -5,8 +5,10 @@ use std::path::Path;
 
 use crate::export::{self, ExportError};
 use crate::oci::{Descriptor, Platform, Reference};
+use crate::ops::build::Session;
 use crate::ops::build::target::{Destination, OutputKind};
 use crate::ops::error::{is_machine, system_error};
+use crate::ops::push::push_image;
 use crate::ops::save::Remembering;
 use crate::ops::{Error, write_file};
 use crate::store::layers::{LayerId, Layers};
@@ -25,13 +27,27 @@ pub struct Finished<'a> {
 /// Whether an output needs manifest and blobs, and not only files.
 pub fn wants_image(kind: &OutputKind) -> bool {
     match kind {
-        OutputKind::Store(_) | OutputKind::Oci(_) | OutputKind::OciFolder(_) | OutputKind::Docker(_) => true,
+        OutputKind::Store(_)
+        | OutputKind::Registry(_)
+        | OutputKind::Oci(_)
+        | OutputKind::OciFolder(_)
+        | OutputKind::Docker(_) => true,
         OutputKind::Tar(_) | OutputKind::Local(_) | OutputKind::CacheOnly => false,
     }
 }
 
+/// Whether an output needs the layers of base images as blobs. A registry may have them already.
+pub fn wants_layers(kind: &OutputKind) -> bool {
+    wants_image(kind) && !matches!(kind, OutputKind::Registry(_))
+}
+
 /// Writes one output; what it wrote, as the user named it.
-pub fn write(layers: &Layers, kind: &OutputKind, finished: &Finished<'_>) -> Result<Option<String>, Error> {
+pub fn write(
+    session: &Session<'_>,
+    layers: &Layers,
+    kind: &OutputKind,
+    finished: &Finished<'_>,
+) -> Result<Option<String>, Error> {
     match kind {
         OutputKind::Store(names) => {
             let Some(image) = finished.image else { return Ok(None) };
@@ -46,6 +62,19 @@ pub fn write(layers: &Layers, kind: &OutputKind, finished: &Finished<'_>) -> Res
                 }
             })?;
             Ok(None)
+        }
+        OutputKind::Registry(names) => {
+            let Some(image) = finished.image else { return Ok(None) };
+            let names: Vec<&Reference> = finished.tags.iter().chain(names).collect();
+            if names.is_empty() {
+                return Err(Error::Usage("an image is pushed by its name: give one with -t HOST/NAME".into()));
+            }
+            let listed = Descriptor { platform: None, ..image.clone() };
+            let (store, registries) = (layers.store(), &session.registries);
+            for name in &names {
+                push_image(store, registries, &listed, name, None, session.reporter)?;
+            }
+            Ok(Some(names.iter().map(|name| name.to_string()).collect::<Vec<_>>().join(", ")))
         }
         OutputKind::Oci(to) => archive(layers, ArchiveFormat::Oci, to, finished),
         OutputKind::Docker(to) => archive(layers, ArchiveFormat::Docker, to, finished),

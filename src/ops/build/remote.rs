@@ -125,7 +125,7 @@ impl From<HttpError> for Unresolved {
 }
 
 /// Tells how far a look-up is, as a task of the build.
-struct TaskWatch<'a> {
+pub struct TaskWatch<'a> {
     reporter: &'a dyn Reporter,
     cancel: &'a Cancel,
     number: usize,
@@ -134,7 +134,8 @@ struct TaskWatch<'a> {
 }
 
 impl<'a> TaskWatch<'a> {
-    fn start(reporter: &'a dyn Reporter, cancel: &'a Cancel, name: String) -> Self {
+    /// Says that it begins.
+    pub fn start(reporter: &'a dyn Reporter, cancel: &'a Cancel, name: String) -> Self {
         // Outputs are numbered from 0; look-ups must not be taken for them.
         static NUMBER: AtomicUsize = AtomicUsize::new(1 << 20);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
@@ -142,7 +143,8 @@ impl<'a> TaskWatch<'a> {
         Self { reporter, cancel, number, started: Instant::now(), told: Instant::now() }
     }
 
-    fn finish(self) {
+    /// Says that it is done.
+    pub fn finish(self) {
         self.reporter.report(Event::TaskFinished(self.number, self.started.elapsed()));
     }
 }

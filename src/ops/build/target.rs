@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::compress::Compression;
+use crate::frontend::diagnostic::Part;
 use crate::frontend::steps::Definition;
 use crate::graph::Network;
 use crate::oci::{Platform, Reference};
@@ -101,8 +102,10 @@ pub enum Dockerfile {
     Steps {
         /// What to call the build file in messages.
         name: String,
-        /// All of its text.
+        /// All of its text, with that of the files that it includes.
         text: Arc<str>,
+        /// Where these files are in the text.
+        parts: Arc<[Part]>,
         /// The steps.
         definition: Definition,
     },
@@ -172,6 +175,8 @@ pub struct Output {
 pub enum OutputKind {
     /// An image in the store, under these names besides the target's tags.
     Store(Vec<Reference>),
+    /// An image in the registries that its names say, these and the target's tags. The store does not list it.
+    Registry(Vec<Reference>),
     /// An archive of an OCI layout.
     Oci(Destination),
     /// An OCI layout in a folder.

@@ -58,6 +58,10 @@ impl Root {
                 container.record.process.ok_or_else(|| Error::build("the container is only being started"))?;
             let failed = |error: Errno| Error::build("the container has just ended").caused_by(io::Error::from(error));
             let folder = openat(CWD, format!("/proc/{process}/root"), flags, Mode::empty()).map_err(failed)?;
+            // Had it ended before, the number could be another's.
+            if !container.is_running() {
+                return Err(failed(Errno::SRCH));
+            }
             return Ok(Self { folder, _lock: None });
         }
         if let Some(place) = &container.record.mounted {
@@ -364,10 +368,11 @@ fn write_entry(
                 made => Ok(made.map(|()| true)?),
             };
         }
-        Kind::File { .. } => {
+        Kind::File { size, .. } => {
             let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
             let mut file = File::from(openat(&parent, own, flags, Mode::RUSR | Mode::WUSR)?);
-            io::copy(&mut source.open(files, name, &entry.path)?, &mut file)?;
+            // No more than there was: a container that runs may go on writing.
+            io::copy(&mut source.open(files, name, &entry.path)?.take(*size), &mut file)?;
             dress(&file, entry, owner)?;
         }
         Kind::Hardlink(first) => {

@@ -77,7 +77,7 @@ fn apply_below(start: &str, changes: &[String], platform: &Platform) -> Result<I
             let place = |at: usize| at.saturating_sub(start.len()).min(text.len());
             annotation.span = place(annotation.span.start)..place(annotation.span.end);
         }
-        Diagnostics { name: "--change".into(), text, list }
+        Diagnostics::new("--change", text, list)
     })
 }
 

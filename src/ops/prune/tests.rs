@@ -115,7 +115,7 @@ fn only_what_nothing_refers_to_goes_by_itself() {
 #[test]
 fn all_leaves_what_containers_need() {
     let all = PruneOptions { all: true, ..options() };
-    check(all.clone(), "ended i1 i3 r1 r2 r3 r9 l4 l1 l2 b50 b60 b70 b1 b3 b51 b53 /m /c".replace(" b50", "").as_str());
+    check(all, "ended i1 i3 r1 r2 r3 r9 l4 l1 l2 b50 b60 b70 b1 b3 b51 b53 /m /c");
     check(PruneOptions { all: true, ..only(&[PruneKind::Images]) }, "i3 b3 b53");
 }
 
@@ -135,9 +135,10 @@ fn the_least_recently_used_goes_first_and_only_as_much_as_must() {
     check(cache(503), "/c");
     check(cache(404), "/c");
     // Of a step whose layer goes, nothing stays.
-    check(cache(403), "r1 l4 /c".replace("r1 ", "").as_str());
+    check(cache(403), "r1 /c");
     check(cache(303), "r1 l4 /c");
-    check(cache(302), "r1 r2 l4 l1 /c");
+    check(cache(302), "r1 r2 l4 /c");
+    check(cache(301), "r1 r2 l4 l1 /c");
     check(cache(0), "r1 r2 r3 r9 l4 l1 l2 b70 /c");
 }
 

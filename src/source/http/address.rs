@@ -118,7 +118,7 @@ impl Address {
     /// The value of `Authorization` for the credentials (RFC 7617), if there are any.
     pub fn authorization(&self) -> Option<String> {
         let (user, password) = self.credentials.as_ref()?;
-        Some(format!("Basic {}", base64(format!("{user}:{password}").as_bytes())))
+        Some(super::base64::basic(user, password))
     }
 
     /// Whether a list such as `NO_PROXY` holds says that no proxy is to be used: names with everything below them, `*`,
@@ -187,7 +187,7 @@ fn in_network(ip: IpAddr, network: &str) -> bool {
 }
 
 /// Encodes what may not stand in a request line; what is encoded already stays.
-fn encode(text: &str) -> String {
+pub(super) fn encode(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for byte in text.bytes() {
         if byte.is_ascii_graphic() && !b"\"<>\\^`{|}".contains(&byte) {
@@ -240,19 +240,6 @@ fn without_dots(path: &str) -> String {
     format!("/{}{query}", kept.join("/"))
 }
 
-fn base64(bytes: &[u8]) -> String {
-    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let mut out = String::with_capacity(bytes.len().div_ceil(3) * 4);
-    for chunk in bytes.chunks(3) {
-        let group = chunk.iter().enumerate().fold(0u32, |group, (at, byte)| group | u32::from(*byte) << (16 - 8 * at));
-        for digit in 0..4 {
-            let index = (group >> (18 - 6 * digit)) as usize & 63;
-            out.push(if digit <= chunk.len() { char::from(DIGITS[index]) } else { '=' });
-        }
-    }
-    out
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -301,13 +288,6 @@ mod tests {
         assert_eq!(address.authorization().unwrap(), "Basic dXNAZXI6cDp3");
         assert_eq!(shown("https://u:secret@h/x@y"), "https://u:…@h/x@y");
         assert_eq!(shown("git@h:x"), "git@h:x");
-    }
-
-    #[test]
-    fn encodes_base64() {
-        for (text, expected) in [("", ""), ("f", "Zg=="), ("fo", "Zm8="), ("foo", "Zm9v"), ("foob", "Zm9vYg==")] {
-            assert_eq!(base64(text.as_bytes()), expected);
-        }
     }
 
     #[test]

@@ -8,7 +8,7 @@ use std::time::Duration;
 use ureq::Agent;
 use ureq::config::Config;
 use ureq::http::Uri;
-use ureq::tls::{PemItem, RootCerts, TlsConfig};
+use ureq::tls::{ClientCert, PemItem, PrivateKey, RootCerts, TlsConfig};
 use ureq::unversioned::resolver::{ResolvedSocketAddrs, Resolver};
 use ureq::unversioned::transport::{DefaultConnector, NextTimeout};
 
@@ -34,6 +34,12 @@ pub struct Settings {
     pub ca_file: Option<PathBuf>,
     /// A folder of such files (`SSL_CERT_DIR`), used if there is no file.
     pub ca_folder: Option<PathBuf>,
+    /// Files of certificates to trust besides.
+    pub more_cas: Vec<PathBuf>,
+    /// Who we are to servers that ask.
+    pub identity: Option<Identity>,
+    /// Whether any certificate will do.
+    pub trust_all: bool,
     /// How names are looked up.
     pub names: Names,
     /// The most that is fetched of one file, in bytes.
@@ -42,8 +48,10 @@ pub struct Settings {
     pub connect: Duration,
     /// How long to wait for a server that says nothing.
     pub idle: Duration,
-    /// The fewest bytes per second that are put up with, over a minute.
+    /// The fewest bytes per second that are put up with, over the window.
     pub slowest: u64,
+    /// How long bytes are counted before it is judged how fast they come.
+    pub window: Duration,
     /// How often something is tried that can end better the next time.
     pub tries: u32,
     /// The pause before the second try; each further one is twice as long.
@@ -56,15 +64,28 @@ impl Default for Settings {
             proxies: Proxies::default(),
             ca_file: None,
             ca_folder: None,
+            more_cas: Vec::new(),
+            identity: None,
+            trust_all: false,
             names: Names::default(),
             limit: 64 << 30,
             connect: Duration::from_secs(30),
             idle: Duration::from_secs(60),
             slowest: 16,
+            window: Duration::from_secs(60),
             tries: 5,
             pause: Duration::from_millis(500),
         }
     }
+}
+
+/// A certificate of ours and its key, in PEM files.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Identity {
+    /// The certificate, and those that it depends on.
+    pub certificate: PathBuf,
+    /// The key.
+    pub key: PathBuf,
 }
 
 /// Through whom servers are reached: URLs of proxies, as environment variables hold them.
@@ -100,7 +121,7 @@ impl Proxies {
 
 /// The connections of a client: straight ones, and those through each proxy.
 #[derive(Debug)]
-pub(super) struct Agents {
+pub(crate) struct Agents {
     settings: Settings,
     roots: OnceLock<Result<RootCerts, String>>,
     direct: [OnceLock<Result<Agent, String>>; 2],
@@ -108,7 +129,7 @@ pub(super) struct Agents {
 }
 
 impl Agents {
-    pub(super) fn new(settings: &Settings) -> Self {
+    pub(crate) fn new(settings: &Settings) -> Self {
         Self {
             settings: settings.clone(),
             roots: OnceLock::new(),
@@ -118,7 +139,7 @@ impl Agents {
     }
 
     /// The agent that reaches an address.
-    pub(super) fn of(&self, address: &Address) -> Result<&Agent, String> {
+    pub(crate) fn of(&self, address: &Address) -> Result<&Agent, String> {
         let proxy = self.settings.proxies.of(address);
         let place = if proxy.is_some() { &self.proxied } else { &self.direct };
         let agent = place[usize::from(address.secure)].get_or_init(|| self.agent(address.secure, proxy));
@@ -126,7 +147,7 @@ impl Agents {
     }
 
     /// Ends all connections, so that whoever waits for one does not any more.
-    pub(super) fn shut_down(&self) {
+    pub(crate) fn shut_down(&self) {
         for agent in self.direct.iter().chain(&self.proxied).filter_map(|place| place.get()?.as_ref().ok()) {
             agent.clone().shutdown();
         }
@@ -155,7 +176,9 @@ impl Agents {
         // A proxy can be behind TLS as well.
         if secure || settings.proxies != Proxies::default() {
             let roots = self.roots.get_or_init(|| roots(settings)).clone()?;
-            config = config.tls_config(TlsConfig::builder().root_certs(roots).build());
+            let identity = settings.identity.as_ref().map(read_identity).transpose()?;
+            let tls = TlsConfig::builder().root_certs(roots).client_cert(identity);
+            config = config.tls_config(tls.disable_verification(settings.trust_all).build());
         }
         let names = StubResolver { names: settings.names.clone(), patience: settings.connect };
         Ok(Agent::with_parts(config.build(), DefaultConnector::default(), names))
@@ -186,7 +209,21 @@ fn roots(settings: &Settings) -> Result<RootCerts, String> {
             }
         }
     }
+    for file in &settings.more_cas {
+        read_bundle(file, &mut trusted)
+            .map_err(|error| format!("the certificates of {} cannot be read: {error}", file.display()))?;
+    }
     Ok(if trusted.is_empty() { RootCerts::WebPki } else { RootCerts::from(trusted) })
+}
+
+fn read_identity(identity: &Identity) -> Result<ClientCert, String> {
+    let mut chain = Vec::new();
+    read_bundle(&identity.certificate, &mut chain)
+        .map_err(|error| format!("the certificate {} cannot be read: {error}", identity.certificate.display()))?;
+    let unusable = |why: &dyn fmt::Display| format!("the key {} cannot be used: {why}", identity.key.display());
+    let pem = std::fs::read(&identity.key).map_err(|error| unusable(&error))?;
+    let key = PrivateKey::from_pem(&pem).map_err(|error| unusable(&error))?;
+    Ok(ClientCert::new_with_certs(&chain, key))
 }
 
 fn read_bundle(file: &Path, trusted: &mut Vec<ureq::tls::Certificate<'static>>) -> std::io::Result<()> {

@@ -10,8 +10,11 @@
 
 mod address;
 mod agent;
-mod date;
+pub(crate) mod base64;
+pub(crate) mod date;
 pub mod dns;
+mod failure;
+mod pace;
 
 use std::io::{self, Read, Write};
 use std::time::{Duration, Instant};
@@ -19,13 +22,15 @@ use std::time::{Duration, Instant};
 use ureq::http::{HeaderMap, Response, StatusCode, header};
 
 pub use address::{Address, shown};
-pub use agent::{Proxies, Settings};
+pub(crate) use agent::Agents;
+pub use agent::{Identity, Proxies, Settings};
+pub(crate) use failure::{Cause, Failure, of_reading};
+pub(crate) use pace::Pace;
 
 use crate::digest::{CacheKey, Digest};
 use crate::graph::key::{KeyHasher, Visitor};
 use crate::source::Watch;
 use crate::store::{BlobWriter, Store, StoreError, io_error};
-use agent::Agents;
 
 /// How many redirects are followed.
 const REDIRECTS: usize = 10;
@@ -327,11 +332,7 @@ impl Client {
                 Ok(read) => read,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 Err(error) => {
-                    let error = match error.downcast::<ureq::Error>() {
-                        Ok(error) => error,
-                        Err(error) => ureq::Error::Io(error),
-                    };
-                    return Err(self.broken(address, &error));
+                    return Err(self.broken(address, &of_reading(error)));
                 }
             };
             if watch.is_canceled() {
@@ -358,28 +359,7 @@ impl Client {
 
     /// What a failure of the HTTP library means.
     fn broken(&self, address: &Address, error: &ureq::Error) -> HttpError {
-        use ureq::Error;
-        let not_accepted =
-            |error: &dyn std::fmt::Display| (format!("its certificate or encryption is not accepted: {error}"), false);
-        let (reason, again) = match error {
-            Error::Timeout(ureq::Timeout::PerRead | ureq::Timeout::RecvResponse) => {
-                (format!("the server has sent nothing for {} s", self.settings.idle.as_secs()), true)
-            }
-            Error::Timeout(_) => ("no connection came about in time".to_owned(), true),
-            Error::Io(error) => match error.get_ref().and_then(|inner| inner.downcast_ref::<dns::NameError>()) {
-                Some(error) => (error.to_string(), matches!(error, dns::NameError::Failed { .. })),
-                None => match error.kind() {
-                    io::ErrorKind::UnexpectedEof => ("the connection ended early".to_owned(), true),
-                    // TLS says so of what it cannot accept.
-                    io::ErrorKind::InvalidData => not_accepted(error),
-                    io::ErrorKind::ConnectionRefused => (format!("{} refuses the connection", address.host), true),
-                    _ => (error.to_string(), true),
-                },
-            },
-            Error::Rustls(error) => not_accepted(error),
-            Error::Protocol(error) => (format!("the server does not speak HTTP: {error}"), true),
-            error => (error.to_string(), false),
-        };
+        let Failure { reason, again, .. } = Failure::of(error, &address.host, &self.settings);
         HttpError::Connection { url: address.url(), reason, again }
     }
 }
@@ -404,31 +384,6 @@ fn continues(response: &Response<ureq::Body>, partial: Option<&Partial<'_>>) -> 
 
 fn text(headers: &HeaderMap, name: &header::HeaderName) -> Option<String> {
     headers.get(name)?.to_str().ok().map(str::to_owned)
-}
-
-/// Watches how fast bytes come, over a minute each.
-struct Pace {
-    slowest: u64,
-    since: Instant,
-    bytes: u64,
-}
-
-impl Pace {
-    const WINDOW: Duration = Duration::from_secs(60);
-
-    fn new(settings: &Settings) -> Self {
-        Self { slowest: settings.slowest, since: Instant::now(), bytes: 0 }
-    }
-
-    fn keeps_up(&mut self, read: usize) -> bool {
-        self.bytes += read as u64;
-        if self.since.elapsed() < Self::WINDOW {
-            return true;
-        }
-        let enough = self.bytes >= self.slowest * Self::WINDOW.as_secs();
-        (self.since, self.bytes) = (Instant::now(), 0);
-        enough
-    }
 }
 
 /// The record of what a URL was when it was last fetched.

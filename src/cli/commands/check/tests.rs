@@ -11,7 +11,7 @@ fn found() -> Vec<Diagnostics> {
         Diagnostic::error(17..22, "wrong"),
         Diagnostic { annotations: Vec::new(), rule: None, ..Diagnostic::warning("", 0..0, "a remark") },
     ];
-    vec![Diagnostics { name: "./a b/Dockerfile".into(), text, list }]
+    vec![Diagnostics::new("./a b/Dockerfile", text, list)]
 }
 
 /// Checks that an object has what the specification requires of its kind, and everything in it.

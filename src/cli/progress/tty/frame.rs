@@ -17,6 +17,7 @@ const TAIL: usize = 4;
 pub(super) struct Board {
     colours: bool,
     titles: HashMap<StepNumber, String>,
+    reasons: HashMap<StepNumber, String>,
     running: BTreeMap<Id, Running>,
     total: usize,
     finished: usize,
@@ -105,6 +106,7 @@ impl Board {
         Self {
             colours,
             titles: HashMap::new(),
+            reasons: HashMap::new(),
             running: BTreeMap::new(),
             total: 0,
             finished: 0,
@@ -180,8 +182,12 @@ impl Board {
                 self.total = steps.len();
                 self.titles = steps.iter().map(|info| (info.step, title(info))).collect();
             }
+            Event::Explained(step, reason) => drop(self.reasons.insert(step, clean(reason.as_bytes(), false))),
             Event::Started(step) => {
-                let title = self.titles.get(&step).cloned().unwrap_or_default();
+                let mut title = self.titles.get(&step).cloned().unwrap_or_default();
+                if let Some(reason) = self.reasons.remove(&step) {
+                    title = format!("{title}  ({reason})");
+                }
                 self.running.insert(Id::Step(step), Running::new(title, now));
             }
             Event::TaskStarted(task, name) => {

@@ -25,7 +25,7 @@ mod variable;
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::digest::Digest;
-use crate::frontend::diagnostic::Diagnostic;
+use crate::frontend::diagnostic::{Diagnostic, Part};
 use crate::frontend::dockerfile::ast::{CheckOptions, Dockerfile, Span};
 use crate::frontend::dockerfile::expand::{Expander, Lookup};
 use crate::frontend::dockerfile::lint::{Linter, advise, check_syntax};
@@ -46,6 +46,8 @@ use stage::Finished;
 pub struct Options {
     /// What the file is called in messages.
     pub file: String,
+    /// The files that it is made of, if they are several: those of a build file.
+    pub parts: Vec<Part>,
     /// `--build-arg`
     pub build_args: BTreeMap<String, String>,
     /// `--target`
@@ -85,6 +87,7 @@ impl Options {
     pub fn new(file: impl Into<String>, build_platform: Platform) -> Self {
         Self {
             file: file.into(),
+            parts: Vec::new(),
             build_args: BTreeMap::new(),
             target: None,
             platform: None,
@@ -448,7 +451,15 @@ impl<'a> Lowering<'a> {
     }
 
     fn origin(&self, span: &Span) -> Origin {
-        Origin { file: self.options.file.clone(), span: span.clone(), line: self.file.line(span.start) }
+        let line = self.file.line(span.start);
+        match Part::find(&self.options.parts, span.start) {
+            Some(part) => Origin {
+                file: part.name.clone(),
+                span: span.start - part.start..span.end.saturating_sub(part.start),
+                line: line - self.file.line(part.start) + 1,
+            },
+            None => Origin { file: self.options.file.clone(), span: span.clone(), line },
+        }
     }
 
     fn label(&self, text: impl Into<String>, span: Option<&Span>) -> Label {

@@ -1,0 +1,225 @@
+//! `imgbuild why`: why steps would run, or ran.
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+use std::path::Path;
+
+use super::plan::Format;
+use super::{json_pretty, now};
+use crate::cli::Session;
+use crate::cli::args::subject::{Subject, SubjectArgs};
+use crate::cli::explain::{document, is_work, place, title};
+use crate::cli::human::{ago, count};
+use crate::cli::library::Look;
+use crate::graph::explain::{Reason, Snapshot, StepFacts};
+use crate::ops::Error;
+use crate::ops::account::{Account, StepState};
+
+/// The flags.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  imgbuild why                           all that would run now; if nothing, all that ran last
+  imgbuild why web                       a target of build.toml
+  imgbuild why build                     a stage
+  imgbuild why Dockerfile:12             the instruction on that line
+  imgbuild why 'RUN make' -f app/Dockerfile app
+                                         a step by the beginning of its name, of another Dockerfile
+  imgbuild why --last                    only what ran last
+  imgbuild why --format json             for programs (docs/explain.md)
+
+Nothing runs and nothing is written. What is compared with is the last build of the same definition.")]
+pub struct Args {
+    /// A step by its name, FILE:LINE or LINE; a stage; or a target [default: all steps that would run]
+    #[arg(value_name = "STEP|TARGET|LINE")]
+    pub name: Option<String>,
+    /// What would be built.
+    #[command(flatten)]
+    pub subject: SubjectArgs,
+    /// Explain the last build in which a step ran, not the next one
+    #[arg(long)]
+    pub last: bool,
+    /// How to print
+    #[arg(long, value_enum, default_value_t, hide_default_value = true, value_name = "FORMAT")]
+    pub format: Format,
+}
+
+/// Prints the reasons.
+pub fn run(mut args: Args, session: &Session) -> Result<(), Error> {
+    // A folder is no step, but a context.
+    if let Some(folder) = args.name.take_if(|name| Path::new(name.as_str()).is_dir()) {
+        args.subject.what.insert(0, folder);
+    }
+    let mut subject = args.subject.subject()?;
+    let mut look = Look::open(&subject, session)?;
+    let name = args.name.as_deref();
+    let (mut account, mut chosen) = match look_up(&look, name, args.last) {
+        // It may be a target that is not among those that are built by default.
+        Err(unknown @ Error::Usage(_)) => match (&mut subject, name) {
+            (Subject::BuildFile(bake), Some(target)) if bake.targets.is_empty() => {
+                bake.targets.push(target.to_owned());
+                look.turn_to(&subject, session).map_err(|_| unknown)?;
+                look_up(&look, name, args.last)?
+            }
+            _ => return Err(unknown),
+        },
+        found => found?,
+    };
+    if !args.last && !chosen.iter().any(|step| account.states[*step].is_miss()) {
+        // Nothing would run: what ran last is the next best answer.
+        if let Some(earlier) = look.last_build(true)? {
+            let found = choose(&earlier, name).unwrap_or_default();
+            if found.iter().any(|step| earlier.states[*step].is_miss()) {
+                (account, chosen) = (earlier, found);
+            }
+        }
+    }
+    let chosen: Vec<usize> = match args.name {
+        Some(_) => chosen,
+        None => chosen.into_iter().filter(|step| account.states[*step].is_miss()).collect(),
+    };
+    let text = match args.format {
+        Format::Text => text(&mut account, &chosen, args.name.is_some(), now()),
+        Format::Json => json_pretty(&document(&mut account, chosen.into_iter()))?,
+    };
+    session.print(text)
+}
+
+fn look_up(look: &Look, name: Option<&str>, of_last: bool) -> Result<(Account, Vec<usize>), Error> {
+    let account = if of_last { last(look)? } else { look.plan()? };
+    let chosen = choose(&account, name)?;
+    Ok((account, chosen))
+}
+
+fn last(look: &Look) -> Result<Account, Error> {
+    look.last_build(true)?.ok_or_else(|| {
+        Error::build("there is no record of a build of this definition in which a step ran")
+            .help("records are kept in the store, of the last 50 builds")
+    })
+}
+
+/// The steps that a name means.
+fn choose(account: &Account, name: Option<&str>) -> Result<Vec<usize>, Error> {
+    let snapshot = &account.snapshot;
+    let work = || (0..snapshot.steps.len()).filter(|step| is_work(&snapshot.steps[*step]));
+    let Some(name) = name else { return Ok(work().collect()) };
+    let roots = snapshot.roots.iter().filter(|root| root.target == name && !name.is_empty());
+    let of_target: BTreeSet<usize> = roots.flat_map(|root| snapshot.closure(root.step)).collect();
+    if !of_target.is_empty() {
+        return Ok(work().filter(|step| of_target.contains(step)).collect());
+    }
+    let matching =
+        |is: &dyn Fn(&StepFacts) -> bool| work().filter(|step| is(&snapshot.steps[*step])).collect::<Vec<_>>();
+    let lower = name.to_lowercase();
+    let ways: [&dyn Fn(&StepFacts) -> bool; 3] = [
+        &|step| step.slot().is_some_and(|(stage, _)| stage.eq_ignore_ascii_case(name)),
+        &|step| step.name.to_lowercase().starts_with(&lower),
+        &|step| step.name.to_lowercase().contains(&lower),
+    ];
+    let line = on_line(snapshot, name);
+    let found = std::iter::once(line).chain(ways.iter().map(|way| matching(way))).find(|found| !found.is_empty());
+    found.ok_or_else(|| {
+        let names: Vec<String> = work().take(12).map(|step| format!("  {}", title(&snapshot.steps[step]))).collect();
+        let more = match work().count().saturating_sub(names.len()) {
+            0 => String::new(),
+            more => format!("\n  and {more} more"),
+        };
+        Error::Usage(format!(
+            "no step, stage, line or target is called {name:?}; there are\n{}{more}",
+            names.join("\n")
+        ))
+    })
+}
+
+/// The steps of the instruction that holds a line: `Dockerfile:12`, or `12`.
+fn on_line(snapshot: &Snapshot, name: &str) -> Vec<usize> {
+    let (file, line) = name.rsplit_once(':').unwrap_or(("", name));
+    let Ok(line) = line.parse::<u32>() else { return Vec::new() };
+    let origin = |step: &StepFacts| {
+        let (of, at) = step.origin.clone()?;
+        let is_file = file.is_empty() || of == file || of.ends_with(&format!("/{file}"));
+        (is_file && at <= line && is_work(step)).then_some(at)
+    };
+    let nearest = snapshot.steps.iter().filter_map(origin).max();
+    let is_there = |step: &usize| nearest.is_some() && origin(&snapshot.steps[*step]) == nearest;
+    (0..snapshot.steps.len()).filter(is_there).collect()
+}
+
+fn text(account: &mut Account, chosen: &[usize], named: bool, now: i64) -> String {
+    let snapshot = account.snapshot.clone();
+    let mut text = String::new();
+    if let Some(when) = account.when {
+        let when = i64::try_from(when / 1000).unwrap_or(now);
+        let _ = writeln!(text, "In the build of {}:\n", ago(when, now).to_lowercase());
+    }
+    if chosen.is_empty() {
+        let steps = snapshot.steps.iter().filter(|step| is_work(step)).count();
+        let _ = writeln!(text, "Nothing would run: {} cached.", count(steps, "step"));
+        return text;
+    }
+    // What only waits for another step is counted with it, unless it was asked for.
+    let direct = |account: &Account, step: usize| named || !matches!(account.states[step], StepState::Waits(_));
+    let mut waiting = 0;
+    for (number, step) in chosen.iter().enumerate() {
+        if !direct(account, *step) {
+            waiting += 1;
+            continue;
+        }
+        if number > 0 {
+            text.push('\n');
+        }
+        one(account, *step, &mut text);
+    }
+    if waiting > 0 {
+        let verb = if waiting == 1 { "depends" } else { "depend" };
+        let _ = writeln!(text, "\n{} {verb} on that, and may run.", count(waiting, "step"));
+    }
+    text
+}
+
+fn one(account: &mut Account, step: usize, text: &mut String) {
+    let snapshot = account.snapshot.clone();
+    let verb = match account.states[step] {
+        StepState::Cached | StepState::Unneeded => "is cached",
+        StepState::Run => "would run",
+        StepState::Waits(_) => "may run",
+        StepState::Ran => "ran",
+        StepState::Failed => "ran and failed",
+        StepState::Canceled => "was stopped, or never began",
+    };
+    let head = |step: usize| {
+        let facts = &snapshot.steps[step];
+        title(facts) + &place(facts).map(|place| format!("  ({place})")).unwrap_or_default()
+    };
+    let _ = writeln!(text, "{} {verb}", head(step));
+    if !account.states[step].is_miss() {
+        return;
+    }
+    for (depth, link) in account.chain(step).into_iter().enumerate() {
+        let indent = "  ".repeat(depth + 1);
+        if depth > 0 {
+            let _ = writeln!(text, "{}because of {}", "  ".repeat(depth), head(link));
+        }
+        for reason in account.reasons(link) {
+            reason_lines(&reason, &indent, text);
+        }
+    }
+}
+
+/// A reason; of files, each on a line of its own.
+fn reason_lines(reason: &Reason, indent: &str, text: &mut String) {
+    match reason {
+        // The next line of the chain says which.
+        Reason::Input(_) => {}
+        Reason::Files { of, changes, more } if changes.len() + more > 1 => {
+            let _ = writeln!(text, "{indent}files of {of}:");
+            for change in changes {
+                let _ = writeln!(text, "{indent}  {change}");
+            }
+            if *more > 0 {
+                let _ = writeln!(text, "{indent}  and {more} more");
+            }
+        }
+        reason => drop(writeln!(text, "{indent}{reason}")),
+    }
+}

@@ -1,0 +1,169 @@
+//! `imgbuild.toml`: what this user or machine says about registries and the network. See `docs/registries.md`.
+//!
+//! The first file that is there counts: `IMGBUILD_CONFIG`, then the user's own, then the machine's. Builds do not depend on
+//! it: it says how things are reached, not what they are.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use super::Session;
+use crate::oci::Reference;
+use crate::ops::Error;
+use crate::registry::HostSettings;
+use crate::source::http::{self, Identity};
+
+/// What the file says.
+#[derive(Debug, Default)]
+pub struct Config {
+    network: Network,
+    /// By host and port, as references have it.
+    pub registries: BTreeMap<String, HostSettings>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    #[serde(default)]
+    network: Network,
+    #[serde(default)]
+    registry: BTreeMap<String, Registry>,
+}
+
+/// `[network]`
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+struct Network {
+    timeout: Option<f64>,
+    tries: Option<u32>,
+    pause: Option<f64>,
+    slowest: Option<u64>,
+    window: Option<f64>,
+    transfers: Option<u16>,
+}
+
+/// `[registry."HOST"]`
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+struct Registry {
+    #[serde(default)]
+    insecure: bool,
+    ca: Option<PathBuf>,
+    cert: Option<PathBuf>,
+    key: Option<PathBuf>,
+    #[serde(default)]
+    mirrors: Vec<String>,
+}
+
+impl Config {
+    /// Reads the file that counts, if there is one.
+    pub fn read(session: &Session) -> Result<Self, Error> {
+        let named = session.env.filled("IMGBUILD_CONFIG").map(PathBuf::from);
+        let must_exist = named.is_some();
+        let user = session.env.config_folder().map(|folder| folder.join("imgbuild/imgbuild.toml"));
+        let candidates = match named {
+            Some(named) => vec![named],
+            None => user.into_iter().chain(["/etc/imgbuild/imgbuild.toml".into()]).collect(),
+        };
+        for path in candidates {
+            match std::fs::read_to_string(&path) {
+                Ok(text) => return Self::parse(&path, &text),
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound && !must_exist => {}
+                Err(error) => {
+                    return Err(Error::environment(format!("cannot read {}", path.display())).caused_by(error));
+                }
+            }
+        }
+        Ok(Self::default())
+    }
+
+    fn parse(path: &Path, text: &str) -> Result<Self, Error> {
+        let wrong = |what: String| Error::Usage(format!("{}: {what}", path.display()));
+        let file: File = toml::from_str(text).map_err(|error| wrong(error.to_string()))?;
+        let folder = path.parent().unwrap_or(Path::new(""));
+        let mut registries = BTreeMap::new();
+        for (name, registry) in file.registry {
+            let parsed = Reference::parse(&format!("{name}/x"));
+            if parsed.is_err() || parsed.is_ok_and(|parsed| parsed.registry() != name) {
+                return Err(wrong(format!("[registry.{name:?}]: write the host as in image names, such as host:5000")));
+            }
+            let identity = match (registry.cert, registry.key) {
+                (Some(cert), Some(key)) => Some(Identity { certificate: folder.join(cert), key: folder.join(key) }),
+                (None, None) => None,
+                _ => return Err(wrong(format!("[registry.{name:?}]: cert and key belong together"))),
+            };
+            let ca = registry.ca.map(|ca| folder.join(ca));
+            let settings = HostSettings { insecure: registry.insecure, ca, identity, mirrors: registry.mirrors };
+            registries.insert(name, settings);
+        }
+        let config = Self { network: file.network, registries };
+        let seconds = [config.network.timeout, config.network.pause, config.network.window];
+        match seconds.into_iter().flatten().find(|value| !(0.0..=86_400.0).contains(value)) {
+            Some(odd) => Err(wrong(format!("[network]: {odd} is no number of seconds up to a day"))),
+            None => Ok(config),
+        }
+    }
+
+    /// Changes what it has something to say about.
+    pub fn apply(&self, settings: &mut http::Settings) {
+        let Network { timeout, tries, pause, slowest, window, transfers: _ } = self.network;
+        if let Some(timeout) = timeout {
+            settings.idle = Duration::from_secs_f64(timeout);
+        }
+        if let Some(pause) = pause {
+            settings.pause = Duration::from_secs_f64(pause);
+        }
+        if let Some(window) = window {
+            settings.window = Duration::from_secs_f64(window);
+        }
+        settings.tries = tries.unwrap_or(settings.tries);
+        settings.slowest = slowest.unwrap_or(settings.slowest);
+    }
+
+    /// How many blobs are moved at the same time, if it says.
+    pub fn transfers(&self) -> Option<usize> {
+        self.network.transfers.map(usize::from)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str) -> Result<Config, String> {
+        Config::parse(Path::new("/c/imgbuild.toml"), text).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn reads_everything() {
+        let config = parse(
+            "[network]\ntimeout = 0.5\ntries = 2\ntransfers = 8\n\
+             [registry.\"lab:5000\"]\ninsecure = true\nca = 'ca.pem'\ncert = '/k/c'\nkey = 'k'\n\
+             [registry.\"docker.io\"]\nmirrors = ['mirror.example/hub']\n",
+        )
+        .unwrap();
+        let identity = Some(Identity { certificate: "/k/c".into(), key: "/c/k".into() });
+        let lab = HostSettings { insecure: true, ca: Some("/c/ca.pem".into()), identity, mirrors: Vec::new() };
+        assert_eq!(config.registries["lab:5000"], lab);
+        assert_eq!(config.registries["docker.io"].mirrors, ["mirror.example/hub"]);
+        let mut settings = http::Settings::default();
+        config.apply(&mut settings);
+        assert_eq!((settings.idle, settings.tries, config.transfers()), (Duration::from_millis(500), 2, Some(8)));
+    }
+
+    #[test]
+    fn says_what_is_wrong() {
+        let check = |text: &str, expected: &str| {
+            let message = parse(text).unwrap_err();
+            assert!(message.starts_with("/c/imgbuild.toml: ") && message.contains(expected), "{text}: {message}");
+        };
+        check("[registry.\"h.x\"]\ninsecur = true\n", "insecur");
+        check("[registry.\"https://h\"]\n", "write the host");
+        check("[registry.redis]\n", "write the host");
+        check("[registry.\"h.x\"]\ncert = 'a'\n", "belong together");
+        check("[network]\ntimeout = -1\n", "-1");
+        check("[network", "TOML");
+    }
+}

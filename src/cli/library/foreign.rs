@@ -1,0 +1,117 @@
+//! Docker's build files: which of them are meant, and what they are told of the environment.
+
+use std::path::{Path, PathBuf};
+
+use super::bake::diagnostics;
+use crate::cli::Session;
+use crate::cli::args::BakeArgs;
+use crate::frontend::buildfile::foreign::{self, Format, Read, Source, Sources, Surroundings};
+use crate::graph::Times;
+use crate::oci::Platform;
+use crate::ops::Error;
+
+/// The build file that is looked for first.
+const OWN: &str = "build.toml";
+
+/// Those of docker that are looked for otherwise, in the order in which they are merged.
+const DOCKER: &[&str] = &[
+    "compose.yaml",
+    "compose.yml",
+    "docker-compose.yml",
+    "docker-compose.yaml",
+    "docker-bake.json",
+    "docker-bake.hcl",
+    "docker-bake.override.json",
+    "docker-bake.override.hcl",
+];
+
+/// Which build files are meant.
+pub(super) enum Chosen {
+    /// One of our own.
+    Own(PathBuf),
+    /// Docker's, later ones over earlier ones.
+    Docker(Vec<PathBuf>),
+}
+
+/// Chooses by the options, or else by what is in the folder.
+pub(super) fn choose(args: &BakeArgs) -> Result<Chosen, Error> {
+    let written = args.files.iter().map(|path| path.display().to_string()).chain(args.targets.iter().cloned());
+    for name in written {
+        if name.contains("://") || name.starts_with("git@") {
+            return Err(Error::Usage(format!("{name}: build files are read from this machine only: clone it first")));
+        }
+    }
+    let is_docker = |path: &Path| Format::of(&path.to_string_lossy()).is_some();
+    match args.files.as_slice() {
+        [] if Path::new(OWN).is_file() => Ok(Chosen::Own(OWN.into())),
+        [] => {
+            let found: Vec<PathBuf> = DOCKER.iter().map(PathBuf::from).filter(|path| path.is_file()).collect();
+            if found.is_empty() { Ok(Chosen::Own(OWN.into())) } else { Ok(Chosen::Docker(found)) }
+        }
+        files if files.iter().all(|path| is_docker(path)) => Ok(Chosen::Docker(files.to_vec())),
+        [file] => Ok(Chosen::Own(file.clone())),
+        files => {
+            let own = files.iter().find(|path| !is_docker(path)).map(|path| path.display().to_string());
+            let own = own.unwrap_or_default();
+            Err(Error::Usage(format!(
+                "{own} cannot be merged with other files: let it `include` those that belong to it"
+            )))
+        }
+    }
+}
+
+/// Reads docker's files. Their paths start at the folder in which the command runs.
+pub(super) fn load(paths: &[PathBuf], session: &Session) -> Result<Read, Error> {
+    let mut files = Vec::new();
+    for path in paths {
+        let name = path.display().to_string();
+        let text = std::fs::read_to_string(path).map_err(|error| match error.kind() {
+            std::io::ErrorKind::NotFound => Error::build(format!("there is no build file at {name}")),
+            std::io::ErrorKind::InvalidData => Error::build(format!("{name} is not UTF-8 text")),
+            _ => Error::build(format!("cannot read {name}")).caused_by(error),
+        })?;
+        files.push(Source { name, text });
+    }
+    let surroundings = Surroundings {
+        variable: &|name| session.env.variable(name)?.into_string().ok(),
+        dotenv: dotenv()?,
+        platform: Platform::host().to_string(),
+        epoch: session.env.source_date_epoch()?.unwrap_or(Times::default().epoch),
+    };
+    let name = names(paths);
+    foreign::read(&Sources::new(files), &surroundings)
+        .map_err(|broken| diagnostics(&name, &broken.text, &broken.parts, broken.list.clone()))
+}
+
+/// What messages call files that are read together.
+pub(super) fn names(paths: &[PathBuf]) -> String {
+    paths.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", ")
+}
+
+fn dotenv() -> Result<Option<String>, Error> {
+    match std::fs::read_to_string(".env") {
+        Ok(text) => Ok(Some(text)),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound || Path::new(".env").is_dir() => Ok(None),
+        Err(error) => Err(Error::build("cannot read .env").caused_by(error)),
+    }
+}
+
+/// The build file that says what docker's files say.
+pub(super) fn convert(args: &BakeArgs, session: &Session) -> Result<String, Error> {
+    match choose(args)? {
+        Chosen::Own(path) if path.is_file() => {
+            Err(Error::Usage(format!("{} is a build.toml already: name docker's file with -f", path.display())))
+        }
+        Chosen::Own(path) => Err(missing(&path.display().to_string())),
+        Chosen::Docker(paths) => Ok(foreign::toml(&load(&paths, session)?, &names(&paths))),
+    }
+}
+
+/// There is no such build file, and no other.
+pub(super) fn missing(name: &str) -> Error {
+    let message = match name {
+        OWN => format!("there is no build file at {OWN}, and none of docker's either"),
+        name => format!("there is no build file at {name}"),
+    };
+    Error::build(message).help("name it with -f FILE, or use `imgbuild build` for a Dockerfile on its own")
+}
