@@ -10,7 +10,9 @@ use crate::ops::Error;
 /// Names of images and containers for bash, which asks the program itself: nothing is kept that could be stale.
 const BASH_NAMES: &str = r#"
 _imgbuild_names() {
-    local cur=${COMP_WORDS[COMP_CWORD]} names=
+    local cur=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD-1]} names=
+    # A colon is a word of its own for bash, and what stands before it is there already.
+    if [[ $cur == : ]]; then cur=$before:; elif [[ $before == : ]]; then cur=${COMP_WORDS[COMP_CWORD-2]}:$cur; fi
     _imgbuild "$@"
     case $cur in -*) return ;; esac
     case ${COMP_WORDS[1]} in
@@ -22,7 +24,6 @@ _imgbuild_names() {
         rm|diff|commit|cp|mount|umount|inspect|export)
             names="$names $(imgbuild ps -a --format json 2>/dev/null | sed -n 's/.*"Names":"\([^"]*\)".*/\1/p')" ;;
     esac
-    # A colon ends a word for bash: what stands before it is there already.
     local prefix=
     if [[ $cur == *:* ]]; then prefix=${cur%:*}:; fi
     local found

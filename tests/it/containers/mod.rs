@@ -235,3 +235,33 @@ fn hostile_names_lead_nowhere() {
     run(store.command().args(["cp", "-", "evil:/d"]).stdin(archive));
     assert!(diff(&store, "evil").contains(&"A /d/escaped".to_owned()));
 }
+
+#[test]
+fn shells_and_man_take_what_is_written_for_them() {
+    let store = Store::new();
+    let folder = scratch();
+    for shell in ["bash", "zsh", "fish"] {
+        let script = put(folder.path(), shell, store.run(&["completions", shell]));
+        match Command::new(shell).arg("-n").arg(&script).output() {
+            Err(_) => eprintln!("skipped: {shell} is not installed"),
+            Ok(output) => assert!(output.status.success(), "{shell}: {}", text(&output.stderr)),
+        }
+    }
+    // Names of images complete, also behind a colon, which bash takes for the end of a word.
+    let busybox = Store::with_busybox();
+    let program = busybox.command();
+    let script = format!(
+        "imgbuild() {{ {:?} --root {:?} \"$@\"; }}; source {:?}; COMP_WORDS=(imgbuild run busybox : l); COMP_CWORD=4; \
+         _imgbuild_names imgbuild l :; echo \"${{COMPREPLY[*]}}\"",
+        program.get_program(),
+        busybox.path(),
+        folder.path().join("bash")
+    );
+    let completed = text(&run(Command::new("bash").args(["-c", &script])).stdout);
+    assert!(completed.split_whitespace().any(|word| word == "latest"), "{completed}");
+    for page in [&["man"][..], &["man", "run"], &["man", "prune"]] {
+        let page = store.run(page);
+        assert!(page.starts_with(".ie") && page.contains(".SH NAME") && page.contains("imgbuild"), "{page}");
+    }
+    fails(&store, &["man", "nothere"], 2, &["there is no command"]);
+}
