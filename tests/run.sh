@@ -21,8 +21,8 @@ fi
 # What must be there, and the Debian package that has it.
 missing=
 for need in cc:gcc git:git openssl:openssl python3:python3 mmdebstrap:mmdebstrap skopeo:skopeo umoci:umoci podman:podman \
-    runc:runc ssh:openssh-client sshd:openssh-server qemu-aarch64-static:qemu-user-static \
-    faketime:faketime /bin/busybox:busybox-static xz:xz-utils zstd:zstd bzip2:bzip2; do
+    buildah:buildah docker-registry:docker-registry htpasswd:apache2-utils runc:runc ssh:openssh-client sshd:openssh-server \
+    qemu-aarch64-static:qemu-user-static faketime:faketime /bin/busybox:busybox-static xz:xz-utils zstd:zstd bzip2:bzip2; do
     command -v "${need%%:*}" >/dev/null || missing="$missing ${need#*:}"
 done
 python3 -c 'import jsonschema' 2>/dev/null || missing="$missing python3-jsonschema"

@@ -63,7 +63,7 @@ pub struct Source<'a> {
 pub fn select(view: &dyn View, source: Source<'_>) -> Result<Vec<Match>, SelectError> {
     let exclude = Matcher::new(source.exclude)?;
     if source.parents {
-        return Ok(vec![select_with_parents(view, source.path, &exclude)?]);
+        return select_with_parents(view, source, &exclude);
     }
     let mut matches = Vec::new();
     for path in expand(view, source)? {
@@ -109,20 +109,31 @@ pub fn expand(view: &dyn View, source: Source<'_>) -> Result<Vec<TreePath>, Sele
     Ok(found)
 }
 
-fn select_with_parents(view: &dyn View, path: &str, exclude: &Matcher) -> Result<Match, SelectError> {
-    let (base, rest) = path.trim_start_matches("./").split_once("/./").unwrap_or(("/", path));
-    let base = follow(&TreePath::clean(base), |path| view.lookup(path))?;
-    let node = view.lookup(&base)?.ok_or_else(|| SelectError::Missing(base.to_string()))?;
+/// Both what stands before the pivot and what follows it can be patterns; where one is, nothing needs to match.
+fn select_with_parents(view: &dyn View, source: Source<'_>, exclude: &Matcher) -> Result<Vec<Match>, SelectError> {
+    let (base, rest) = source.path.trim_start_matches("./").split_once("/./").unwrap_or(("/", source.path));
+    let several = source.wildcard && has_wildcards(base.as_bytes());
     let rest = TreePath::clean(rest);
     let pattern = String::from_utf8_lossy(rest.as_bytes()).into_owned();
-    if !has_wildcards(rest.as_bytes()) && view.lookup(&base.join_path(&rest))?.is_none() {
-        return Err(SelectError::Missing(base.join_path(&rest).to_string()));
-    }
+    let required = !several && !has_wildcards(rest.as_bytes());
     let include = if rest.is_root() { None } else { Some(Matcher::new(&[pattern])?) };
-    let mut walk = Walk { view, base: &base, include: include.as_ref(), exclude, files: Vec::new(), open: Vec::new() };
-    walk.files.push(Selected { to: TreePath::root(), from: base.clone(), node });
-    walk.descend(&TreePath::root(), &Verdicts::default())?;
-    Ok(Match { name: Vec::new(), files: walk.files })
+    let mut matches = Vec::new();
+    for base in expand(view, Source { path: base, ..source })? {
+        let base = follow(&base, |path| view.lookup(path))?;
+        let node = view.lookup(&base)?.ok_or_else(|| SelectError::Missing(base.to_string()))?;
+        if required && view.lookup(&base.join_path(&rest))?.is_none() {
+            return Err(SelectError::Missing(base.join_path(&rest).to_string()));
+        }
+        if several && node.kind != NodeKind::Dir {
+            continue;
+        }
+        let (files, open) = (Vec::new(), Vec::new());
+        let mut walk = Walk { view, base: &base, include: include.as_ref(), exclude, files, open };
+        walk.files.push(Selected { to: TreePath::root(), from: base.clone(), node });
+        walk.descend(&TreePath::root(), &Verdicts::default())?;
+        matches.push(Match { name: Vec::new(), files: walk.files });
+    }
+    Ok(matches)
 }
 
 struct Walk<'a> {
@@ -307,6 +318,11 @@ mod tests {
         check("**/*.txt", true, &[], ":/ /a.txt /d /d/c.txt /d/s /d/s/e.txt");
         check("**/*.none", true, &[], ":/");
         check("link", true, &[], ":/ /link");
+        check("d*/./s/e.txt", true, &[], ":/ /s /s/e.txt");
+        check("*/./s/e.txt", true, &[], ":/ /s /s/e.txt; :/");
+        check("{d,none}/./s", true, &[], "\"/{d,none}\" does not exist");
+        check("d*/./**/*.txt", true, &[], ":/ /c.txt /s /s/e.txt");
+        check("none*/./s", true, &[], "");
         check("d/nope", true, &[], "\"/d/nope\" does not exist");
     }
 

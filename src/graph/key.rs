@@ -197,7 +197,8 @@ fn visit_exec(exec: &ExecOp, v: &mut impl Visitor) {
     for mount in mounts {
         visit_mount(mount, v);
     }
-    // Without any, a step has the key that it had before there were scrubs. No value follows that begins like a list.
+    // Without any, a step has the key that it had before there were scrubs. What may follow is one list, of inputs: two
+    // lists cannot be taken for one.
     if !scrubs.is_empty() {
         v.list("scrubs", scrubs.len());
         for scrub in scrubs {

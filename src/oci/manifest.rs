@@ -264,6 +264,15 @@ impl Index {
         serde_json::to_vec(self).expect("strings and numbers always serialise")
     }
 
+    /// The platforms that it has images for, for people.
+    pub fn platforms(&self) -> String {
+        let named =
+            self.manifests.iter().filter(|entry| !entry.is_no_image()).filter_map(|entry| entry.platform.as_ref());
+        let mut names: Vec<String> = named.map(|platform| Platform::from(platform).to_string()).collect();
+        names.dedup();
+        if names.is_empty() { "none that it names".into() } else { names.join(", ") }
+    }
+
     /// The entries that can serve a platform, the best first.
     ///
     /// An entry that names no platform comes last: a nested index, or an image whose configuration must be looked at.

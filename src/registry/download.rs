@@ -168,6 +168,11 @@ impl Download<'_> {
             let (read, slow) = match body.reader.read(buffer) {
                 Ok(read) => (read, !body.pace.keeps_up(read)),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(_) if left == 0 && self.skip == 0 => {
+                    // All of it is there, however the connection ended.
+                    self.finish()?;
+                    return Ok(0);
+                }
                 Err(error) => {
                     registries.go_on()?;
                     let settings = &registries.settings.http;

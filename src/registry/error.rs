@@ -56,6 +56,14 @@ pub enum RegistryError {
         /// What was asked for.
         what: String,
     },
+    /// There is an image, but not for this platform.
+    #[error("the image is not for {wanted}, only for {offered}")]
+    NoPlatform {
+        /// What was asked for.
+        wanted: String,
+        /// What there is.
+        offered: String,
+    },
     /// It sent something else than what was asked for.
     #[error("{registry} sent {what} with the digest {actual} where {expected} was expected; nothing of it is used")]
     Digest {

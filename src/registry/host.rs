@@ -4,6 +4,7 @@
 //! two a server speaks is found out once.
 
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use ureq::http::{Method, Response, StatusCode};
@@ -31,6 +32,8 @@ pub(super) struct Host {
     auth: Authenticator,
     /// Whether it speaks TLS, once that is known.
     secure: Mutex<Option<bool>>,
+    /// Whether it could not be reached, if it is a mirror.
+    dead: AtomicBool,
 }
 
 impl Host {
@@ -50,6 +53,10 @@ impl Host {
         http.more_cas.extend(own.ca);
         http.identity = own.identity.or(http.identity);
         http.trust_all = own.insecure;
+        // A proxy is not on this machine's loopback.
+        if Address::parse(&format!("http://{authority}/")).is_ok_and(|address| is_loopback(&address)) {
+            http.proxies = http::Proxies::default();
+        }
         Self {
             name: name.to_owned(),
             authority: authority.to_owned(),
@@ -59,7 +66,18 @@ impl Host {
             http,
             auth: Authenticator::default(),
             secure: Mutex::new(scheme),
+            dead: AtomicBool::new(false),
         }
+    }
+
+    /// Whether it is not worth another question.
+    pub(super) fn is_dead(&self) -> bool {
+        self.dead.load(Ordering::Relaxed)
+    }
+
+    /// Notes that it could not be reached.
+    pub(super) fn bury(&self) {
+        self.dead.store(true, Ordering::Relaxed);
     }
 
     /// The same, with these credentials and no others.
@@ -89,7 +107,8 @@ impl Host {
 
     /// Whether passwords may be sent to an address in plain text on behalf of this server.
     pub(super) fn may_be_plain(&self, address: &Address) -> bool {
-        self.insecure || is_loopback(address)
+        let here = self.address_with(true, "/").is_ok_and(|own| is_loopback(&own));
+        self.insecure || (here && is_loopback(address))
     }
 
     /// Whether it was given credentials.
@@ -268,10 +287,11 @@ mod tests {
             assert_eq!(Host::new(name, &settings).may_be_plain(&address), expected, "{name} {address}");
         };
         check("a.example", "http://tokens.example/", false);
-        check("a.example", "http://127.9.9.9:1/", true);
-        check("a.example", "http://[::1]/", true);
-        check("a.example", "http://localhost/", true);
-        check("a.example", "http://localhost.example/", false);
+        check("a.example", "http://127.0.0.1/", false);
+        check("localhost:5", "http://127.9.9.9:1/", true);
+        check("localhost:5", "http://[::1]/", true);
+        check("127.0.0.1:5", "http://localhost/", true);
+        check("127.0.0.1:5", "http://localhost.example/", false);
         check("lab:5000", "http://tokens.example/", true);
         check("lab:5001", "http://tokens.example/", false);
     }

@@ -91,11 +91,12 @@ impl<'r> Repository<'r> {
         &self,
         mut read: impl FnMut(&Arc<Host>, &str) -> Result<Option<T>, RegistryError>,
     ) -> Result<Option<T>, RegistryError> {
-        for mirror in &self.mirrors {
+        for mirror in self.mirrors.iter().filter(|mirror| !mirror.is_dead()) {
             match read(mirror, &mirror.path_of(&self.path)) {
                 Ok(Some(found)) => return Ok(Some(found)),
                 Err(RegistryError::Canceled) => return Err(RegistryError::Canceled),
-                // A mirror that is dead or lacks it is no reason to fail.
+                // A mirror that is dead or lacks it is no reason to fail, nor to be waited for again.
+                Err(RegistryError::Connection { .. }) => mirror.bury(),
                 Ok(None) | Err(_) => {}
             }
         }
@@ -104,7 +105,7 @@ impl<'r> Repository<'r> {
 
     /// The digest, size and type of a manifest, without its bytes; none if it is not there.
     pub fn head(&self, which: Which<'_>) -> Result<Option<Descriptor>, RegistryError> {
-        let found = self.reading(|host, path| self.head_at(host, path, which))?;
+        let found = self.reading(|host, path| self.head_at(host, path, which, false))?;
         match found {
             Some(Some(descriptor)) => Ok(Some(descriptor)),
             // A registry that does not say what it has must send it.
@@ -115,13 +116,20 @@ impl<'r> Repository<'r> {
 
     /// Whether the registry itself has a manifest, whatever its mirrors have.
     pub fn has_manifest(&self, digest: Digest) -> Result<bool, RegistryError> {
-        let found = self.registries.retrying(|| self.head_at(&self.host, &self.path, Which::Digest(digest)))?;
+        let found = self.registries.retrying(|| self.head_at(&self.host, &self.path, Which::Digest(digest), true))?;
         Ok(found.is_some())
     }
 
-    fn head_at(&self, host: &Host, path: &str, which: Which<'_>) -> Result<Option<Option<Descriptor>>, RegistryError> {
+    /// With `write`, it is asked by the token that is needed for writing anyway.
+    fn head_at(
+        &self,
+        host: &Host,
+        path: &str,
+        which: Which<'_>,
+        write: bool,
+    ) -> Result<Option<Option<Descriptor>>, RegistryError> {
         let request = Request { method: Method::HEAD, headers: vec![accept()], ..Request::get() };
-        let (_, mut response) = self.call(host, &format!("/v2/{path}/manifests/{which}"), false, &request)?;
+        let (_, mut response) = self.call(host, &format!("/v2/{path}/manifests/{which}"), write, &request)?;
         match response.status() {
             StatusCode::OK => {
                 let digest = text(&response, &CONTENT_DIGEST).and_then(|text| text.parse::<Digest>().ok());
@@ -207,10 +215,7 @@ impl<'r> Repository<'r> {
         for _ in 0..4 {
             let Document::Index(index) = &current.document else { return Ok(Some((top, current))) };
             let Some(best) = index.candidates(platform).first().map(|entry| entry.digest) else {
-                return Err(RegistryError::NotFound {
-                    registry: self.registry().to_owned(),
-                    what: format!("{} for {platform}, only for {}", self.what(which), offered(index)),
-                });
+                return Err(RegistryError::NoPlatform { wanted: platform.to_string(), offered: index.platforms() });
             };
             let next = self.manifest(Which::Digest(best))?.ok_or_else(|| RegistryError::NotFound {
                 registry: self.registry().to_owned(),
@@ -265,18 +270,6 @@ impl<'r> Repository<'r> {
     pub(super) fn mismatch(&self, host: &Host, what: String, expected: Digest, actual: Digest) -> RegistryError {
         RegistryError::Digest { registry: host.name().to_owned(), what, expected, actual }
     }
-}
-
-/// The platforms that an index has.
-fn offered(index: &crate::oci::Index) -> String {
-    let mut names: Vec<String> = index
-        .manifests
-        .iter()
-        .filter(|entry| !entry.is_no_image())
-        .filter_map(|entry| entry.platform.as_ref().map(|platform| Platform::from(platform).to_string()))
-        .collect();
-    names.dedup();
-    if names.is_empty() { "none that it names".into() } else { names.join(", ") }
 }
 
 /// All forms of manifests that are understood.

@@ -64,8 +64,11 @@ impl Repository<'_> {
         content: &dyn Content,
         elsewhere: &[String],
     ) -> Result<Sent, RegistryError> {
-        if self.has_blob(&descriptor.digest)? {
-            return Ok(Sent::Existed);
+        match self.has_blob(&descriptor.digest) {
+            Ok(true) => return Ok(Sent::Existed),
+            // Some registries refuse to say anything of a repository that does not exist yet; writing will tell.
+            Ok(false) | Err(RegistryError::Denied { .. }) => {}
+            Err(error) => return Err(error),
         }
         let mut session = None;
         for from in elsewhere.iter().filter(|from| **from != self.path) {

@@ -13,7 +13,7 @@ mod file;
 pub mod keys;
 mod observe;
 mod plan;
-mod record;
+pub mod record;
 pub mod redact;
 mod remote;
 pub mod schedule;

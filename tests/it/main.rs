@@ -3,6 +3,7 @@
 mod bake;
 mod bases;
 mod check;
+mod containers;
 mod debian;
 mod docker_files;
 mod examples;
@@ -12,6 +13,7 @@ mod lock;
 mod monorepo;
 mod one_graph;
 mod platform;
+mod registry;
 mod remote;
 mod repositories;
 mod reproducible;

@@ -256,6 +256,9 @@ RUN pip install --break-system-packages --no-index --no-build-isolation /pkg
 RUN mkdir /app && echo 'x = 1' > /app/one.py && python3 -m compileall -q /app && echo 'x = 2' > /app/two.py && python3 -m compileall -q /app
 # What was compiled is still valid in a later step.
 RUN python3 -v -c 'import sys; sys.path.insert(0, \"/app\"); import one, two, a' 2>&1 | grep -E 'matches .*/(one|two|a/__init__)\\.py' > /valid; cat /valid && [ $(wc -l < /valid) = 3 ]
+# One that is changed later, to another text of the same length, is not: what it says now is what counts.
+RUN sed -i 's/1/3/' /app/one.py
+RUN cd /app && [ \"$(python3 -c 'import one; print(one.x)')\" = 3 ]
 ",
     );
     let days = two_days();

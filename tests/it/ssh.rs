@@ -23,7 +23,13 @@ struct Server {
 }
 
 impl Server {
+    /// One that says the same to everybody.
     fn start() -> Self {
+        Self::with("ForceCommand echo welcome")
+    }
+
+    /// One with another line of configuration.
+    fn with(line: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let path = |name: &str| folder.path().join(name);
         for key in ["host", "user", "other"] {
@@ -38,7 +44,7 @@ impl Server {
             let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
             let config = format!(
                 "Port {port}\nListenAddress 127.0.0.1\nHostKey {}\nAuthorizedKeysFile {}\nPidFile none\nStrictModes no\n\
-                 UsePAM no\nPasswordAuthentication no\nPermitRootLogin yes\nForceCommand echo welcome\n",
+                 UsePAM no\nPasswordAuthentication no\nPermitRootLogin yes\n{line}\n",
                 path("host").display(),
                 path("authorized_keys").display()
             );
@@ -207,4 +213,60 @@ fn steps_log_in_by_the_keys_of_an_agent() {
     command.args(["build", "--no-cache", "-o", "type=cacheonly", "--ssh", &format!("default={}", key("user"))]);
     let output = run(command.arg(context.path()).env("TMPDIR", tmp.path()));
     assert_eq!(fs::read_dir(tmp.path()).unwrap().count(), 0, "{}", text(&output.stderr));
+}
+
+#[test]
+fn repositories_come_over_ssh() {
+    let server = Server::with("PermitTTY no");
+    let agent = Agent::start(server.folder.path(), &server.key("user"));
+    let at = server.folder.path().join("repository");
+    let git = |arguments: &[&str]| {
+        let mut command = Command::new("git");
+        command.args(["-c", "user.name=n", "-c", "user.email=e", "-c", "init.defaultBranch=main"]).args(arguments);
+        run(command.current_dir(server.folder.path()));
+    };
+    git(&["init", "-q", "repository"]);
+    put(&at, "docs/file.txt", "from ssh\n");
+    git(&["-C", "repository", "add", "."]);
+    git(&["-C", "repository", "commit", "-q", "-m", "one"]);
+    let url = format!("ssh://root@127.0.0.1:{}{}", server.port, at.display());
+    let context = scratch();
+    put(context.path(), "Dockerfile", format!("FROM scratch\nADD {url}#main:docs /\n"));
+    let store = Store::new();
+    let build = |arguments: &[&str], variable: Option<&Path>| {
+        let out = scratch();
+        let mut command = store.command();
+        // Whatever could ask a question would ask it here: there is a terminal program, and a display.
+        command.env("SSH_ASKPASS", "/bin/true").env("DISPLAY", ":9").env("GIT_ASKPASS", "/bin/true");
+        command.args(["build", "--no-cache", "--progress", "plain", "--no-lock", "-o"]).arg(out.path()).args(arguments);
+        match variable {
+            Some(path) => command.env("SSH_AUTH_SOCK", path),
+            // An agent of the user is not used unless it is asked for.
+            None => command.env("SSH_AUTH_SOCK", &agent.socket),
+        };
+        let (code, _, log) = outcome(command.arg(context.path()));
+        (code, fs::read_to_string(out.path().join("file.txt")).unwrap_or_default(), log)
+    };
+    let key = format!("default={}", server.key("user").display());
+    for arguments in [["--ssh", "default"], ["--ssh", key.as_str()]] {
+        let (code, file, log) = build(&arguments, Some(&agent.socket));
+        assert_eq!((code, file.as_str()), (0, "from ssh\n"), "{log}");
+    }
+    let (code, _, log) = build(&[], None);
+    assert!(code == 1 && log.contains("Permission denied") && log.contains("--ssh default"), "{log}");
+    let other = format!("default={}", server.key("other").display());
+    let (code, _, log) = build(&["--ssh", &other], None);
+    assert!(code == 1 && log.contains("Permission denied"), "{log}");
+
+    // A whole context, and a repository that is not there.
+    let mut command = store.command();
+    command.args(["build", "--no-lock", "-q", "--ssh", &key, "-o", "type=cacheonly", "-f", "-"]);
+    command.arg(format!("{url}#main")).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    std::io::Write::write_all(&mut child.stdin.take().unwrap(), b"FROM scratch\nCOPY docs/file.txt /\n").unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    put(context.path(), "Dockerfile", format!("FROM scratch\nADD {url}-none#main /\n"));
+    let (code, _, log) = build(&["--ssh", &key], None);
+    assert!(code == 1 && log.contains("repository-none"), "{log}");
 }

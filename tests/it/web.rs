@@ -59,6 +59,11 @@ impl Reply {
         self
     }
 
+    /// The same with another status.
+    pub fn with_status(self, status: u16) -> Self {
+        Self { status, ..self }
+    }
+
     /// The same with a length that is not the body's, after which the connection is closed all the same.
     pub fn pretending(self, length: u64) -> Self {
         Self { length: Some(length), ..self }
@@ -79,6 +84,11 @@ impl Reply {
             None => Self::file(body),
         }
         .with("ETag", etag)
+    }
+
+    /// Sends it, for servers that write some of their answers themselves.
+    pub fn write(&self, stream: &mut TcpStream) -> std::io::Result<()> {
+        self.send(stream)
     }
 
     fn send(&self, stream: &mut TcpStream) -> std::io::Result<()> {

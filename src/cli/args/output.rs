@@ -271,7 +271,7 @@ mod tests {
         check("type=oci,tar=maybe,dest=a", "tar=maybe: allowed are true and false");
         check(
             "type=oci,dset=a",
-            "the key \"dset\" is unknown: allowed are type, dest, tar, name, compression, compression-level and \
+            "the key \"dset\" is unknown: allowed are type, dest, tar, name, push, compression, compression-level and \
              force-compression",
         );
     }

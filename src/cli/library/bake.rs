@@ -207,16 +207,14 @@ impl File {
     /// A resolved target as the library wants it: paths against the build file's folder, flags on top.
     fn target(&self, resolved: &buildfile::Target, args: &BakeArgs, session: &Session) -> Result<Target, Error> {
         let name = &resolved.name;
-        let usage = |error: String| Error::Usage(format!("{}: target {name}: {error}", self.name));
+        let file = self.model.file_of(name).unwrap_or(&self.name);
+        let usage = |error: String| Error::Usage(format!("{file}: target {name}: {error}"));
         let context = match &resolved.context {
             ContextSource::Path(path) => {
                 let folder = self.folder.join(path);
                 if !folder.is_dir() {
-                    let message = format!(
-                        "{}: the context of the target {name}, {}, is not a folder",
-                        self.name,
-                        folder.display()
-                    );
+                    let message =
+                        format!("{file}: the context of the target {name}, {}, is not a folder", folder.display());
                     return Err(Error::build(message));
                 }
                 Some(Folder { name: graph_name(path), path: folder })
@@ -233,7 +231,7 @@ impl File {
                 Dockerfile::File(base.join(path))
             }
             buildfile::Dockerfile::Inline(text) => {
-                Dockerfile::Text { name: format!("{}: dockerfile-inline of {name}", self.name), text: text.clone() }
+                Dockerfile::Text { name: format!("{file}: dockerfile-inline of {name}"), text: text.clone() }
             }
             buildfile::Dockerfile::Steps(definition) => Dockerfile::Steps {
                 name: self.name.clone(),
@@ -302,6 +300,7 @@ impl File {
     /// Fails if a target needs what the caller does not grant, or something else than to be built.
     fn check_rights(&self, resolved: &buildfile::Target, target: &Target) -> Result<(), Error> {
         let name = &resolved.name;
+        let file = self.model.file_of(name).unwrap_or(&self.name);
         for right in &resolved.entitlements {
             let granted = match right {
                 buildfile::Entitlement::NetworkHost => build::Entitlement::NetworkHost,
@@ -309,13 +308,13 @@ impl File {
             };
             if !target.allow.contains(&granted) {
                 let right = right.name();
-                let message = format!("{}: the target {name} needs {right}, which must be granted", self.name);
+                let message = format!("{file}: the target {name} needs {right}, which must be granted");
                 return Err(Error::build(message).help(format!("if you trust it: --allow {right}")));
             }
         }
         if resolved.call != buildfile::Call::Build {
             let call = resolved.call.name();
-            let message = format!("{}: the target {name} says call = \"{call}\", and bake only builds", self.name);
+            let message = format!("{file}: the target {name} says call = \"{call}\", and bake only builds");
             let help = "check its Dockerfile with `imgbuild check`, or build it: --set ";
             return Err(Error::build(message).help(format!("{help}{name}.call=build")));
         }

@@ -24,6 +24,9 @@ pub(super) enum Kind<'a> {
     Call(&'static Function, Vec<Expression<'a>>),
 }
 
+/// Knows variables: by name, with where that stands, and whether one without a value is fine.
+pub(super) type Lookup<'a, E> = dyn Fn(&str, &Range<usize>, bool) -> Result<Value, E> + 'a;
+
 /// What is wrong with an expression, and where.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Mistake {
@@ -192,19 +195,12 @@ impl<'a> Expression<'a> {
         }
     }
 
-    /// Its value. `lookup` knows variables.
-    pub(super) fn evaluate<E: From<Mistake>>(
-        &self,
-        lookup: &dyn Fn(&str, &Range<usize>, bool) -> Result<Value, E>,
-    ) -> Result<Value, E> {
+    /// Its value.
+    pub(super) fn evaluate<E: From<Mistake>>(&self, lookup: &Lookup<'_, E>) -> Result<Value, E> {
         self.value(lookup, false)
     }
 
-    fn value<E: From<Mistake>>(
-        &self,
-        lookup: &dyn Fn(&str, &Range<usize>, bool) -> Result<Value, E>,
-        unset: bool,
-    ) -> Result<Value, E> {
+    fn value<E: From<Mistake>>(&self, lookup: &Lookup<'_, E>, unset: bool) -> Result<Value, E> {
         match &self.kind {
             Kind::Variable(name) => lookup(name, &self.span, unset),
             Kind::Constant(value) => Ok(value.clone()),

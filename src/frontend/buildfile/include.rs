@@ -22,6 +22,8 @@ pub struct Loading {
     file: BuildFile,
     found: Vec<Diagnostic>,
     needs: Vec<Need>,
+    /// Whether every file could be read so far.
+    is_whole: bool,
 }
 
 /// Files that are needed: those that fit a pattern.
@@ -76,7 +78,7 @@ impl SourceFile {
 impl Loading {
     /// Starts with the first file, of this name in its folder. `name` is what messages call it.
     pub fn new(path: &str, name: &str, text: &str) -> Self {
-        let mut loading = Self { file: BuildFile::default(), found: Vec::new(), needs: Vec::new() };
+        let mut loading = Self { file: BuildFile::default(), found: Vec::new(), needs: Vec::new(), is_whole: true };
         loading.add(path.to_owned(), name.to_owned(), text, None);
         loading
     }
@@ -99,17 +101,17 @@ impl Loading {
             }
             fits = true;
             if let Some(error) = self.cycle(need, &path) {
-                self.found.push(error);
+                self.miss(error);
             } else if self.file.files.iter().any(|known| known.path == path) {
                 // Two may need the same third one.
             } else if self.file.files.len() == MOST {
-                self.found.push(Diagnostic::error(need.span.clone(), format!("more than {MOST} build files")));
+                self.miss(Diagnostic::error(need.span.clone(), format!("more than {MOST} build files")));
                 return;
             } else {
                 match one.text {
                     Ok(text) => self.add(path, one.name, &text, Some((need.by, need.span.clone()))),
                     Err(problem) => {
-                        self.found.push(Diagnostic::error(need.span.clone(), format!("{}: {problem}", one.name)));
+                        self.miss(Diagnostic::error(need.span.clone(), format!("{}: {problem}", one.name)));
                     }
                 }
             }
@@ -120,17 +122,23 @@ impl Loading {
                 false => format!("there is no build file at {}", need.pattern),
             };
             let help = "an include is a path from the folder of the file that it stands in";
-            self.found.push(Diagnostic::error(need.span.clone(), message).help(help));
+            self.miss(Diagnostic::error(need.span.clone(), message).help(help));
         }
+    }
+
+    /// Notes that a file is missing.
+    fn miss(&mut self, error: Diagnostic) {
+        self.found.push(error);
+        self.is_whole = false;
     }
 
     /// The whole, checked as far as that goes without the values of variables.
     pub fn finish(mut self) -> Result<BuildFile, Box<Broken>> {
         for need in self.needs() {
             let message = format!("`{}` cannot be included here: this build file is in no folder", need.pattern);
-            self.found.push(Diagnostic::error(need.span, message));
+            self.miss(Diagnostic::error(need.span, message));
         }
-        finish(self.file, self.found)
+        finish(self.file, self.found, self.is_whole)
     }
 
     fn add(&mut self, path: String, name: String, text: &str, by: Option<(usize, Range<usize>)>) {
@@ -144,7 +152,8 @@ impl Loading {
         self.file.parts.push(Part { start, name });
         self.file.files.push(SourceFile { path, folder: folder.clone(), by });
         let includes = parse::read(text, start, &mut self.file, &mut self.found);
-        for include in includes {
+        self.is_whole &= includes.is_some();
+        for include in includes.into_iter().flatten() {
             let need = self.need(&folder, index, &include);
             self.needs.extend(need);
         }
@@ -154,7 +163,7 @@ impl Loading {
         let span = include.place.span(None);
         let mut refuse = |message: &str| {
             let help = "write a path from the folder of this file, such as `services/*/build.toml`";
-            self.found.push(Diagnostic::error(span.clone(), message).help(help));
+            self.miss(Diagnostic::error(span.clone(), message).help(help));
             None
         };
         match include.text.as_str() {
@@ -301,6 +310,10 @@ mod tests {
         check(
             &[("a", "include = ['b']"), ("b", "include = ['c']"), ("c", "include = ['a']")],
             &["a:'b' b:'c' c:'a' | a build file includes itself: a → b → c → a"],
+        );
+        check(
+            &[("a", "include = ['b']\ntarget.x.tags = ['${V}', '${W}']"), ("b", "variable.V = '${unset()'")],
+            &["a:${W} | no variable is called `W`", "b:${unset() | `${` without a `}`"],
         );
         check(&[("a", "include = ['a']")], &["a:'a' | a build file includes itself: a → a"]);
         check(

@@ -151,6 +151,12 @@ impl BuildFile {
         self.files.iter().map(|file| file.path.as_str())
     }
 
+    /// What the file is called that declares a target.
+    pub fn file_of(&self, target: &str) -> Option<&str> {
+        let part = Part::find(&self.parts, self.target(target)?.span.start)?;
+        Some(&part.name)
+    }
+
     /// Makes everything that is there now findable by name.
     pub(super) fn index(&mut self) {
         fn add<'a>(names: &mut HashMap<(Kind, String), usize>, kind: Kind, all: impl Iterator<Item = &'a String>) {

@@ -32,26 +32,29 @@ pub fn parse(text: &str) -> Result<BuildFile, Vec<Diagnostic>> {
     Loading::new("build.toml", "build.toml", text).finish().map_err(|broken| broken.list)
 }
 
-/// Reads one file, whose text begins at `start` of all texts; returns what it includes.
-pub(super) fn read(text: &str, start: usize, file: &mut BuildFile, found: &mut Vec<Diagnostic>) -> Vec<Text> {
+/// Reads one file, whose text begins at `start` of all texts; returns what it includes, unless it is no TOML.
+pub(super) fn read(text: &str, start: usize, file: &mut BuildFile, found: &mut Vec<Diagnostic>) -> Option<Vec<Text>> {
     let (root, errors) = DeTable::parse_recoverable(text);
     for error in &errors {
         let span = error.span().unwrap_or(0..0);
         found.push(Diagnostic::error(span.start + start..span.end + start, format!("not TOML: {}", error.message())));
     }
     if !errors.is_empty() {
-        return Vec::new();
+        return None;
     }
     let mut parser = Parser { source: text, start, diagnostics: Vec::new() };
     let includes = parser.file(root.get_ref(), file);
     found.extend(parser.diagnostics);
-    includes
+    Some(includes)
 }
 
-/// Checks what all files come to together.
-pub(super) fn finish(mut file: BuildFile, mut found: Vec<Diagnostic>) -> Result<BuildFile, Box<Broken>> {
-    // What a file that is no TOML declares would be missing everywhere.
-    if !found.iter().any(|error| error.message.starts_with("not TOML")) {
+/// Checks what all files come to together. What a file that is missing declares would be missing everywhere.
+pub(super) fn finish(
+    mut file: BuildFile,
+    mut found: Vec<Diagnostic>,
+    is_whole: bool,
+) -> Result<BuildFile, Box<Broken>> {
+    if is_whole {
         matrix::expand(&mut file, &mut found);
         file.index();
         // What all targets of a matrix have is wrong once.

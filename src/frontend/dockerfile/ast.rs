@@ -44,8 +44,8 @@ pub struct Dockerfile {
     pub stages: Vec<Stage>,
     /// What comments before the first `FROM` say to this builder alone: `scrub=apt` for `# imgbuild scrub=apt`.
     pub notes: Vec<Word>,
-    /// Lines that are blank although the line above promised more.
-    pub empty_continuations: Vec<Span>,
+    /// Lines that are blank although the line above promised more: those of each instruction that has any.
+    pub empty_continuations: Vec<Vec<Span>>,
     /// Where each line starts, in bytes.
     pub(super) line_starts: Vec<usize>,
 }
@@ -87,32 +87,47 @@ pub struct CheckOptions {
 }
 
 /// What every instruction has.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Head {
-    /// The keyword as it is spelled.
-    pub keyword: Word,
+    /// The bytes of the keyword in `text`.
+    pub(super) keyword: Span,
     /// All bytes of the instruction, heredocs included.
     pub span: Span,
     /// The instruction as one line, continuations joined.
     pub text: String,
     /// The comments right above it, without `#`.
     pub comments: Vec<String>,
-    /// Where in the file pieces of `text` start: (place in the text, place in the file), ascending.
+    /// Where in the file the pieces of `text` after the first start: (place in the text, place in the file), ascending.
     pub(super) pieces: Vec<(usize, usize)>,
 }
 
 impl Head {
+    /// The keyword as it is spelled.
+    pub fn keyword(&self) -> &str {
+        &self.text[self.keyword.clone()]
+    }
+
+    /// Where the keyword stands in the file.
+    pub fn keyword_span(&self) -> Span {
+        self.at(self.keyword.clone())
+    }
+
     /// Where some bytes of `text` stand in the file.
     pub fn at(&self, bytes: Span) -> Span {
-        let place = |at: usize| {
-            let after = self.pieces.partition_point(|&(start, _)| start <= at);
-            let piece = after.checked_sub(1).and_then(|index| self.pieces.get(index));
-            piece.map_or(self.span.start, |&(start, source)| source + (at - start))
-        };
-        let start = place(bytes.start);
-        let end = if bytes.end > bytes.start { place(bytes.end - 1) + 1 } else { start };
-        start..end.max(start)
+        place(&self.span, &self.pieces, bytes)
     }
+}
+
+/// Where some bytes of a text stand in the file, given where all of it stands and where its pieces after the first start.
+pub(super) fn place(all: &Span, pieces: &[(usize, usize)], bytes: Span) -> Span {
+    let place = |at: usize| {
+        let after = pieces.partition_point(|&(start, _)| start <= at);
+        let piece = after.checked_sub(1).and_then(|index| pieces.get(index));
+        piece.map_or(all.start + at, |&(start, source)| source + (at - start)).min(all.end)
+    };
+    let start = place(bytes.start);
+    let end = if bytes.end > bytes.start { place(bytes.end - 1) + 1 } else { start };
+    start..end.min(all.end).max(start)
 }
 
 /// A stage: a `FROM` and what follows it.

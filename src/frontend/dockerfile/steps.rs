@@ -68,8 +68,7 @@ fn stage(stage: &steps::Stage, errors: &mut Vec<Diagnostic>) -> Stage {
 }
 
 fn head(keyword: &str, text: String, span: &Span) -> Head {
-    let keyword = Word::new(keyword.to_owned(), span.start..span.start);
-    Head { keyword, span: span.clone(), text, comments: Vec::new(), pieces: Vec::new() }
+    Head { keyword: 0..keyword.len(), span: span.clone(), text, comments: Vec::new(), pieces: Vec::new() }
 }
 
 type Lowered = Result<(Kind, String), Box<Diagnostic>>;

@@ -99,6 +99,10 @@ const NO_CHARACTER: u32 = 0x11_0000;
 /// Takes the next character off, or the next byte where there is no valid character.
 pub(super) fn next_char(rest: &mut &[u8]) -> Option<u32> {
     let first = *rest.first()?;
+    if first.is_ascii() {
+        *rest = &rest[1..];
+        return Some(u32::from(first));
+    }
     let length = match first {
         0xC2..=0xDF => 2,
         0xE0..=0xEF => 3,

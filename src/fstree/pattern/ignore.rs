@@ -73,7 +73,53 @@ enum Form {
     Prefix(Vec<u8>),
     /// `**` and then something plain.
     Suffix(Vec<u8>),
+    /// Plain text with one `*` in it, perhaps behind `**/`; and the same as tokens.
+    Star(Star, Vec<Token>),
     Tokens(Vec<Token>),
+}
+
+/// `start*end`, or `**/start*end`.
+#[derive(Debug, Clone)]
+struct Star {
+    folders: bool,
+    start: Vec<u8>,
+    end: Vec<u8>,
+    /// How many slashes there are in both.
+    slashes: usize,
+}
+
+impl Star {
+    /// The same, if the tokens of a pattern say no more.
+    fn find(tokens: &[Token]) -> Option<Self> {
+        let (folders, rest) = match tokens {
+            [Token::Folders, rest @ ..] => (true, rest),
+            rest => (false, rest),
+        };
+        let plain = |tokens: &[Token]| -> Option<Vec<u8>> {
+            let c = |token: &Token| if let Token::Literal(c) = token { char::from_u32(*c) } else { None };
+            Some(tokens.iter().map(c).collect::<Option<String>>()?.into_bytes())
+        };
+        let at = rest.iter().position(|token| *token == Token::Star)?;
+        let (start, end) = (plain(&rest[..at])?, plain(&rest[at + 1..])?);
+        let slashes = start.iter().chain(&end).filter(|&&byte| byte == b'/').count();
+        Some(Self { folders, start, end, slashes })
+    }
+
+    fn matches(&self, path: &[u8]) -> bool {
+        if !path.ends_with(&self.end) {
+            return false;
+        }
+        // The star takes no slash, so what stands behind the folders has as many as the pattern.
+        let path = match path.iter().enumerate().rev().filter(|(_, byte)| **byte == b'/').nth(self.slashes) {
+            Some(_) if !self.folders => return false,
+            Some((slash, _)) => &path[slash + 1..],
+            None => path,
+        };
+        path.len() >= self.start.len() + self.end.len()
+            && path.starts_with(&self.start)
+            && path.ends_with(&self.end)
+            && !path[self.start.len()..path.len() - self.end.len()].contains(&b'/')
+    }
 }
 
 #[derive(Debug, Clone)]
@@ -91,7 +137,7 @@ pub struct Verdict {
     pub excluded: bool,
     /// The index of the pattern that decided, in the list the matcher was made of; none if no pattern matches.
     pub decided_by: Option<usize>,
-    /// Which patterns match the path or a folder above; empty for the root.
+    /// Which patterns match the path or a folder above; empty if none does.
     matched: Vec<bool>,
 }
 
@@ -139,12 +185,15 @@ impl Matcher {
         if path.is_root() {
             return Verdict::default();
         }
-        let mut verdict = Verdict { matched: vec![false; self.patterns.len()], ..Verdict::default() };
+        let mut verdict = Verdict::default();
         for (place, pattern) in self.patterns.iter().enumerate() {
             let above = parent.matched.get(place).copied().unwrap_or(false);
             // A pattern that could not change the verdict is not asked; so it does not count as matched below, either.
             if !above && (pattern.exception != verdict.excluded || !pattern.form.matches(path.as_bytes())) {
                 continue;
+            }
+            if verdict.matched.is_empty() {
+                verdict.matched.resize(self.patterns.len(), false);
             }
             verdict.matched[place] = true;
             verdict.excluded = !pattern.exception;
@@ -180,7 +229,8 @@ impl Form {
             Self::Exact(text) => path == text,
             Self::Prefix(text) => path.starts_with(text),
             Self::Suffix(text) => path.ends_with(text) || text.strip_prefix(b"/").is_some_and(|text| path == text),
-            Self::Tokens(tokens) => run(tokens, path).last().copied().unwrap_or(false),
+            Self::Star(star, _) => star.matches(path),
+            Self::Tokens(tokens) => run(tokens, path, |places| places.last().copied().unwrap_or(false)),
         }
     }
 
@@ -190,17 +240,31 @@ impl Form {
             Self::Exact(text) => text.starts_with(start),
             Self::Prefix(text) => text.starts_with(start) || start.starts_with(text),
             Self::Suffix(_) => true,
-            Self::Tokens(tokens) => run(tokens, start).iter().take(tokens.len()).any(|&alive| alive),
+            Self::Star(_, tokens) | Self::Tokens(tokens) => {
+                run(tokens, start, |places| places.iter().take(tokens.len()).any(|&alive| alive))
+            }
         }
     }
 }
 
 /// The places in the pattern that can be reached by reading `path`; the last one is the match of all of it.
-fn run(tokens: &[Token], path: &[u8]) -> Vec<bool> {
-    let mut states = vec![false; tokens.len() + 1];
-    // Whether a `**/` is inside a component, that is, may not end here.
-    let mut inside = vec![false; tokens.len()];
-    let (mut next, mut still_inside) = (states.clone(), inside.clone());
+fn run<R>(tokens: &[Token], path: &[u8], then: impl FnOnce(&[bool]) -> R) -> R {
+    // Memory is asked for only by patterns that nobody writes.
+    let (mut small, mut large);
+    let cells: &mut [bool] = if tokens.len() < 64 {
+        small = [false; 4 * 64];
+        &mut small
+    } else {
+        large = vec![false; 4 * (tokens.len() + 1)];
+        &mut large
+    };
+    let mut parts = cells.chunks_exact_mut(tokens.len() + 1);
+    // Besides the places: whether a `**/` is inside a component, that is, may not end here.
+    let (Some(mut states), Some(mut next), Some(mut inside), Some(mut still_inside)) =
+        (parts.next(), parts.next(), parts.next(), parts.next())
+    else {
+        return then(&[]);
+    };
     states[0] = true;
     let mut rest = path;
     loop {
@@ -212,7 +276,9 @@ fn run(tokens: &[Token], path: &[u8]) -> Vec<bool> {
         let Some(c) = next_char(&mut rest) else { break };
         next.fill(false);
         still_inside.fill(false);
+        let mut alive = false;
         for (at, token) in tokens.iter().enumerate() {
+            alive |= states[at] || inside[at];
             if *token == Token::Folders && (states[at] || inside[at]) {
                 still_inside[at] = true;
                 next[at] |= c == SLASH;
@@ -232,12 +298,15 @@ fn run(tokens: &[Token], path: &[u8]) -> Vec<bool> {
         }
         std::mem::swap(&mut states, &mut next);
         std::mem::swap(&mut inside, &mut still_inside);
+        if !alive {
+            break;
+        }
     }
     // Inside a component of `**/`, more can still come.
     for at in 0..tokens.len() {
         states[at] |= inside[at];
     }
-    states
+    then(states)
 }
 
 /// Finds the form of a cleaned pattern.
@@ -282,7 +351,10 @@ fn compile(text: &str) -> Result<Form, &'static str> {
     Ok(match (exact, suffix) {
         (true, _) => Form::Exact(bytes.to_vec()),
         (_, true) => Form::Suffix(bytes[2..].to_vec()),
-        _ => Form::Tokens(tokens),
+        _ => match Star::find(&tokens) {
+            Some(star) => Form::Star(star, tokens),
+            None => Form::Tokens(tokens),
+        },
     })
 }
 

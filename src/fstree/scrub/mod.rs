@@ -46,8 +46,8 @@ pub enum Action {
     Remove,
     /// The day of the last change in entries of the step becomes that of the epoch ([`rewrite::shadow`]).
     DayOfChange,
-    /// The time of the source in compiled Python becomes the settled one ([`rewrite::compiled_for`]).
-    SourceTime,
+    /// Compiled Python goes by a hash of its source, and no longer by its time ([`rewrite::Compiled`]).
+    BySource,
 }
 
 /// What is different about a file in two builds.
@@ -121,7 +121,7 @@ impl Scrub {
             Self::ManDb => "the index of manual pages, which holds their times",
             Self::Npm => "npm's logs and its cache",
             Self::Pip => "pip's cache",
-            Self::Python => "the time of the source in compiled Python",
+            Self::Python => "the times of sources in compiled Python",
             Self::Shadow => "the day of the last change in /etc/shadow",
             Self::Systemd => "systemd's journal, and its random seed",
             Self::Tmp => "what is left in /tmp and /var/tmp",
@@ -178,7 +178,7 @@ fn chosen(scrubs: &BTreeSet<Scrub>) -> impl Iterator<Item = &'static Row> {
 pub fn suggest(path: &TreePath, difference: Difference) -> Option<Scrub> {
     let helps = |row: &&Row| match row.action {
         Action::Remove => row.fits(path) || row.takes_folder(path),
-        Action::Empty | Action::DayOfChange | Action::SourceTime => difference == Difference::Content && row.fits(path),
+        Action::Empty | Action::DayOfChange | Action::BySource => difference == Difference::Content && row.fits(path),
     };
     ROWS.iter().find(helps).map(|row| row.scrub)
 }
@@ -230,8 +230,8 @@ mod tests {
         check("var/lib/apt/lists/partial/x", Some(Action::Remove));
         check("etc/machine-id", Some(Action::Empty));
         check("etc/shadow-", Some(Action::DayOfChange));
-        check("x.pyc", Some(Action::SourceTime));
-        check("usr/lib/python3/dist-packages/a/__pycache__/b.cpython-311.pyc", Some(Action::SourceTime));
+        check("x.pyc", Some(Action::BySource));
+        check("usr/lib/python3/dist-packages/a/__pycache__/b.cpython-311.pyc", Some(Action::BySource));
         check("usr/lib/python3/dist-packages/a/b.py", None);
         check("root/.npm/_logs/2026-debug-0.log", Some(Action::Remove));
         check("home/x/.npm/_cacache/index-v5/a/b", Some(Action::Remove));

@@ -63,7 +63,7 @@ pub(super) const ROWS: &[Row] = &[
     row(Scrub::Npm, "~/.npm/_cacache/**", Action::Remove),
     row(Scrub::Npm, "~/.npm/_update-notifier-last-checked", Action::Remove),
     row(Scrub::Pip, "~/.cache/pip/**", Action::Remove),
-    row(Scrub::Python, "**/*.pyc", Action::SourceTime),
+    row(Scrub::Python, "**/*.pyc", Action::BySource),
     row(Scrub::Shadow, "etc/shadow", Action::DayOfChange),
     row(Scrub::Shadow, "etc/shadow-", Action::DayOfChange),
     row(Scrub::Systemd, "var/log/journal/**", Action::Remove),

@@ -93,7 +93,7 @@ impl Reader {
                     self.push(format!("action {} source {}", self.action, self.source), name, value);
                 }
                 // Of what is made, the path from the root.
-                _ if name == "path" && !value.starts_with('/') => {
+                _ if name == "path" && !value.is_empty() && !value.starts_with('/') => {
                     self.push(format!("action {}", self.action), name, format!("/{value}"));
                 }
                 _ if self.action > 0 => self.push(format!("action {}", self.action), name, value),

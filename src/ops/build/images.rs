@@ -96,21 +96,12 @@ fn look_up(
                 session.reporter.report(Event::Warning(text));
                 Ok(stored)
             }
-            (found, _) => found.map_err(|error| Error::from(error)),
+            (found, _) => found.map_err(|error| not_to_be_had(&reference, locked.as_ref(), platform, error)),
         },
-        (_, stored) => stored.ok_or_else(|| not_here(&reference, locked.as_ref(), platform, lock.offline())),
+        (_, stored) => stored.ok_or_else(|| not_asked(&reference, locked.as_ref(), platform, lock.offline())),
     };
     let image = found.map_err(|error| match error {
-        Error::Build { message, help, .. } => {
-            let mut help = help;
-            if pinned.is_none() {
-                let familiar = reference.familiar();
-                help.push(format!(
-                    "an image of this machine comes in by `imgbuild load` or `imgbuild import {familiar}`"
-                ));
-            }
-            Unresolved::Here(message, help)
-        }
+        Error::Build { message, help, .. } => Unresolved::Here(message, help),
         error => Unresolved::Fatal(error),
     })?;
     if image.layers.iter().any(|(layer, _)| !store.has(&layer.digest)) && !local {
@@ -176,19 +167,42 @@ fn from_registry(
     Ok(ResolvedImage { reference: Some(reference.clone()), ..found })
 }
 
-/// That the store does not have an image, where nobody else may be asked.
-fn not_here(reference: &Reference, locked: Option<&LockedImage>, platform: &Platform, offline: bool) -> Error {
+/// That an image is neither in the store nor in its registry.
+fn not_to_be_had(
+    reference: &Reference,
+    locked: Option<&LockedImage>,
+    platform: &Platform,
+    error: RegistryError,
+) -> Error {
     let familiar = reference.familiar();
-    let forbidden = match offline {
-        true => format!(", and --offline forbids to ask {}", reference.registry()),
-        false => String::new(),
-    };
+    let mut said: Error = error.into();
+    if let Error::Build { message, help, .. } = &mut said {
+        *message = format!("{}, nor can it be had: {message}", missing(reference, locked, platform));
+        help.push(match locked {
+            Some(_) => "load that image with `imgbuild load`, or lock what the name stands for now with --pull".into(),
+            None => format!(
+                "an image of this machine comes in with `imgbuild load -i ARCHIVE`, or `imgbuild import ROOTFS.tar {familiar}`"
+            ),
+        });
+    }
+    said
+}
+
+/// That the store does not have an image, where nobody else may be asked.
+fn not_asked(reference: &Reference, locked: Option<&LockedImage>, platform: &Platform, offline: bool) -> Error {
+    let missing = missing(reference, locked, platform);
+    match offline {
+        true => Error::build(format!("{missing}, and --offline forbids to ask {}", reference.registry())).help(
+            format!("bring it in with `imgbuild pull {}`, or build once without --offline", reference.familiar()),
+        ),
+        false => Error::build(missing),
+    }
+}
+
+fn missing(reference: &Reference, locked: Option<&LockedImage>, platform: &Platform) -> String {
+    let familiar = reference.familiar();
     match locked {
-        Some(locked) => {
-            Error::build(format!("{familiar} is locked to {}, which is not in the store{forbidden}", locked.manifest))
-                .help("build once without --offline, or load that image with `imgbuild load`")
-        }
-        None => Error::build(format!("there is no image {familiar} for {platform} in the store{forbidden}"))
-            .help(format!("bring it in with `imgbuild pull {familiar}`")),
+        Some(locked) => format!("{familiar} is locked to {}, which is not in the store", locked.manifest),
+        None => format!("there is no image {familiar} for {platform} in the store"),
     }
 }

@@ -96,8 +96,8 @@ impl Authenticator {
         if let Some((realm, service, asked)) = bearer {
             // Another thread was here before.
             let newer = state.tokens.get(scope).filter(|token| token.is_fresh()).map(Token::authorization);
-            if let Some(newer) = newer.filter(|newer| sent.is_some_and(|sent| sent != newer) || sent.is_none()) {
-                return Ok(Some(newer));
+            if newer.is_some() && newer.as_ref() != sent {
+                return Ok(newer);
             }
             let all = scope.and(&Scope::parse(asked.as_deref().unwrap_or_default()));
             let token = token::fetch(registries, host, realm, service.as_deref(), &all, credentials.as_ref())?;

@@ -144,7 +144,11 @@ pub struct TagEnd<'r> {
 
 impl Target for TagEnd<'_> {
     fn is_whole(&self, entry: &Descriptor) -> Result<bool, RegistryError> {
-        self.repository.has_manifest(entry.digest)
+        match self.repository.has_manifest(entry.digest) {
+            // Some registries refuse to say anything of a repository that does not exist yet; writing will tell.
+            Err(RegistryError::Denied { .. }) => Ok(false),
+            known => known,
+        }
     }
 
     fn checks(&self) -> bool {

@@ -91,13 +91,11 @@ impl Plan {
                         self.missing.push(child.clone());
                     }
                 }
-                if let (Platforms::Only(wanted), true) = (platforms, self.images.is_empty() && self.missing.is_empty())
+                if let (Platforms::Only(wanted), true, true) =
+                    (platforms, self.images.is_empty(), self.missing.is_empty())
                 {
                     let wanted: Vec<String> = wanted.iter().map(Platform::to_string).collect();
-                    return Err(RegistryError::NotFound {
-                        registry: "the index".into(),
-                        what: format!("image for {}: {}", wanted.join(", "), entry.digest),
-                    });
+                    return Err(RegistryError::NoPlatform { wanted: wanted.join(" or "), offered: index.platforms() });
                 }
             }
             Document::Manifest(manifest) => {

@@ -170,6 +170,17 @@ impl<'a> Git<'a> {
         let starting = |start: &str| lines.iter().find(|line| line.starts_with(start)).copied();
         let best = starting("fatal: ").or_else(|| starting("error: ")).or(lines.last().copied());
         let mut text = best.unwrap_or("it did not say why").to_owned();
+        // Of a connection that ssh did not make, only ssh says why: in the last line before git's own.
+        if text == "fatal: Could not read from remote repository."
+            && let Some(ssh) = lines.iter().take_while(|line| !line.starts_with("fatal: ")).last()
+        {
+            text = (*ssh).to_owned();
+            if self.agent.is_none() && ssh.contains("Permission denied") {
+                text.push_str(" It was tried without keys: an agent or keys for it are given with --ssh default");
+            } else if *ssh == "Host key verification failed." {
+                text.push_str(" The server has another key than ~/.ssh/known_hosts says: if that is right, correct it");
+            }
+        }
         // What the server itself says explains what git makes of it.
         if let Some(remote) = lines.iter().find_map(|line| line.strip_prefix("remote: "))
             && !text.contains(remote)

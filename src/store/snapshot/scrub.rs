@@ -8,7 +8,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::Read;
-use std::os::fd::BorrowedFd;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::FileExt;
 
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, Timespec, Timestamps, futimens, openat, unlinkat, utimensat};
@@ -17,7 +17,7 @@ use rustix::io::Errno;
 use super::tree::{name_in_parent, os};
 use super::walk::{Item, describe, first_names, look_inside, walk};
 use super::{At, LowerFiles, Overlay, Settle, SnapshotError, Tree, node};
-use crate::fstree::scrub::rewrite::{self, COMPILED_HEADER, Compiled};
+use crate::fstree::scrub::rewrite::{self, COMPILED_HEADER, Compiled, Validity};
 use crate::fstree::scrub::{self, Action};
 use crate::fstree::{Entry, Kind, Merged, Meta, NodeKind, Scrub, TreePath, View};
 use crate::store::Stop;
@@ -98,7 +98,7 @@ impl Scrubber<'_> {
             Action::Empty if self.items[at].stat.st_size == 0 => Ok(()),
             Action::Empty => self.rewrite(at, |_| Ok(Some(Change::Whole(Vec::new())))),
             Action::DayOfChange => self.day_of_change(at),
-            Action::SourceTime => self.source_time(at),
+            Action::BySource => self.by_source(at),
         }
     }
 
@@ -125,8 +125,7 @@ impl Scrubber<'_> {
         let parent = self.tree.parent(path)?;
         unlinkat(&parent, os(path.name()), AtFlags::empty()).at(path, "remove it")?;
         if below.is_some() {
-            let folder = rustix::fd::AsFd::as_fd(&*parent);
-            node::make_special(folder, path, &Meta::default(), &Kind::Whiteout, self.options.overlay)
+            node::make_special((*parent).as_fd(), path, &Meta::default(), &Kind::Whiteout, self.options.overlay)
                 .at(path, "create a whiteout")?;
         }
         self.touched.insert(self.items[at].parent);
@@ -137,7 +136,7 @@ impl Scrubber<'_> {
         let item = &self.items[at];
         let mut known = Vec::new();
         for name in ["etc/shadow", "etc/shadow-"] {
-            known.push(self.text_below(&TreePath::clean(name))?);
+            known.push(self.text_below(&TreePath::clean(name))?.unwrap_or_default());
         }
         let day = self.options.settle.epoch.div_euclid(DAY);
         self.rewrite(at, |file| {
@@ -148,50 +147,77 @@ impl Scrubber<'_> {
         })
     }
 
-    /// What a file holds in the layers below; nothing if it is not there or too long.
-    fn text_below(&self, path: &TreePath) -> Result<Vec<u8>, SnapshotError> {
+    /// What a file holds in the layers below; none if it is not there or too long.
+    fn text_below(&self, path: &TreePath) -> Result<Option<Vec<u8>>, SnapshotError> {
         match self.options.view.entry(path) {
             Some((layer, Entry { path: first, kind: Kind::File { .. }, .. })) => {
                 let file = self.options.files.open(layer, first).at(path, "open it in the layer below")?;
-                Ok(read(&file, path)?.unwrap_or_default())
+                read(&file, path)
             }
-            _ => Ok(Vec::new()),
+            _ => Ok(None),
         }
     }
 
-    fn source_time(&mut self, at: usize) -> Result<(), SnapshotError> {
-        let path = &self.items[at].path;
-        let Some(source) = rewrite::compiled_for(path) else { return Ok(()) };
-        let Source::Known(source) = self.source(&source) else { return Ok(()) };
+    fn by_source(&mut self, at: usize) -> Result<(), SnapshotError> {
+        let Some(path) = rewrite::compiled_for(&self.items[at].path) else { return Ok(()) };
+        let Some(source) = self.source(&path) else { return Ok(()) };
+        let parent = self.tree.parent(&self.items[at].path)?;
+        let file = self.open(at, &parent, OFlags::RDONLY)?;
+        let mut header = [0; COMPILED_HEADER];
+        if file.read_exact_at(&mut header, 0).is_err() {
+            return Ok(());
+        }
+        let Some(compiled) = Compiled::read(&header) else { return Ok(()) };
         let settle = self.options.settle;
-        self.rewrite(at, |file| {
-            let mut header = [0; COMPILED_HEADER];
-            if file.read_exact_at(&mut header, 0).is_err() {
-                return Ok(None);
-            }
-            let Some(Compiled { at, time }) = Compiled::read(&header) else { return Ok(None) };
-            let new = rewrite::source_time(time, source, settle.is_second_of_step(i64::from(time)));
-            Ok(new.map(|time| Change::Word(at, time)))
-        })
+        let accident = settle.is_second_of_step(i64::from(compiled.time));
+        let epoch = settle.ceiling.map_or(settle.epoch, |ceiling| settle.epoch.min(ceiling));
+        let (place, bytes) = match compiled.judge(source, accident, epoch) {
+            None => return Ok(()),
+            Some(Validity::Never(time)) => compiled.by_time(time),
+            Some(Validity::BySource) => match self.text(&path)? {
+                Some(text) => compiled.by_source(&text),
+                // Too long to be anybody's source.
+                None => return Ok(()),
+            },
+        };
+        self.rewrite(at, |_| Ok(Some(Change::Part(place, bytes))))
     }
 
-    /// The time of a source, as the step left it and as it is settled.
-    fn source(&self, path: &TreePath) -> Source {
+    /// What is known of a source: its times and length, or that it does not exist. None if it is behind a symbolic link.
+    fn source(&self, path: &TreePath) -> Option<Option<rewrite::Source>> {
         if let Ok(at) = self.items.binary_search_by(|item| item.path.cmp(path)) {
-            let (seconds, nanoseconds) = self.items[at].mtime();
-            return match self.items[at].file_type() {
-                FileType::RegularFile => {
-                    Source::Known(Some((seconds, self.options.settle.mtime(seconds, nanoseconds).0)))
-                }
-                FileType::Symlink => Source::Elsewhere,
-                _ => Source::Known(None),
+            let item = &self.items[at];
+            let (left, nanoseconds) = item.mtime();
+            let (settled, _) = self.options.settle.mtime(left, nanoseconds);
+            return match item.file_type() {
+                FileType::RegularFile => Some(Some(rewrite::Source { left, settled, size: size(item) })),
+                FileType::Symlink => None,
+                _ => Some(None),
             };
         }
         match self.options.view.lookup(path).ok().flatten().map(|node| (node.kind, node.meta.mtime)) {
-            Some((NodeKind::File(_), mtime)) => Source::Known(Some((mtime, mtime))),
-            Some((NodeKind::Symlink(_), _)) => Source::Elsewhere,
-            _ => Source::Known(None),
+            Some((NodeKind::File(size), time)) => Some(Some(rewrite::Source { left: time, settled: time, size })),
+            Some((NodeKind::Symlink(_), _)) => None,
+            _ => Some(None),
         }
+    }
+
+    /// The bytes of a file as the step left it, whether it changed it or not; none if it is too long.
+    fn text(&mut self, path: &TreePath) -> Result<Option<Vec<u8>>, SnapshotError> {
+        match self.items.binary_search_by(|item| item.path.cmp(path)) {
+            Ok(at) => {
+                let parent = self.tree.parent(path)?;
+                read(&self.open(at, &parent, OFlags::RDONLY)?, path)
+            }
+            Err(_) => self.text_below(path),
+        }
+    }
+
+    /// Opens a regular file, not through a link.
+    fn open(&self, at: usize, parent: &OwnedFd, mode: OFlags) -> Result<File, SnapshotError> {
+        let path = &self.items[at].path;
+        let flags = mode | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        Ok(openat(parent, os(path.name()), flags, Mode::empty()).at(path, "open it")?.into())
     }
 
     /// Changes the bytes of a file that the step changed, and nothing else of it.
@@ -202,16 +228,14 @@ impl Scrubber<'_> {
     ) -> Result<(), SnapshotError> {
         let item = &self.items[at];
         let parent = self.tree.parent(&item.path)?;
-        let flags = OFlags::RDWR | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-        let file = openat(&parent, os(item.path.name()), flags, Mode::empty()).at(&item.path, "open it")?;
-        let file = File::from(file);
+        let file = self.open(at, &parent, OFlags::RDWR)?;
         let Some(change) = change(&file)? else { return Ok(()) };
         if !self.is_changed(at)? {
             return Ok(());
         }
         match change {
             Change::Whole(bytes) => file.write_all_at(&bytes, 0).and_then(|()| file.set_len(bytes.len() as u64)),
-            Change::Word(at, word) => file.write_all_at(&word.to_le_bytes(), at),
+            Change::Part(at, bytes) => file.write_all_at(&bytes, at),
         }
         .at(&item.path, "write it")?;
         futimens(&file, &times(item)).at(&item.path, "set its time")
@@ -252,20 +276,12 @@ impl Scrubber<'_> {
     }
 }
 
-/// Where the source of a compiled file is.
-enum Source {
-    /// Here, with these times, or nowhere.
-    Known(Option<(i64, i64)>),
-    /// Behind a symbolic link.
-    Elsewhere,
-}
-
 /// New bytes.
 enum Change {
     /// All of them.
     Whole(Vec<u8>),
-    /// Four, little-endian, from here on.
-    Word(u64, u32),
+    /// These, from here on.
+    Part(u64, Vec<u8>),
 }
 
 /// All bytes of a file, if it is not too long.
@@ -273,6 +289,11 @@ fn read(file: &File, path: &TreePath) -> Result<Option<Vec<u8>>, SnapshotError> 
     let mut bytes = Vec::new();
     file.take(LONGEST + 1).read_to_end(&mut bytes).at(path, "read it")?;
     Ok((bytes.len() as u64 <= LONGEST).then_some(bytes))
+}
+
+#[expect(clippy::cast_sign_loss, reason = "no file has a negative length")]
+fn size(item: &Item) -> u64 {
+    item.stat.st_size as u64
 }
 
 fn times(item: &Item) -> Timestamps {

@@ -25,7 +25,11 @@ fn dockerfiles() {
         &["did you mean `COPY`?", "context/Dockerfile:3:1", "`EXPOSE` needs an argument", "context/Dockerfile:4:1"],
     );
     world.dockerfile("").fails(&[], 1, &["context/Dockerfile"]);
-    world.dockerfile("FROM nosuch\n").fails(&[], 1, &["no image nosuch:latest", "context/Dockerfile:1:6", "load"]);
+    world.dockerfile("FROM nosuch\n").fails(
+        &["--offline"],
+        1,
+        &["no image nosuch:latest", "context/Dockerfile:1:6", "pull"],
+    );
     let context = ended(&mut world.command(&["build", "nowhere"]));
     context.failed(1, &["the build context nowhere is not a folder"]);
     world.dockerfile("FROM busybox\nCOPY Dockerfile /\n").succeeds(&[]);
@@ -183,7 +187,7 @@ fn lockfiles() {
     fs::write(&lock, &good).unwrap();
     let pinned = good.lines().find_map(|line| line.strip_prefix("manifest = \"sha256:")).unwrap();
     edit(&lock, pinned, &format!("{}\"", "0".repeat(64)));
-    world.fails(&[], 1, &["locked to sha256:0000", "context/Dockerfile:1:6", "imgbuild load"]);
+    world.fails(&["--offline"], 1, &["locked to sha256:0000", "context/Dockerfile:1:6", "--offline forbids"]);
     fs::remove_file(&lock).unwrap();
     world.succeeds(&[]);
     world.is_clean();

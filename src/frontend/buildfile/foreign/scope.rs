@@ -184,9 +184,12 @@ impl<'a> Scope<'a> {
         let mut found = Vec::new();
         let blocks: Vec<&Block> = self.definition.blocks.iter().filter(|block| block.kind == "variable").collect();
         for block in &blocks {
-            let frozen = self.frozen.clone();
+            // Asking for it here is no use of it, but its default may use others.
+            let used = self.frozen.contains(block.label());
             found.extend(self.global(block.label(), &block.span, Locals::NONE).err().map(|error| *error));
-            self.frozen = frozen;
+            if !used {
+                self.frozen.remove(block.label());
+            }
         }
         if !found.is_empty() {
             return found;

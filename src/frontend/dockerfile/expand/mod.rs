@@ -112,36 +112,13 @@ impl Expander {
             at: 0,
             depth: 0,
             raw_escapes: self.raw_escapes,
+            word: String::new(),
             variables,
             matched: BTreeSet::new(),
             unmatched: BTreeSet::new(),
         };
         let (text, words) = run.until(None)?;
         Ok(Expanded { text, words, matched: run.matched, unmatched: run.unmatched })
-    }
-}
-
-/// Collects words while characters come in.
-#[derive(Default)]
-struct Words {
-    done: Vec<String>,
-    current: String,
-}
-
-impl Words {
-    fn push_char(&mut self, c: char) {
-        if !c.is_whitespace() {
-            self.current.push(c);
-        } else if !self.current.is_empty() {
-            self.done.push(std::mem::take(&mut self.current));
-        }
-    }
-
-    fn finish(mut self) -> Vec<String> {
-        if !self.current.is_empty() {
-            self.done.push(self.current);
-        }
-        self.done
     }
 }
 
@@ -152,6 +129,9 @@ struct Run<'a> {
     at: usize,
     depth: usize,
     raw_escapes: bool,
+    /// The word under way. There is one for all levels, so the word of a modifier forgets what stood before it, as
+    /// BuildKit has it: `EXPOSE 80${n:-80}` exposes 80.
+    word: String,
     variables: &'a dyn Lookup,
     matched: BTreeSet<String>,
     unmatched: BTreeSet<String>,
@@ -168,43 +148,60 @@ impl Run<'_> {
         Some(c)
     }
 
+    /// Adds what is not quoted to the word under way, or ends it.
+    fn unquoted(&mut self, c: char, words: &mut Vec<String>) {
+        if !c.is_whitespace() {
+            self.word.push(c);
+        } else {
+            self.end_word(words);
+        }
+    }
+
+    fn end_word(&mut self, words: &mut Vec<String>) {
+        if !self.word.is_empty() {
+            words.push(std::mem::take(&mut self.word));
+        }
+    }
+
     /// Expands up to `stop`, which is consumed, or to the end.
     fn until(&mut self, stop: Option<char>) -> Result<(String, Vec<String>), ExpandError> {
         let mut text = String::new();
-        let mut words = Words::default();
+        let mut words = Vec::new();
+        self.word.clear();
         while let Some(c) = self.peek() {
             if Some(c) == stop {
                 self.at += 1;
-                return Ok((text, words.finish()));
+                self.end_word(&mut words);
+                return Ok((text, words));
             }
             match c {
                 '\'' | '"' if !self.rules.ignore_quotes => {
                     let part = if c == '"' { self.double_quotes()? } else { self.single_quotes()? };
                     text.push_str(&part);
-                    words.current.push_str(&part);
+                    self.word.push_str(&part);
                 }
                 '$' => {
                     let part = self.dollar()?;
                     text.push_str(&part);
-                    part.chars().for_each(|c| words.push_char(c));
+                    part.chars().for_each(|c| self.unquoted(c, &mut words));
                 }
                 '<' => {
                     let part = self.less_than();
                     text.push_str(&part);
-                    words.current.push_str(&part);
+                    self.word.push_str(&part);
                 }
                 _ if c == self.rules.escape => {
                     self.at += 1;
                     let escaped = self.next();
                     for c in self.raw_escapes.then_some(c).into_iter().chain(escaped) {
                         text.push(c);
-                        words.current.push(c);
+                        self.word.push(c);
                     }
                 }
                 _ => {
                     self.at += 1;
                     text.push(c);
-                    words.push_char(c);
+                    self.unquoted(c, &mut words);
                 }
             }
             if text.len() > MAX_SIZE {
@@ -212,7 +209,10 @@ impl Run<'_> {
             }
         }
         match stop {
-            None => Ok((text, words.finish())),
+            None => {
+                self.end_word(&mut words);
+                Ok((text, words))
+            }
             Some('/') => Err(ExpandError::Slash),
             Some(_) => Err(ExpandError::Brace),
         }
@@ -345,8 +345,9 @@ impl Run<'_> {
             modifier @ ('-' | '+' | '?') => self.choice(&name, modifier, false),
             modifier @ ('#' | '%') => {
                 let word = self.word('}', true)?;
-                let Some(value) = self.value(&name) else {
-                    return Ok(self.unset(|| format!("${{{name}{modifier}{word}}}")));
+                let value = match self.value(&name) {
+                    None if self.rules.keep_unset => return Ok(format!("${{{name}{modifier}{word}}}")),
+                    value => value.unwrap_or_default(),
                 };
                 let (longest, pattern) =
                     word.strip_prefix(modifier).map_or((false, word.as_str()), |rest| (true, rest));
@@ -364,8 +365,10 @@ impl Run<'_> {
                 }
                 let pattern = self.word('/', true)?;
                 let replacement = self.word('}', true)?;
-                let Some(value) = self.value(&name) else {
-                    return Ok(self.unset(|| format!("${{{name}/{pattern}/{replacement}}}")));
+                // One that is not set is empty, which a pattern can match.
+                let value = match self.value(&name) {
+                    None if self.rules.keep_unset => return Ok(format!("${{{name}/{pattern}/{replacement}}}")),
+                    value => value.unwrap_or_default(),
                 };
                 let pattern = Pattern::parse(&pattern).map_err(ExpandError::Escape)?;
                 pattern.replace(&value, &replacement, all, MAX_SIZE).ok_or(ExpandError::Size)
@@ -406,10 +409,6 @@ impl Run<'_> {
         let word = self.until(Some(stop));
         self.raw_escapes = outer;
         Ok(word?.0)
-    }
-
-    fn unset(&self, text: impl FnOnce() -> String) -> String {
-        if self.rules.keep_unset { text() } else { String::new() }
     }
 
     /// A variable's name: letters, digits and `_`, or digits alone, or one of the shell's special parameters.
@@ -511,6 +510,10 @@ mod tests {
         check("${p/lib/LIB} ${p//l/L}", "/usr/LIB/libx.so.1 /usr/Lib/Libx.so.1");
         check(r"${s#a\*} ${s//\*/+} ${brace/\}/_}", "b*c a+b+c a_b");
         check("${a/$n/x} ${a//$n/-}", "xvalue -v-a-l-u-e-");
+        check("${n/*/x} ${n//*/x} ${n/a/x}${n#*}", "x x ");
+        check("${a//[aeiou]/x} ${a//?/'$0$0$1'} ${a/v/'$0'} ${a//v/'$'}", "value vvaalluuee $0alue $alue");
+        check("${a//v/'${0}$$x$0x'}", "v$xalue");
+        refuse(r"${n#\x}", r"`\x` is no escape in a pattern: only `*`, `?`, `\`, `/` and `}` can be escaped");
         refuse(r"${a#\x}", r"`\x` is no escape in a pattern: only `*`, `?`, `\`, `/` and `}` can be escaped");
         refuse("${a/b}", "the pattern of a substitution is not closed: `/` is missing");
     }
@@ -518,7 +521,8 @@ mod tests {
     #[test]
     fn splits_words_after_expansion() {
         let words = |input: &str| Expander::new('\\').expand(input, &VARIABLES).unwrap().words;
-        assert_eq!(words("$two \"$two\" a\\ b 1${n:-2}3"), ["one", "two", "one two", "a b", "123"]);
+        assert_eq!(words("$two \"$two\" a\\ b 1${n}3"), ["one", "two", "one two", "a b", "13"]);
+        assert_eq!(words("1${n:-2}3 4"), ["23", "4"]);
         assert_eq!(words("<< EOF x"), ["<< EOF", "x"]);
         assert_eq!(words(" "), [""; 0]);
     }

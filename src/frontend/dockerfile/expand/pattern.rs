@@ -52,15 +52,24 @@ impl Pattern {
     /// The value with the first match (or all) replaced; none if the result gets longer than `limit` bytes.
     ///
     /// An empty pattern matches before every character; but an empty match right after another one does not count.
+    ///
+    /// Where all are replaced, `$` in the replacement means what it means to Go's regexp: `$0` is the match, `$$` a
+    /// dollar sign, and any other name nothing, as there are no groups.
     pub(super) fn replace(&self, value: &str, replacement: &str, all: bool, limit: usize) -> Option<String> {
         let chars: Vec<char> = value.chars().collect();
         let mut text = String::new();
+        let parts = if all { template(replacement) } else { vec![Part::Text(replacement)] };
         let (mut copied, mut from) = (0, 0);
         while from <= chars.len() {
             let Some((start, end)) = self.find(&chars, from, false, true) else { break };
             text.extend(&chars[copied..start]);
             if end > copied || start == 0 {
-                text.push_str(replacement);
+                for part in &parts {
+                    match part {
+                        Part::Text(literal) => text.push_str(literal),
+                        Part::Match => text.extend(&chars[start..end]),
+                    }
+                }
             }
             if text.len() > limit {
                 return None;
@@ -125,6 +134,39 @@ impl Pattern {
         }
         best
     }
+}
+
+/// A piece of a replacement.
+enum Part<'a> {
+    Text(&'a str),
+    /// What was matched.
+    Match,
+}
+
+/// The pieces of a replacement in which `$` means something.
+fn template(text: &str) -> Vec<Part<'_>> {
+    let mut parts = Vec::new();
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once('$') {
+        parts.push(Part::Text(before));
+        let is_name = |c: char| c == '_' || c.is_alphanumeric();
+        let bare = &after[..after.find(|c| !is_name(c)).unwrap_or(after.len())];
+        let braced = after.strip_prefix('{').and_then(|inner| inner.split_once('}'));
+        let (name, length) = match braced.filter(|(name, _)| !name.is_empty() && name.chars().all(is_name)) {
+            Some((name, _)) => (name, name.len() + 2),
+            None => (bare, bare.len()),
+        };
+        let (part, length) = match (name, after.starts_with('$')) {
+            (_, true) => (Part::Text("$"), 1),
+            ("", _) => (Part::Text("$"), 0),
+            (name, _) if name.bytes().all(|b| b == b'0') => (Part::Match, length),
+            _ => (Part::Text(""), length),
+        };
+        parts.push(part);
+        rest = &after[length..];
+    }
+    parts.push(Part::Text(rest));
+    parts
 }
 
 #[cfg(test)]

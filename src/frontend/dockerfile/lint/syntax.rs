@@ -7,17 +7,21 @@ use crate::frontend::dockerfile::ast::{Dockerfile, Head, Kind, Span};
 
 /// Makes them all.
 pub(in crate::frontend::dockerfile) fn check_syntax(file: &Dockerfile, linter: &mut Linter) {
-    for span in &file.empty_continuations {
-        let message = "a blank line inside a continuation";
-        let finding = Linter::finding(rule::NoEmptyContinuation, span.clone(), message).help("remove the line");
-        linter.report(&[], finding.fix(file.lines(span), ""));
+    for lines in &file.empty_continuations {
+        let Some(first) = lines.first() else { continue };
+        let (message, help) = match lines.len() {
+            1 => ("a blank line inside a continuation".to_owned(), "remove the line"),
+            many => (format!("{many} blank lines inside a continuation"), "remove the lines"),
+        };
+        let finding = Linter::finding(rule::NoEmptyContinuation, first.clone(), message).help(help);
+        linter.report(&[], lines.iter().fold(finding, |finding, line| finding.fix(file.lines(line), "")));
     }
     stage_names(file, linter);
     casing(file, linter);
     descriptions(file, linter);
     for instruction in file.stages.iter().flat_map(|stage| &stage.instructions) {
         if matches!(instruction.kind, Kind::Maintainer(_)) {
-            let span = instruction.head.keyword.span.clone();
+            let span = instruction.head.keyword_span();
             let finding = Linter::finding(rule::MaintainerDeprecated, span, "`MAINTAINER` is deprecated")
                 .help("write `LABEL org.opencontainers.image.authors=\"name\"`");
             let finding = match authors_label(&instruction.head, &instruction.kind) {
@@ -40,14 +44,14 @@ fn stage_names(file: &Dockerfile, linter: &mut Linter) {
             let finding = Linter::finding(rule::StageNameCasing, name.span.clone(), message);
             linter.report(comments, finding.help(format!("write `{lower}`")).fix(name.span.clone(), lower.clone()));
         }
-        let keyword = &stage.head.keyword.value;
+        let keyword = stage.head.keyword();
         if let Some(word) = &stage.as_keyword {
-            let same = (*keyword == keyword.to_lowercase() && word.value == word.value.to_lowercase())
-                || (*keyword == keyword.to_uppercase() && word.value == word.value.to_uppercase())
+            let same = (keyword == keyword.to_lowercase() && word.value == word.value.to_lowercase())
+                || (keyword == keyword.to_uppercase() && word.value == word.value.to_uppercase())
                 || !consistent(keyword);
             if !same {
                 let message = format!("`{}` and `{keyword}` are not in the same case", word.value);
-                let wanted = if *keyword == keyword.to_lowercase() { "as" } else { "AS" };
+                let wanted = if keyword == keyword.to_lowercase() { "as" } else { "AS" };
                 let finding = Linter::finding(rule::FromAsCasing, word.span.clone(), message);
                 linter.report(comments, finding.help(format!("write `{wanted}`")).fix(word.span.clone(), wanted));
             }
@@ -75,7 +79,7 @@ fn authors_label(head: &Head, kind: &Kind) -> Option<String> {
     if bare.contains(['"', '\\', '$', '`']) || bare.contains(char::is_control) {
         return None;
     }
-    let keyword = if head.keyword.value == "maintainer" { "label" } else { "LABEL" };
+    let keyword = if head.keyword() == "maintainer" { "label" } else { "LABEL" };
     Some(format!("{keyword} org.opencontainers.image.authors=\"{bare}\""))
 }
 
@@ -90,17 +94,18 @@ fn heads(file: &Dockerfile) -> impl Iterator<Item = &Head> {
 }
 
 fn casing(file: &Dockerfile, linter: &mut Linter) {
-    let consistent = heads(file).filter(|head| consistent(&head.keyword.value));
+    let consistent = heads(file).filter(|head| consistent(head.keyword()));
     let (lower, upper): (Vec<&Head>, Vec<&Head>) =
-        consistent.partition(|head| head.keyword.value == head.keyword.value.to_lowercase());
+        consistent.partition(|head| head.keyword() == head.keyword().to_lowercase());
     let to_lower = lower.len() > upper.len();
     for head in heads(file) {
-        let word = &head.keyword;
-        let wanted = if to_lower { word.value.to_lowercase() } else { word.value.to_uppercase() };
-        if word.value != wanted {
-            let message = format!("`{}` is not in the same case as most instructions", word.value);
-            let finding = Linter::finding(rule::ConsistentInstructionCasing, word.span.clone(), message);
-            linter.report(&head.comments, finding.help(format!("write `{wanted}`")).fix(word.span.clone(), wanted));
+        let word = head.keyword();
+        let wanted = if to_lower { word.to_lowercase() } else { word.to_uppercase() };
+        if word != wanted {
+            let span = head.keyword_span();
+            let message = format!("`{word}` is not in the same case as most instructions");
+            let finding = Linter::finding(rule::ConsistentInstructionCasing, span.clone(), message);
+            linter.report(&head.comments, finding.help(format!("write `{wanted}`")).fix(span, wanted));
         }
     }
 }
@@ -110,7 +115,7 @@ fn descriptions(file: &Dockerfile, linter: &mut Linter) {
         let (Some(comment), Some(first)) = (head.comments.last(), names.first()) else { return };
         if !names.contains(&comment.split(' ').next().unwrap_or_default()) {
             let message = format!("the comment above is no description of `{first}`");
-            let finding = Linter::finding(rule::InvalidDefinitionDescription, head.keyword.span.clone(), message)
+            let finding = Linter::finding(rule::InvalidDefinitionDescription, head.keyword_span(), message)
                 .help(format!("write `# {first} <description>`, or put an empty comment between"));
             linter.report(&head.comments, finding);
         }

@@ -194,6 +194,33 @@ fn advice_is_silent_where_nothing_is_wrong() {
     silent("UndefinedVar", "FROM a:1\nCOPY x $SET_BY_THE_BASE\n");
 }
 
+/// Where the rules are finer than their summaries.
+#[test]
+fn warnings_come_when_buildkit_gives_them() {
+    let count = |rule: &str, text: &str, expected: usize| {
+        assert_eq!(rules(text).iter().filter(|found| **found == rule).count(), expected, "{rule} in\n{text}");
+    };
+    count("UndefinedVar", "FROM scratch\nEXPOSE $P 80\n", 0);
+    count("UndefinedVar", "FROM scratch\nCOPY a $X\nLABEL $X=1\nVOLUME /$X\n", 3);
+    count("UndefinedVar", "FROM scratch\nENV A=$BUILDKIT_SBOM_SCAN_STAGE\n", 0);
+    count("NoEmptyContinuation", "FROM scratch\nLABEL a=b \\\n\n\n c=d \\\n\n e=f\nLABEL \\\n\n g=h\n", 2);
+    count("MultipleInstructionsDisallowed", "FROM scratch AS a\nCMD [\"x\"]\nFROM a\nCMD [\"y\"]\n", 0);
+    count("WorkdirRelativePath", "FROM scratch AS a\nWORKDIR /x\nFROM a\nWORKDIR y\n", 0);
+    count("ConsistentInstructionCasing", "arg A=1\nFROM scratch\nLABEL a=b\n", 0);
+    // An indented comment holds its own sign: it is no directive.
+    count("JSONArgsRecommended", "FROM scratch\n  # check=skip=JSONArgsRecommended\nCMD x\n", 1);
+    count("JSONArgsRecommended", "FROM scratch\n# check=skip=JSONArgsRecommended\nCMD x\n", 0);
+}
+
+#[test]
+fn only_the_stages_of_a_target_are_checked() {
+    let text = "FROM scratch AS a\nWORKDIR b\nFROM scratch\nWORKDIR c\n";
+    let file = parse(text).dockerfile.unwrap();
+    let options = Options { target: Some("a".into()), ..options() };
+    let found = check(&file, &options, &resolved(), &mut Graph::new(), &|_| false).diagnostics;
+    assert_eq!(found.iter().filter(|one| one.rule == Some("WorkdirRelativePath")).count(), 1);
+}
+
 #[test]
 fn commands_are_found_where_they_stand() {
     let place = |text: &str, rule: &str| {

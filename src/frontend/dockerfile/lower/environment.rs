@@ -1,8 +1,11 @@
-//! The variables that an instruction sees.
+//! The variables that an instruction sees, and the arguments that a stage has declared.
 
 use std::collections::HashMap;
 
 use crate::frontend::dockerfile::expand::Lookup;
+
+/// Arguments that are about the scanning of images: no variables.
+pub(super) const SCAN_ARGUMENTS: [&str; 2] = ["BUILDKIT_SBOM_SCAN_CONTEXT", "BUILDKIT_SBOM_SCAN_STAGE"];
 
 /// Names and values, in the order in which the names first came.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -37,5 +40,35 @@ impl Environment {
 impl Lookup for Environment {
     fn get(&self, name: &str) -> Option<&str> {
         self.places.get(name).map(|&place| self.pairs[place].1.as_str())
+    }
+}
+
+/// The names that `ARG` declared, in the order in which they first came, with values where they have one.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Arguments {
+    pairs: Vec<(String, Option<String>)>,
+    places: HashMap<String, usize>,
+}
+
+impl Arguments {
+    /// Declares a name, perhaps again.
+    pub(super) fn declare(&mut self, name: &str, value: Option<String>) {
+        match self.places.get(name) {
+            Some(&place) => self.pairs[place].1 = value,
+            None => {
+                self.places.insert(name.to_owned(), self.pairs.len());
+                self.pairs.push((name.to_owned(), value));
+            }
+        }
+    }
+
+    /// Whether a name was declared.
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.places.contains_key(name)
+    }
+
+    /// All of them.
+    pub(super) fn pairs(&self) -> &[(String, Option<String>)] {
+        &self.pairs
     }
 }

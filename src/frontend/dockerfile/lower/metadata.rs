@@ -1,7 +1,9 @@
 //! The instructions that change only the configuration and the history: `ENV`, `LABEL`, `ARG`, `EXPOSE`, `VOLUME`, and
 //! what `CMD`, `ENTRYPOINT` and `HEALTHCHECK` have in common.
 
+use super::environment::SCAN_ARGUMENTS;
 use super::stage::{Current, Slot};
+use super::variable::cannot_expand;
 use super::{Lowering, ports};
 use crate::frontend::diagnostic::Diagnostic;
 use crate::frontend::dockerfile::ast::{CommandLine, Declaration, Head, Pair, Word};
@@ -16,7 +18,7 @@ impl Lowering<'_> {
     pub(super) fn once(&mut self, current: &mut Current<'_>, head: &Head, slot: Slot) {
         let here = current.at(&head.span);
         if let Some(earlier) = slot(current).replace(here.clone()) {
-            let keyword = head.keyword.value.to_uppercase();
+            let keyword = head.keyword().to_uppercase();
             let message = format!("this `{keyword}` has no effect");
             let finding = Linter::finding(rule::MultipleInstructionsDisallowed, earlier, message)
                 .note(here, "a later one replaces it")
@@ -30,7 +32,7 @@ impl Lowering<'_> {
             CommandLine::Exec(args) => args.clone(),
             CommandLine::Shell(text) => {
                 if current.config.config.shell.is_empty() {
-                    let keyword = head.keyword.value.to_uppercase();
+                    let keyword = head.keyword().to_uppercase();
                     let message = format!("`{keyword}` runs in a shell, which does not pass signals on");
                     let finding = Linter::finding(rule::JSONArgsRecommended, current.at(&head.span), message)
                         .help(format!("write `{keyword} [\"program\", \"argument\"]`, or choose a shell with `SHELL`"));
@@ -52,7 +54,7 @@ impl Lowering<'_> {
         head: &Head,
         pairs: &[Pair],
     ) -> Result<Vec<(String, String)>, Diagnostic> {
-        let keyword = head.keyword.value.to_uppercase();
+        let keyword = head.keyword().to_uppercase();
         let mut expanded = Vec::new();
         for pair in pairs {
             if pair.legacy {
@@ -77,10 +79,12 @@ impl Lowering<'_> {
             text.push_str(&format!(" {name}={value}"));
             current.variables.set(&name, &value);
             let pair = format!("{name}={value}");
-            let known = |pair: &&mut String| pair.split_once('=').map_or(pair.as_str(), |(known, _)| known) == name;
-            match current.config.config.env.iter_mut().find(known) {
-                Some(old) => *old = pair,
-                None => current.config.config.env.push(pair),
+            match current.places.get(&name) {
+                Some(&place) => current.config.config.env[place] = pair,
+                None => {
+                    current.places.insert(name, current.config.config.env.len());
+                    current.config.config.env.push(pair);
+                }
             }
         }
         current.history(text, true);
@@ -119,11 +123,11 @@ impl Lowering<'_> {
             text.push_str(&format!(" {name}"));
             if let Some(value) = &value {
                 text.push_str(&format!("={value}"));
-                if !matches!(name, "BUILDKIT_SBOM_SCAN_CONTEXT" | "BUILDKIT_SBOM_SCAN_STAGE") {
+                if !SCAN_ARGUMENTS.contains(&name) {
                     current.variables.set(name, value);
                 }
             }
-            current.arguments.push((name.to_owned(), value));
+            current.arguments.declare(name, value);
         }
         current.history(text, true);
         Ok(())
@@ -141,8 +145,13 @@ impl Lowering<'_> {
     pub(super) fn expose(&mut self, current: &mut Current<'_>, head: &Head, words: &[Word]) -> Result<(), Diagnostic> {
         let mut all = Vec::new();
         for word in words {
-            let rules = self.expander();
-            for text in self.expand(current, head, word, rules, &current.variables)?.words {
+            // Variables that are not set are no finding here: they may stand for no port.
+            let expanded = self.expander().expand(&word.value, &current.variables).map_err(|error| {
+                self.guessed |= current.guessed;
+                cannot_expand(word, &error)
+            })?;
+            self.guessed |= current.guessed && !expanded.unmatched.is_empty();
+            for text in expanded.words {
                 let found = ports::parse(&text).map_err(|reason| {
                     Diagnostic::error(word.span.clone(), format!("`{text}` is no port: {reason}"))
                         .help("write a port or a range, such as 80, 53/udp or 7000-7010")

@@ -23,7 +23,7 @@ mod signal;
 mod stage;
 mod variable;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use crate::digest::Digest;
 use crate::frontend::diagnostic::{Diagnostic, Part};
@@ -297,7 +297,7 @@ pub struct Checked {
     pub build: Option<Box<ImageBuild>>,
 }
 
-/// Checks all stages of a file. Images that were not looked up are taken to say nothing of themselves.
+/// Checks all stages of a file, or those that the target needs if there is one. Images that were not looked up are taken to say nothing of themselves.
 ///
 /// `is_pinned` says of an image's reference whether a lockfile pins it.
 pub fn check(
@@ -307,7 +307,7 @@ pub fn check(
     graph: &mut Graph,
     is_pinned: &dyn Fn(&str) -> bool,
 ) -> Checked {
-    let options = &Options { all_stages: true, ..options.clone() };
+    let options = &Options { all_stages: options.target.is_none(), ..options.clone() };
     let mut lowering = Lowering::new(file, options, resolved, graph, true);
     check_syntax(file, &mut lowering.linter);
     let plan = lowering.plan();
@@ -361,6 +361,8 @@ struct Lowering<'a> {
     scrubs: BTreeSet<Scrub>,
     /// What the `ARG`s before the first `FROM` come to, and the predefined arguments.
     globals: Environment,
+    /// The names that are declared there.
+    declared: HashSet<&'a str>,
     needs: Vec<Need>,
     errors: Vec<Diagnostic>,
     linter: Linter,
@@ -392,6 +394,7 @@ impl<'a> Lowering<'a> {
             target: options.platform.clone().unwrap_or_else(|| options.build_platform.clone()),
             scrubs,
             globals: Environment::default(),
+            declared: HashSet::new(),
             needs: Vec::new(),
             errors,
             linter: Linter::new(check),

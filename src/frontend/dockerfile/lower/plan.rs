@@ -161,6 +161,11 @@ impl<'a> Lowering<'a> {
         }
         let (globals, failed) = self.evaluate(predefined, true);
         self.globals = globals;
+        let declarations = self.file.globals.iter().filter_map(|instruction| match &instruction.kind {
+            Kind::Arg(declarations) => Some(declarations),
+            _ => None,
+        });
+        self.declared = declarations.flatten().map(|one| one.key.value.as_str()).collect();
         self.errors.extend(failed);
     }
 
@@ -233,14 +238,8 @@ impl<'a> Lowering<'a> {
     fn expand_global(&mut self, word: &Word, stage: &Stage) -> Result<Expanded, Diagnostic> {
         let expanded =
             self.expander().expand(&word.value, &self.globals).map_err(|error| cannot_expand(word, &error))?;
-        let declared = |name: &str| {
-            let mut all = self.file.globals.iter().filter_map(|instruction| match &instruction.kind {
-                Kind::Arg(declarations) => Some(declarations),
-                _ => None,
-            });
-            all.any(|declarations| declarations.iter().any(|one| one.key.value == name))
-        };
-        let undeclared: Vec<&String> = expanded.unmatched.iter().filter(|name| !declared(name)).collect();
+        let undeclared: Vec<&String> =
+            expanded.unmatched.iter().filter(|name| !self.declared.contains(name.as_str())).collect();
         for name in undeclared {
             let message = format!("`{name}` is not declared before the first `FROM`");
             let mut finding = Linter::finding(rule::UndefinedArgInFrom, place_of_variable(word, name), message);

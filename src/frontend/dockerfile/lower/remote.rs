@@ -1,6 +1,7 @@
 //! Sources of `ADD` that are not files of the context: URLs and git repositories.
 
 use super::ContextSource;
+use crate::fstree::TreePath;
 
 /// A git repository and what of it is wanted.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -47,14 +48,13 @@ pub(super) fn is_http(source: &str) -> bool {
 pub(super) fn file_name(url: &str) -> String {
     let path = url.split_once("://").map_or(url, |(_, rest)| rest);
     let path = path.split(['?', '#']).next().unwrap_or_default();
-    let name =
-        path.split_once('/').map_or("", |(_, path)| path.trim_end_matches('/').rsplit('/').next().unwrap_or_default());
-    let name = percent_decode(name);
-    if name.is_empty() || name.contains('/') || matches!(name.as_str(), "." | "..") {
-        "__unnamed__".into()
-    } else {
-        name
-    }
+    // Slashes count once they are decoded; what cannot be decoded has no name.
+    let path = path.split_once('/').map_or("", |(_, path)| path);
+    let broken =
+        path.split('%').skip(1).any(|code| !code.get(..2).is_some_and(|code| u8::from_str_radix(code, 16).is_ok()));
+    let path = percent_decode(path);
+    let name = path.trim_end_matches('/').rsplit('/').next().unwrap_or_default();
+    if broken || matches!(name, "" | "." | "..") { "__unnamed__".into() } else { name.to_owned() }
 }
 
 /// Reads a source as a git repository; none if it is none, an error if it is one with something wrong.
@@ -78,12 +78,9 @@ pub(super) fn parse_git(source: &str) -> Option<Result<GitReference, String>> {
         return None;
     }
     let (reference, subdir) = fragment.split_once(':').unwrap_or((fragment, ""));
-    let git = GitReference {
-        url: url.to_owned(),
-        reference: reference.to_owned(),
-        subdir: subdir.to_owned(),
-        ..GitReference::default()
-    };
+    // Of a fragment the folder is cleaned; what a query says is taken as it is.
+    let subdir = String::from_utf8_lossy(TreePath::clean(subdir).as_bytes()).into_owned();
+    let git = GitReference { url: url.to_owned(), reference: reference.to_owned(), subdir, ..GitReference::default() };
     Some(with_query(git, query))
 }
 
@@ -96,7 +93,7 @@ fn with_query(mut git: GitReference, query: &str) -> Result<GitReference, String
         if seen.contains(&key) {
             return Err(format!("`{key}` is there twice"));
         }
-        if value.is_empty() && !matches!(key.as_str(), "submodules" | "keep-git-dir") {
+        if value.is_empty() && !matches!(key.as_str(), "submodules" | "keep-git-dir" | "fetch-by-commit") {
             return Err(format!("`{key}` has no value"));
         }
         let full = |prefix: &str| if value.starts_with(prefix) { value.clone() } else { format!("{prefix}{value}") };
@@ -114,6 +111,10 @@ fn with_query(mut git: GitReference, query: &str) -> Result<GitReference, String
             "checksum" | "commit" => git.checksum = Some(value),
             "keep-git-dir" => git.keep_git_dir = Some(boolean(&value)?),
             "submodules" => git.submodules = Some(boolean(&value)?),
+            // A commit that is known is always fetched as such.
+            "fetch-by-commit" => drop(boolean(&value)?),
+            // Files have the time of all files that have none of their own.
+            "mtime" if value == "checkout" => {}
             other => return Err(format!("`{other}` is no parameter of a git URL")),
         }
         seen.push(key);
@@ -177,6 +178,8 @@ mod tests {
         let check =
             |source: &str, expected: GitReference| assert_eq!(parse_git(source), Some(Ok(expected)), "{source}");
         check("https://h/a.git#v1:docs", git("https://h/a.git", "v1", "docs"));
+        check("https://h/a.git#v1:../a/./b/", git("https://h/a.git", "v1", "a/b"));
+        check("https://h/a.git?fetch-by-commit&mtime=checkout#:d", git("https://h/a.git", "", "d"));
         check("git@h:a/b.git#main", git("git@h:a/b.git", "main", ""));
         check("ssh://git@h/a", git("ssh://git@h/a", "", ""));
         check("https://h/a.git?tag=v1&subdir=x", git("https://h/a.git", "refs/tags/v1", "x"));
@@ -210,7 +213,16 @@ mod tests {
 
     #[test]
     fn refuses_contradictions() {
-        for query in ["x=1", "ref=a&ref=b", "tag=a&branch=b", "branch=b&tag=a", "ref=", "submodules=x"] {
+        for query in [
+            "x=1",
+            "mtime=never",
+            "fetch-by-commit=x",
+            "ref=a&ref=b",
+            "tag=a&branch=b",
+            "branch=b&tag=a",
+            "ref=",
+            "submodules=x",
+        ] {
             assert!(matches!(parse_git(&format!("https://h/a.git?{query}")), Some(Err(_))), "{query}");
         }
         assert!(matches!(parse_git("https://h/a.git?ref=b#a"), Some(Err(_))));
@@ -223,6 +235,8 @@ mod tests {
         check("https://h/a%20b/", "a b");
         check("https://h/", "__unnamed__");
         check("https://h", "__unnamed__");
-        check("https://h/..%2fx", "__unnamed__");
+        check("https://h/..%2fx", "x");
+        check("https://h/a/..", "__unnamed__");
+        check("https://h/100%", "__unnamed__");
     }
 }

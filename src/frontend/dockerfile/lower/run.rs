@@ -248,19 +248,16 @@ fn command(current: &Current<'_>, run: &Run) -> (Vec<String>, Option<(String, St
 
 /// The declared arguments as history shows them: `|2 A=1 B= `.
 fn shown_arguments(current: &Current<'_>) -> String {
-    let mut shown: Vec<(&str, &str)> = Vec::new();
-    for (name, value) in &current.arguments {
-        let value = current.variables.get(name).or(value.as_deref()).unwrap_or_default();
-        match shown.iter_mut().find(|(known, _)| known == name) {
-            Some(pair) => pair.1 = value,
-            None => shown.push((name, value)),
-        }
-    }
-    if shown.is_empty() {
+    let pairs = current.arguments.pairs();
+    if pairs.is_empty() {
         return String::new();
     }
-    let pairs: Vec<String> = shown.iter().map(|(name, value)| format!("{name}={value}")).collect();
-    format!("|{} {} ", pairs.len(), pairs.join(" "))
+    let mut shown = format!("|{} ", pairs.len());
+    for (name, value) in pairs {
+        let value = current.variables.get(name).or(value.as_deref()).unwrap_or_default();
+        shown.extend([name, "=", value, " "]);
+    }
+    shown
 }
 
 /// The instruction in one line; a heredoc by its first one.
@@ -270,7 +267,7 @@ fn step_name(head: &Head, run: &Run) -> String {
         CommandLine::Shell(text) => one_line(&format!("RUN {}", text.value)),
     };
     let first = run.heredocs.first().map(|heredoc| heredoc.body.value.trim());
-    debug_assert!(!head.keyword.value.is_empty());
+    debug_assert!(!head.keyword().is_empty());
     match first.and_then(|body| body.lines().next().map(|line| (line.trim(), body.lines().count() > 1))) {
         Some((line, more)) => format!("{text} ({line}{})", if more { "..." } else { "" }),
         None => text,

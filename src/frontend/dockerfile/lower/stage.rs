@@ -1,6 +1,8 @@
 //! One stage, instruction by instruction: what each does to the configuration, the history and the variables.
 
-use super::environment::Environment;
+use std::collections::HashMap;
+
+use super::environment::{Arguments, Environment, SCAN_ARGUMENTS};
 use super::metadata::show_healthcheck;
 use super::plan::{Base, Plan, Source, in_trigger};
 use super::variable::{cannot_expand, place_of_variable};
@@ -28,7 +30,7 @@ pub(super) struct Finished {
     pub base_history: usize,
     platform: Platform,
     variables: Environment,
-    arguments: Vec<(String, Option<String>)>,
+    arguments: Arguments,
     workdir_set: bool,
     /// Whether its image was not looked up.
     guessed: bool,
@@ -43,8 +45,10 @@ pub(super) struct Current<'p> {
     pub platform: Platform,
     /// What `ENV` and `ARG` have set, the later one counting.
     pub variables: Environment,
-    /// The names that `ARG` declared, with values where they have one.
-    pub arguments: Vec<(String, Option<String>)>,
+    /// What `ARG` has declared.
+    pub arguments: Arguments,
+    /// Where in the configuration each variable stands.
+    pub places: HashMap<String, usize>,
     pub no_cache: bool,
     base_history: usize,
     workdir_set: bool,
@@ -57,7 +61,7 @@ pub(super) struct Current<'p> {
     /// Set while triggers of the base are run: their text is not in this file.
     trigger: Option<String>,
     /// Whether the stage's image was not looked up, so that its variables are not known.
-    guessed: bool,
+    pub guessed: bool,
 }
 
 /// Where a stage remembers the last instruction of a kind.
@@ -111,7 +115,8 @@ impl<'a> Lowering<'a> {
             config: ImageConfig::default(),
             platform: node.platform.clone().unwrap_or_else(|| self.target.clone()),
             variables: Environment::default(),
-            arguments: Vec::new(),
+            arguments: Arguments::default(),
+            places: HashMap::new(),
             no_cache: match &self.options.no_cache {
                 NoCache::None => false,
                 NoCache::All => true,
@@ -135,19 +140,22 @@ impl<'a> Lowering<'a> {
                 return None;
             }
         }
-        let has_path = current.config.config.env.iter().any(|pair| pair.starts_with("PATH="));
-        if !has_path && current.platform.os != "windows" {
+        // What takes the place of a whole stage stays as it is.
+        let replaced = matches!(node.base, Base::Replaced(..));
+        let has_path = current.config.config.env.iter().any(|pair| pair.split('=').next() == Some("PATH"));
+        if !replaced && !has_path && current.platform.os != "windows" {
             current.config.config.env.push(format!("PATH={DEFAULT_PATH}"));
         }
-        for pair in &current.config.config.env {
+        for (place, pair) in current.config.config.env.iter().enumerate() {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
             current.variables.set(name, value);
+            current.places.entry(name.to_owned()).or_insert(place);
         }
         let workdir = &mut current.config.config.working_dir;
         if !workdir.is_empty() && !workdir.starts_with('/') {
             *workdir = format!("/{workdir}");
         }
-        if !matches!(node.base, Base::Replaced(..)) {
+        if !replaced {
             let triggers = node.triggers.iter().map(|instruction| (instruction, true));
             let all = triggers.chain(stage.instructions.iter().map(|instruction| (instruction, false)));
             for (instruction, fired) in all {
@@ -230,7 +238,8 @@ impl<'a> Lowering<'a> {
                 let label = self.step_label(current, "", &node.stage.head.span);
                 current.step = Some(self.image_step(image, &platform, label));
                 current.config = image.config.clone();
-                self.inherit(current, reference, &span);
+                inherit(current);
+                self.check_platform(current, reference, &span);
             }
             Base::Context(name, source) | Base::Replaced(name, source) => {
                 let platform = current.platform.clone();
@@ -248,10 +257,7 @@ impl<'a> Lowering<'a> {
                     current.number += 1;
                 }
                 current.config = config.unwrap_or_else(|| empty_image(&platform));
-                current.base_history = current.config.history.len();
-                if matches!(node.base, Base::Context(..)) {
-                    self.inherit(current, name, &span);
-                }
+                inherit(current);
             }
         }
         Ok(true)
@@ -296,18 +302,8 @@ impl<'a> Lowering<'a> {
         self.graph.add(op, &[scratch, folder], platform.clone(), label, false)
     }
 
-    /// What happens to the configuration of a base image.
-    fn inherit(&mut self, current: &mut Current<'_>, name: &str, span: &Span) {
-        let config = &mut current.config;
-        config.created = None;
-        config.config.on_build.clear();
-        current.base_history = config.history.len();
-        let wanted = &current.platform;
-        if config.os.is_empty() && config.architecture.is_empty() {
-            config.os.clone_from(&wanted.os);
-            config.architecture.clone_from(&wanted.architecture);
-            config.variant.clone_from(&wanted.variant);
-        }
+    fn check_platform(&mut self, current: &Current<'_>, name: &str, span: &Span) {
+        let (config, wanted) = (&current.config, &current.platform);
         if config.os != wanted.os || config.architecture != wanted.architecture {
             let message = format!("the image `{name}` is for {}/{}, not for {wanted}", config.os, config.architecture);
             let finding = Linter::finding(rule::InvalidBaseImagePlatform, span.clone(), message)
@@ -353,7 +349,7 @@ impl<'a> Lowering<'a> {
         })?;
         self.guessed |= current.guessed && !expanded.unmatched.is_empty();
         for name in &expanded.unmatched {
-            if current.guessed || current.arguments.iter().any(|(declared, _)| declared == name) {
+            if current.guessed || current.arguments.has(name) || SCAN_ARGUMENTS.contains(&name.as_str()) {
                 continue;
             }
             let message = format!("the variable `{name}` is not set");
@@ -519,6 +515,20 @@ impl<'a> Lowering<'a> {
         span: &Span,
     ) -> Result<Option<StepId>, Diagnostic> {
         self.source(plan, source, current.index, &current.at(span))
+    }
+}
+
+/// What happens to the configuration of a base.
+fn inherit(current: &mut Current<'_>) {
+    let config = &mut current.config;
+    config.created = None;
+    config.config.on_build.clear();
+    current.base_history = config.history.len();
+    let wanted = &current.platform;
+    if config.os.is_empty() && config.architecture.is_empty() {
+        config.os.clone_from(&wanted.os);
+        config.architecture.clone_from(&wanted.architecture);
+        config.variant.clone_from(&wanted.variant);
     }
 }
 

@@ -442,3 +442,37 @@ fn errors_point_at_the_variable() {
     let places: Vec<&str> = build.warnings.iter().map(|one| &text[one.annotations[0].span.clone()]).collect();
     assert_eq!(places, ["$BB", "$B"]);
 }
+
+#[test]
+fn named_contexts_are_for_any_platform() {
+    let mut setup = setup();
+    let mut arm = base(&[]);
+    arm.config.architecture = "arm64".into();
+    setup.resolved.images.insert(("other".to_owned(), "linux/amd64".parse().unwrap()), arm);
+    assert_eq!(warnings(&setup.build("FROM other\n")), ["InvalidBaseImagePlatform"]);
+    setup.options.contexts.insert("base".into(), ContextSource::Image("other".into()));
+    assert_eq!(warnings(&setup.build("FROM base\n")), [""; 0]);
+}
+
+#[test]
+fn a_replaced_stage_stays_as_it_is() {
+    let mut setup = setup();
+    let mut other = base(&["RUN never"]);
+    other.config.config.env = vec!["A=b".into()];
+    setup.resolved.images.insert(("other".to_owned(), "linux/amd64".parse().unwrap()), other);
+    setup.options.contexts.insert("stage".into(), ContextSource::Image("other".into()));
+    let config = setup.build("FROM base AS stage\nENV C=d\n").config.config;
+    assert_eq!((config.env, config.on_build), (vec!["A=b".to_owned()], Vec::new()));
+    let config = setup.build("FROM base AS stage\nFROM stage\n").config.config;
+    assert_eq!(config.env.len(), 2, "the search path is added: {:?}", config.env);
+}
+
+#[test]
+fn ports_forget_what_stands_before_the_word_of_a_modifier() {
+    let ports = |text: &str| {
+        let config = setup().build(text).config.config;
+        config.exposed_ports.into_keys().collect::<Vec<_>>()
+    };
+    assert_eq!(ports("FROM base\nEXPOSE 80${N:-81}\n"), ["81/tcp"]);
+    assert_eq!(ports("FROM base\nEXPOSE ${N:-81}/udp\n"), ["81/udp"]);
+}

@@ -23,25 +23,26 @@ pub(super) struct Flags {
 
 impl Flags {
     /// Reads the flags of an instruction that knows `known`.
-    pub(super) fn read(flags: &[Word], known: &[(&'static str, Takes)], errors: &mut Vec<Diagnostic>) -> Self {
-        let mut given: Vec<(&'static str, Word)> = Vec::new();
-        for flag in flags {
-            let span = flag.span.clone();
-            let text = flag.value.strip_prefix("--").unwrap_or(&flag.value);
-            let (name, value) = text.split_once('=').map_or((text, None), |(name, value)| (name, Some(value)));
+    pub(super) fn read(flags: Vec<Word>, known: &[(&'static str, Takes)], errors: &mut Vec<Diagnostic>) -> Self {
+        let mut given: Vec<(&'static str, Word)> = Vec::with_capacity(flags.len());
+        let mut once: Vec<(&'static str, Span)> = Vec::new();
+        for Word { value: mut text, span } in flags {
+            text.drain(..if text.starts_with("--") { 2 } else { 0 });
+            let (name, value) = text.split_once('=').map_or((&*text, None), |(name, value)| (name, Some(value)));
             let Some(&(name, takes)) = known.iter().find(|(known, _)| *known == name) else {
                 errors.push(unknown(span, name, known));
                 continue;
             };
-            if takes != Takes::Values
-                && let Some((_, first)) = given.iter().find(|(given, _)| *given == name)
-            {
-                let error = Diagnostic::error(span, format!("the flag `--{name}` is there twice"));
-                errors.push(error.note(first.span.clone(), "it was given here").help("remove one of them"));
-                continue;
+            if takes != Takes::Values {
+                if let Some((_, first)) = once.iter().find(|(given, _)| *given == name) {
+                    let error = Diagnostic::error(span, format!("the flag `--{name}` is there twice"));
+                    errors.push(error.note(first.clone(), "it was given here").help("remove one of them"));
+                    continue;
+                }
+                once.push((name, span.clone()));
             }
-            let value = match (takes, value) {
-                (Takes::Bool, None) => "true".into(),
+            match (takes, value) {
+                (Takes::Bool, None) => text = "true".into(),
                 (Takes::Bool, Some("")) | (Takes::Value | Takes::Values, None) => {
                     let error = Diagnostic::error(span, format!("the flag `--{name}` needs a value"));
                     errors.push(error.help(format!("write `--{name}=value`")));
@@ -54,23 +55,24 @@ impl Flags {
                         errors.push(Diagnostic::error(span, message).help(format!("write `--{name}`")));
                         continue;
                     }
-                    lower
+                    text = lower;
                 }
-                (Takes::Value | Takes::Values, Some(value)) => value.to_owned(),
-            };
-            given.push((name, Word::new(value, span)));
+                (Takes::Value | Takes::Values, Some(_)) => drop(text.drain(..=name.len())),
+            }
+            given.push((name, Word::new(text, span)));
         }
         Self { given }
     }
 
-    /// The value of a flag. An empty one counts as none.
-    pub(super) fn value(&self, name: &str) -> Option<Word> {
-        self.values(name).into_iter().find(|word| !word.value.is_empty())
+    /// Takes the value of a flag out. An empty one counts as none.
+    pub(super) fn value(&mut self, name: &str) -> Option<Word> {
+        let found = self.given.iter_mut().find(|(given, word)| *given == name && !word.value.is_empty());
+        found.map(|(_, word)| std::mem::replace(word, Word::new(String::new(), word.span.clone())))
     }
 
-    /// All values of a flag.
-    pub(super) fn values(&self, name: &str) -> Vec<Word> {
-        self.given.iter().filter(|(given, _)| *given == name).map(|(_, word)| word.clone()).collect()
+    /// Takes all values of a flag out.
+    pub(super) fn values(&mut self, name: &str) -> Vec<Word> {
+        self.given.extract_if(.., |(given, _)| *given == name).map(|(_, word)| word).collect()
     }
 
     /// Whether a flag is set, if it was given.

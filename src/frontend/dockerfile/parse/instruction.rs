@@ -1,5 +1,7 @@
 //! What the arguments of each instruction mean.
 
+use std::collections::HashMap;
+
 use super::flags::{Flags, Takes};
 use super::node::Node;
 use super::{Diagnostic, Failed, heredoc, mount};
@@ -38,72 +40,79 @@ const INSTRUCTIONS: [&str; 18] = [
     "WORKDIR",
 ];
 
+/// The instruction of a keyword in any case; nothing if there is none.
+pub(super) fn known(keyword: &str) -> &'static str {
+    let find = |word: &str| INSTRUCTIONS.into_iter().find(|name| name.eq_ignore_ascii_case(word));
+    let found = find(keyword).or_else(|| if keyword.is_ascii() { None } else { find(&keyword.to_lowercase()) });
+    found.unwrap_or_default()
+}
+
 /// Reads an instruction.
 pub(super) fn read(node: Node) -> Result<Parsed, Failed> {
-    let mut reader = Reader { errors: Vec::new(), node: &node };
+    let mut reader = Reader { errors: Vec::new(), node };
     let parsed = reader.dispatch();
-    let errors = reader.errors;
+    let Reader { errors, node } = reader;
     match parsed {
-        Some(_) if !errors.is_empty() => Err(Failed { errors, was_from: node.name == "from" }),
-        None => Err(Failed { errors, was_from: node.name == "from" }),
-        Some(Parsed::Stage(stage)) => Ok(Parsed::Stage(stage)),
-        Some(Parsed::Instruction(instruction)) => Ok(Parsed::Instruction(instruction)),
+        Some(parsed) if errors.is_empty() => Ok(parsed),
+        _ => Err(Failed { errors, was_from: node.name == "FROM" }),
     }
 }
 
-struct Reader<'a> {
+struct Reader {
     errors: Vec<Diagnostic>,
-    node: &'a Node,
+    node: Node,
 }
 
-impl Reader<'_> {
+impl Reader {
     fn dispatch(&mut self) -> Option<Parsed> {
-        let kind = match self.node.name.as_str() {
-            "from" => return self.stage().map(|stage| Parsed::Stage(Box::new(stage))),
-            "add" => Kind::Add(self.transfer(ADD_FLAGS)?),
-            "copy" => Kind::Copy(self.transfer(COPY_FLAGS)?),
-            "arg" => Kind::Arg(self.declarations()?),
-            "cmd" => Kind::Cmd(self.command_line()),
-            "entrypoint" => Kind::Entrypoint(self.command_line()),
-            "run" => Kind::Run(Box::new(self.run())),
-            "env" | "label" => {
+        let kind = match self.node.name {
+            "FROM" => return self.stage().map(|stage| Parsed::Stage(Box::new(stage))),
+            "ADD" => Kind::Add(self.transfer(ADD_FLAGS)?),
+            "COPY" => Kind::Copy(self.transfer(COPY_FLAGS)?),
+            "ARG" => Kind::Arg(self.declarations()?),
+            "CMD" => Kind::Cmd(self.command_line()),
+            "ENTRYPOINT" => Kind::Entrypoint(self.command_line()),
+            "RUN" => Kind::Run(Box::new(self.run())),
+            "ENV" | "LABEL" => {
                 self.no_flags();
-                let pairs = self.node.pairs.clone();
+                let pairs = std::mem::take(&mut self.node.pairs);
                 if pairs.is_empty() {
-                    return self.fail(format!("`{}` needs an argument", self.keyword()), "write `NAME=value`");
+                    return self.fail(format!("`{}` needs an argument", self.node.name), "write `NAME=value`");
                 }
-                if self.node.name == "env" { Kind::Env(pairs) } else { Kind::Label(pairs) }
+                if self.node.name == "ENV" { Kind::Env(pairs) } else { Kind::Label(pairs) }
             }
-            "expose" => {
+            "EXPOSE" => {
                 let mut ports = self.words("a port, such as `8080` or `53/udp`")?;
                 ports.sort_by(|a, b| a.value.cmp(&b.value));
                 Kind::Expose(ports)
             }
-            "healthcheck" => Kind::Healthcheck(self.healthcheck()?),
-            "maintainer" => Kind::Maintainer(self.one("a name")?),
-            "user" => Kind::User(self.one("a user, such as `1000:1000`")?),
-            "workdir" => Kind::Workdir(self.one("a path")?),
+            "HEALTHCHECK" => Kind::Healthcheck(self.healthcheck()?),
+            "MAINTAINER" => Kind::Maintainer(self.one("a name")?),
+            "USER" => Kind::User(self.one("a user, such as `1000:1000`")?),
+            "WORKDIR" => Kind::Workdir(self.one("a path")?),
             // Its flags are not looked at; nor are those of `ARG`.
-            "stopsignal" => {
-                let Some(signal) = self.node.args.first().cloned() else {
+            "STOPSIGNAL" => {
+                let Some(signal) = self.first() else {
                     return self.fail("`STOPSIGNAL` needs an argument".into(), "write a signal, such as `SIGTERM`");
                 };
                 Kind::Stopsignal(signal)
             }
-            "volume" => Kind::Volume(self.volumes()?),
-            "shell" => Kind::Shell(self.shell()?),
-            "onbuild" => Kind::Onbuild(self.onbuild()?),
+            "VOLUME" => Kind::Volume(self.volumes()?),
+            "SHELL" => Kind::Shell(self.shell()?),
+            "ONBUILD" => Kind::Onbuild(self.onbuild()?),
             _ => return self.unknown(),
         };
-        Some(Parsed::Instruction(Instruction { head: self.node.head.clone(), kind }))
+        Some(Parsed::Instruction(Instruction { head: std::mem::take(&mut self.node.head), kind }))
     }
 
-    fn keyword(&self) -> String {
-        self.node.name.to_uppercase()
+    /// Takes the first argument out.
+    fn first(&mut self) -> Option<Word> {
+        let args = std::mem::take(&mut self.node.args);
+        args.into_iter().next()
     }
 
     fn fail<T>(&mut self, message: String, help: &str) -> Option<T> {
-        let error = Diagnostic::error(self.node.head.keyword.span.clone(), message);
+        let error = Diagnostic::error(self.node.head.keyword_span(), message);
         self.errors.push(if help.is_empty() { error } else { error.help(help) });
         None
     }
@@ -114,7 +123,7 @@ impl Reader<'_> {
     }
 
     fn flags(&mut self, known: &[(&'static str, Takes)]) -> Flags {
-        Flags::read(&self.node.flags, known, &mut self.errors)
+        Flags::read(std::mem::take(&mut self.node.flags), known, &mut self.errors)
     }
 
     fn no_flags(&mut self) {
@@ -124,9 +133,9 @@ impl Reader<'_> {
     /// The only argument.
     fn one(&mut self, what: &str) -> Option<Word> {
         self.no_flags();
-        match self.node.args.first() {
-            Some(word) => Some(word.clone()),
-            None => self.fail(format!("`{}` needs an argument", self.keyword()), &format!("write {what}")),
+        match self.first() {
+            Some(word) => Some(word),
+            None => self.fail(format!("`{}` needs an argument", self.node.name), &format!("write {what}")),
         }
     }
 
@@ -134,20 +143,20 @@ impl Reader<'_> {
     fn words(&mut self, what: &str) -> Option<Vec<Word>> {
         self.no_flags();
         if self.node.args.is_empty() {
-            return self.fail(format!("`{}` needs an argument", self.keyword()), &format!("write {what}"));
+            return self.fail(format!("`{}` needs an argument", self.node.name), &format!("write {what}"));
         }
-        Some(self.node.args.clone())
+        Some(std::mem::take(&mut self.node.args))
     }
 
     fn unknown(&mut self) -> Option<Parsed> {
-        let word = &self.node.head.keyword;
-        let error = Diagnostic::error(word.span.clone(), format!("unknown instruction `{}`", word.value));
+        let word = self.node.head.keyword();
+        let error = Diagnostic::error(self.node.head.keyword_span(), format!("unknown instruction `{word}`"));
         let glued = INSTRUCTIONS.into_iter().find(|name| {
-            let start = word.value.get(..name.len());
+            let start = word.get(..name.len());
             start.is_some_and(|start| start.eq_ignore_ascii_case(name))
-                && word.value[name.len()..].starts_with(|c: char| !c.is_alphanumeric())
+                && word[name.len()..].starts_with(|c: char| !c.is_alphanumeric())
         });
-        self.errors.push(match (nearest(&word.value, INSTRUCTIONS), glued) {
+        self.errors.push(match (nearest(word, INSTRUCTIONS), glued) {
             (Some(meant), _) => error.help(format!("did you mean `{meant}`?")),
             (None, Some(meant)) => error.help(format!("write a blank after `{meant}`")),
             (None, None) => error.help(format!("the instructions are {}", INSTRUCTIONS.join(" "))),
@@ -156,13 +165,13 @@ impl Reader<'_> {
     }
 
     fn stage(&mut self) -> Option<Stage> {
-        let flags = self.flags(&[("platform", Takes::Value)]);
-        let platform = flags.values("platform").pop().filter(|word| !word.value.is_empty());
-        let (base, as_keyword, name) = match self.node.args.as_slice() {
-            [base] => (base, None, None),
-            [base, keyword, name] if keyword.value.eq_ignore_ascii_case("as") => (base, Some(keyword), Some(name)),
+        let platform = self.flags(&[("platform", Takes::Value)]).value("platform");
+        let mut args = std::mem::take(&mut self.node.args);
+        let name = match args.as_slice() {
+            [_] => None,
+            [_, keyword, _] if keyword.value.eq_ignore_ascii_case("as") => args.pop(),
             args => {
-                let span = args.get(1).map_or(self.node.head.keyword.span.clone(), |word| word.span.clone());
+                let span = args.get(1).map_or(self.node.head.keyword_span(), |word| word.span.clone());
                 let mut error = Diagnostic::error(span, "`FROM` takes an image, and `AS name` if the stage has a name");
                 if args.iter().skip(1).any(|word| word.value.starts_with('#')) {
                     error = error.help("a comment needs a line of its own");
@@ -173,7 +182,7 @@ impl Reader<'_> {
                 return None;
             }
         };
-        if let Some(name) = name {
+        if let Some(name) = &name {
             let lower = name.value.to_lowercase();
             let good = lower.starts_with(|c: char| c.is_ascii_lowercase())
                 && lower.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"-_.".contains(&b));
@@ -187,21 +196,24 @@ impl Reader<'_> {
                 return None;
             }
         }
+        let mut args = args.into_iter();
+        let (base, as_keyword) = (args.next()?, args.next());
         Some(Stage {
-            head: self.node.head.clone(),
-            base: base.clone(),
+            head: std::mem::take(&mut self.node.head),
+            base,
             platform,
-            as_keyword: as_keyword.cloned(),
-            name: name.cloned(),
+            as_keyword,
+            name,
             join: None,
             instructions: Vec::new(),
         })
     }
 
     fn transfer(&mut self, known: &[(&'static str, Takes)]) -> Option<Box<Transfer>> {
-        let flags = self.flags(known);
-        let keyword = self.keyword();
-        let [sources @ .., dest] = self.node.args.as_slice() else {
+        let mut flags = self.flags(known);
+        let keyword = self.node.name;
+        let mut sources = std::mem::take(&mut self.node.args);
+        let Some(dest) = sources.pop() else {
             return self.fail(format!("`{keyword}` needs a source and a destination"), "");
         };
         if sources.is_empty() {
@@ -218,9 +230,9 @@ impl Reader<'_> {
             return None;
         }
         let mut transfer = Transfer {
-            sources: Vec::new(),
+            sources: Vec::with_capacity(sources.len()),
             inline: Vec::new(),
-            dest: dest.clone(),
+            dest,
             from: flags.value("from"),
             chown: flags.value("chown"),
             chmod: flags.value("chmod"),
@@ -231,11 +243,12 @@ impl Reader<'_> {
             keep_git_dir: flags.is_set("keep-git-dir"),
             unpack: flags.is_set("unpack"),
         };
+        // Of two heredocs of one name, the last is meant by both.
+        let heredocs: HashMap<&str, &Heredoc> = self.node.heredocs.iter().map(|one| (one.name.as_str(), one)).collect();
         for source in sources {
             match heredoc::opening(&source.value) {
                 Ok(Some(opening)) => {
-                    // Of two heredocs of one name, the last is meant by both.
-                    let body = self.node.heredocs.iter().rev().find(|heredoc| heredoc.name == opening.name);
+                    let body = heredocs.get(opening.name.as_str());
                     transfer.inline.push(Heredoc {
                         name: opening.name,
                         expand: opening.expand,
@@ -243,7 +256,7 @@ impl Reader<'_> {
                         body: body.map_or(Word::new(String::new(), source.span.clone()), |found| found.body.clone()),
                     });
                 }
-                _ => transfer.sources.push(source.clone()),
+                _ => transfer.sources.push(source),
             }
         }
         Some(Box::new(transfer))
@@ -253,40 +266,42 @@ impl Reader<'_> {
         if self.node.args.is_empty() {
             return self.fail("`ARG` needs an argument".into(), "write `ARG NAME` or `ARG NAME=default`");
         }
-        let mut declarations = Vec::new();
-        for word in &self.node.args {
-            let Some((key, value)) = word.value.split_once('=') else {
-                declarations.push(Declaration { key: word.clone(), default: None });
+        let args = std::mem::take(&mut self.node.args);
+        let mut declarations = Vec::with_capacity(args.len());
+        for mut word in args {
+            let Some(length) = word.value.find('=') else {
+                declarations.push(Declaration { key: word, default: None });
                 continue;
             };
-            if key.is_empty() {
+            if length == 0 {
                 self.error(word.span.clone(), "a name of `ARG` is empty", "write `ARG NAME=default`");
                 return None;
             }
             // Pieces of a word that stands on one line can be told apart; of others, the whole is shown.
             let whole = word.span.len() == word.value.len();
-            let middle = word.span.start + key.len();
+            let middle = word.span.start + length;
             let (left, right) = if whole {
                 (word.span.start..middle, middle + 1..word.span.end)
             } else {
                 (word.span.clone(), word.span.clone())
             };
-            declarations.push(Declaration {
-                key: Word::new(key.to_owned(), left),
-                default: Some(Word::new(value.to_owned(), right)),
-            });
+            let value = word.value.split_off(length + 1);
+            word.value.truncate(length);
+            declarations.push(Declaration { key: Word::new(word.value, left), default: Some(Word::new(value, right)) });
         }
         Some(declarations)
     }
 
     /// The command of `CMD`, `ENTRYPOINT` and `RUN`.
-    fn command(&self) -> CommandLine {
-        let args = &self.node.args;
+    fn command(&mut self) -> CommandLine {
         if self.node.json {
-            return CommandLine::Exec(args.iter().map(|word| word.value.clone()).collect());
+            let args = std::mem::take(&mut self.node.args);
+            return CommandLine::Exec(args.into_iter().map(|word| word.value).collect());
         }
-        let end = self.node.head.keyword.span.end;
-        CommandLine::Shell(args.first().cloned().unwrap_or_else(|| Word::new(String::new(), end..end)))
+        CommandLine::Shell(self.first().unwrap_or_else(|| {
+            let end = self.node.head.keyword_span().end;
+            Word::new(String::new(), end..end)
+        }))
     }
 
     fn command_line(&mut self) -> CommandLine {
@@ -301,7 +316,7 @@ impl Reader<'_> {
             ("security", Takes::Value),
             ("device", Takes::Values),
         ];
-        let flags = self.flags(&known);
+        let mut flags = self.flags(&known);
         let mounts = flags.values("mount");
         for word in &mounts {
             self.errors.extend(mount::check(word).err());
@@ -325,7 +340,7 @@ impl Reader<'_> {
         });
         Run {
             command: self.command(),
-            heredocs: self.node.heredocs.clone(),
+            heredocs: std::mem::take(&mut self.node.heredocs),
             mounts,
             network,
             insecure,
@@ -361,7 +376,7 @@ impl Reader<'_> {
 
     fn onbuild(&mut self) -> Option<String> {
         self.no_flags();
-        let Some(trigger) = self.node.args.first().cloned() else {
+        let Some(trigger) = self.first() else {
             return self.fail("`ONBUILD` needs an instruction".into(), "write `ONBUILD RUN command`");
         };
         let name = trigger.value.split_whitespace().next().unwrap_or_default().to_uppercase();
@@ -369,10 +384,8 @@ impl Reader<'_> {
             self.error(trigger.span, format!("`{name}` cannot be a trigger of `ONBUILD`"), "use another instruction");
             return None;
         }
-        let keyword = self.node.head.keyword.value.len();
-        let text = self.node.head.text.trim_start();
-        let mut text =
-            text.get(keyword..).unwrap_or_default().trim_start_matches(['\t', '\u{c}', '\r', ' ']).to_owned();
+        let text = self.node.head.text.get(self.node.head.keyword.end..).unwrap_or_default();
+        let mut text = text.trim_start_matches(['\t', '\u{c}', '\r', ' ']).to_owned();
         for heredoc in &self.node.heredocs {
             text.push('\n');
             text.push_str(&heredoc.body.value);
@@ -382,7 +395,8 @@ impl Reader<'_> {
     }
 
     fn healthcheck(&mut self) -> Option<Healthcheck> {
-        let [kind, command @ ..] = self.node.args.as_slice() else {
+        let args = std::mem::take(&mut self.node.args);
+        let [kind, command @ ..] = args.as_slice() else {
             return self.fail("`HEALTHCHECK` needs an argument".into(), "write `HEALTHCHECK CMD command` or `NONE`");
         };
         let mut check = Healthcheck::default();
@@ -397,7 +411,7 @@ impl Reader<'_> {
         }
         let known =
             ["interval", "timeout", "start-period", "start-interval", "retries"].map(|name| (name, Takes::Value));
-        let flags = self.flags(&known);
+        let mut flags = self.flags(&known);
         if upper != "CMD" {
             let message = format!("`{}` is no kind of health check", kind.value);
             self.error(kind.span.clone(), message, "write `HEALTHCHECK CMD command` or `HEALTHCHECK NONE`");

@@ -1,7 +1,7 @@
 //! Logical lines: physical ones joined at their continuations, comments left out, with a way back to the file.
 
 use super::{Diagnostic, Directives};
-use crate::frontend::dockerfile::ast::{Span, Word};
+use crate::frontend::dockerfile::ast::{self, Span, Word};
 
 /// How many bytes a physical line can have, its line feed not counted.
 pub(super) const MAX_LINE: usize = 65_535;
@@ -36,8 +36,8 @@ impl<'a> Physical<'a> {
 pub(super) struct Line {
     /// The text.
     pub text: String,
-    /// Where in the file pieces of it start: (place in the text, place in the file), ascending.
-    pieces: Vec<(usize, usize)>,
+    /// Where in the file its pieces after the first start: (place in the text, place in the file), ascending.
+    pub pieces: Vec<(usize, usize)>,
     /// All its bytes in the file.
     pub span: Span,
     /// The comments right above it.
@@ -45,25 +45,9 @@ pub(super) struct Line {
 }
 
 impl Line {
-    /// Where in the file pieces of the text start.
-    pub(super) fn pieces(&self) -> &[(usize, usize)] {
-        &self.pieces
-    }
-
-    /// Where a byte of the text stands in the file.
-    fn place(&self, at: usize) -> usize {
-        let index = self.pieces.partition_point(|&(start, _)| start <= at);
-        match index.checked_sub(1).and_then(|index| self.pieces.get(index)) {
-            Some(&(start, source)) => source + (at - start),
-            None => self.span.start,
-        }
-    }
-
     /// Where some bytes of the text stand in the file.
     pub(super) fn at(&self, bytes: Span) -> Span {
-        let start = self.place(bytes.start);
-        let end = if bytes.end > bytes.start { self.place(bytes.end - 1) + 1 } else { start };
-        start..end.max(start)
+        ast::place(&self.span, &self.pieces, bytes)
     }
 }
 
@@ -78,8 +62,8 @@ pub(super) struct LineReader<'a> {
     pub past_first_stage: bool,
     /// Where each line starts.
     pub line_starts: Vec<usize>,
-    /// Blank lines inside continuations.
-    pub empty_continuations: Vec<Span>,
+    /// Blank lines inside continuations, by instruction.
+    pub empty_continuations: Vec<Vec<Span>>,
 }
 
 impl<'a> LineReader<'a> {
@@ -115,7 +99,8 @@ impl<'a> LineReader<'a> {
             let first = self.checked(errors)?;
             let text = first.text();
             if first.is_comment() {
-                let comment = text.trim_start().strip_prefix('#').unwrap_or_default().trim();
+                // Of one that is indented, all but the first blank counts.
+                let comment = text.get(1..).unwrap_or_default().trim();
                 if !directives.line(first, errors) {
                     if !self.past_first_stage {
                         self.notes.extend(note(first));
@@ -135,15 +120,15 @@ impl<'a> LineReader<'a> {
             }
             let start = first.start + indent;
             let mut line = Line { span: start..start + piece.len(), ..Line::default() };
-            line.pieces.push((0, start));
             line.text.push_str(piece);
+            let mut blank = Vec::new();
             while goes_on {
                 let Some(next) = self.checked(errors) else { break };
                 if next.is_comment() {
                     continue;
                 }
                 if next.text().trim().is_empty() {
-                    self.empty_continuations.push(next.span());
+                    blank.push(next.span());
                     continue;
                 }
                 let (piece, more) = split_continuation(next.text(), directives.escape);
@@ -151,6 +136,9 @@ impl<'a> LineReader<'a> {
                 line.text.push_str(piece);
                 line.span.end = next.start + piece.len();
                 goes_on = more;
+            }
+            if !blank.is_empty() {
+                self.empty_continuations.push(blank);
             }
             line.comments = std::mem::take(&mut self.comments);
             return Some(line);

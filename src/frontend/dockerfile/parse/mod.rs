@@ -61,8 +61,8 @@ pub fn parse(text: &str) -> Parsed {
                 None if early || lost_stage => {}
                 None => {
                     early = true;
-                    let span = instruction.head.keyword.span.clone();
-                    let keyword = instruction.head.keyword.value.to_uppercase();
+                    let span = instruction.head.keyword_span();
+                    let keyword = instruction.head.keyword().to_uppercase();
                     let message = format!("`{keyword}` stands before the first `FROM`");
                     errors.push(
                         Diagnostic::error(span, message)
@@ -104,7 +104,7 @@ pub(super) fn parse_trigger(text: &str) -> Result<Instruction, Vec<Diagnostic>> 
         match node::read(line, directives.escape, &mut reader).and_then(instruction::read) {
             Ok(Read::Instruction(instruction)) => found.push(instruction),
             Ok(Read::Stage(stage)) => {
-                errors.push(Diagnostic::error(stage.head.keyword.span, "`FROM` cannot be a trigger of `ONBUILD`"));
+                errors.push(Diagnostic::error(stage.head.keyword_span(), "`FROM` cannot be a trigger of `ONBUILD`"));
             }
             Err(failed) => errors.extend(failed.errors),
         }

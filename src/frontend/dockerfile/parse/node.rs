@@ -1,5 +1,6 @@
 //! A line as keyword, flags and arguments, and the heredocs below it. What the arguments mean comes later.
 
+use super::instruction::known;
 use super::lines::{Line, LineReader, MAX_LINE, too_long};
 use super::words::{self, Json};
 use super::{Diagnostic, Failed, heredoc};
@@ -10,8 +11,8 @@ use crate::frontend::dockerfile::ast::{Head, Heredoc, Pair, Span, Word};
 pub(super) struct Node {
     /// Keyword, place, comments.
     pub head: Head,
-    /// The keyword in lower case.
-    pub name: String,
+    /// The instruction as it is known, in upper case; empty if there is none of this keyword.
+    pub name: &'static str,
     /// Flags with their two dashes, quotes resolved.
     pub flags: Vec<Word>,
     /// The arguments; one if the instruction takes its text whole.
@@ -28,6 +29,7 @@ pub(super) struct Node {
 #[derive(Debug, Default)]
 struct Shape {
     keyword: Span,
+    name: &'static str,
     flags: Vec<Word>,
     args: Vec<Word>,
     pairs: Vec<Pair>,
@@ -40,42 +42,23 @@ struct Shape {
 pub(super) fn read(line: Line, escape: char, reader: &mut LineReader<'_>) -> Result<Node, Failed> {
     let start = line.text.len() - line.text.trim_start().len();
     let end = line.text.trim_end().len();
-    let keyword = words::first(&line.text, start..end.max(start)).0;
-    let name = line.text[keyword].to_lowercase();
-    let outcome = shape(&line, start..end.max(start), escape, true);
-    let mut node = match outcome {
-        Ok(shape) => {
-            let text = &line.text;
-            let head = Head {
-                keyword: Word::new(text[shape.keyword.clone()].to_owned(), line.at(shape.keyword)),
-                span: line.span.clone(),
-                text: text.clone(),
-                comments: line.comments.clone(),
-                pieces: line.pieces().to_vec(),
-            };
-            let node = Node {
-                head,
-                name,
-                flags: shape.flags,
-                args: shape.args,
-                pairs: shape.pairs,
-                json: shape.json,
-                heredocs: Vec::new(),
-            };
-            if !shape.heredocs || !text.contains("<<") {
-                return Ok(node);
-            }
-            node
-        }
-        Err(error) => return Err(Failed { errors: vec![error], was_from: name == "from" }),
-    };
-    let openings = heredoc::openings(&line.text).map_err(|error| {
-        Diagnostic::error(line.span.clone(), format!("the name of a heredoc cannot be read: {error}"))
-            .help(error.help())
+    let shape = shape(&line, start..end.max(start), escape, true).map_err(|(error, name)| {
+        let errors = vec![error];
+        Failed { errors, was_from: name == "FROM" }
+    })?;
+    let Shape { keyword, name, flags, args, pairs, json, heredocs } = shape;
+    let Line { text, pieces, span, comments } = line;
+    let head = Head { keyword, span: span.clone(), text, comments, pieces };
+    let mut node = Node { head, name, flags, args, pairs, json, heredocs: Vec::new() };
+    if !heredocs || !node.head.text.contains("<<") {
+        return Ok(node);
+    }
+    let openings = heredoc::openings(&node.head.text).map_err(|error| {
+        Diagnostic::error(span.clone(), format!("the name of a heredoc cannot be read: {error}")).help(error.help())
     })?;
     for opening in openings {
         let mut body = String::new();
-        let mut span: Option<Span> = None;
+        let mut place: Option<Span> = None;
         let mut closed = false;
         while let Some(next) = reader.physical() {
             let length = next.full.strip_suffix('\n').unwrap_or(next.full).len();
@@ -89,12 +72,12 @@ pub(super) fn read(line: Line, escape: char, reader: &mut LineReader<'_>) -> Res
                 closed = true;
                 break;
             }
-            span.get_or_insert(next.start..next.start).end = next.start + next.full.len();
+            place.get_or_insert(next.start..next.start).end = next.start + next.full.len();
             body.push_str(next.full);
         }
         if !closed {
             let message = format!("the heredoc `{}` is not closed", opening.name);
-            let mut error = Diagnostic::error(line.span.clone(), message)
+            let mut error = Diagnostic::error(span.clone(), message)
                 .label("it is opened here")
                 .help(format!("end it with a line that holds nothing but `{}`", opening.name));
             if opening.name.starts_with(|c: char| c.is_ascii_digit()) {
@@ -102,44 +85,45 @@ pub(super) fn read(line: Line, escape: char, reader: &mut LineReader<'_>) -> Res
             }
             return Err(error.into());
         }
-        let span = span.unwrap_or(node.head.span.end..node.head.span.end);
+        let place = place.unwrap_or(node.head.span.end..node.head.span.end);
         node.heredocs.push(Heredoc {
             name: opening.name,
             expand: opening.expand,
             strip_tabs: opening.strip_tabs,
-            body: Word::new(body, span),
+            body: Word::new(body, place),
         });
     }
     Ok(node)
 }
 
 /// Finds the parts of a line by what its instruction takes.
-fn shape(line: &Line, within: Span, escape: char, outermost: bool) -> Result<Shape, Diagnostic> {
+fn shape(line: &Line, within: Span, escape: char, outermost: bool) -> Result<Shape, (Diagnostic, &'static str)> {
     let text = line.text.as_str();
     let (keyword, after) = words::first(text, within.clone());
+    let name = known(&text[keyword.clone()]);
+    let wrong = |error: Diagnostic| (error, name);
     let (flags, rest) = words::flags(text, after..within.end, escape);
     let rest = rest + (text[rest..within.end].len() - text[rest..within.end].trim_start().len())..within.end;
     let rest = rest.start.min(rest.end)..rest.end;
     let word = |span: Span| Word::new(text[span.clone()].to_owned(), line.at(span));
     let flags = flags.into_iter().map(|(flag, span)| Word::new(flag, line.at(span))).collect();
-    let name = text[keyword.clone()].to_lowercase();
-    let mut shape = Shape { keyword, flags, ..Shape::default() };
+    let mut shape = Shape { keyword, name, flags, ..Shape::default() };
     let whole = |span: Span| if span.is_empty() { Vec::new() } else { vec![word(span)] };
-    let plain = |span: Span| words::plain(text, span).into_iter().map(word).collect::<Vec<_>>();
-    match name.as_str() {
-        "add" | "copy" | "volume" => match array(line, rest.clone())? {
+    let plain = |span: Span| words::plain(text, span).map(word).collect::<Vec<_>>();
+    match name {
+        "ADD" | "COPY" | "VOLUME" => match array(line, rest.clone()).map_err(wrong)? {
             Some(args) => (shape.args, shape.json) = (args, true),
             None => shape.args = plain(rest),
         },
-        "cmd" | "entrypoint" | "run" | "shell" => match array(line, rest.clone())? {
+        "CMD" | "ENTRYPOINT" | "RUN" | "SHELL" => match array(line, rest.clone()).map_err(wrong)? {
             Some(args) => (shape.args, shape.json) = (args, true),
             None => shape.args = whole(rest),
         },
-        "healthcheck" => {
+        "HEALTHCHECK" => {
             let blank = text[rest.clone()].find(char::is_whitespace).map_or(rest.end, |at| rest.start + at);
             shape.args = whole(rest.start..blank);
             let command = blank + (text[blank..rest.end].len() - text[blank..rest.end].trim_start().len())..rest.end;
-            match array(line, command.clone())? {
+            match array(line, command.clone()).map_err(wrong)? {
                 Some(args) => {
                     shape.args.extend(args);
                     shape.json = true;
@@ -147,19 +131,20 @@ fn shape(line: &Line, within: Span, escape: char, outermost: bool) -> Result<Sha
                 None => shape.args.extend(whole(command)),
             }
         }
-        "expose" | "from" => shape.args = plain(rest),
-        "arg" => shape.args = words::quoted(text, rest, escape).into_iter().map(word).collect(),
-        "env" | "label" => shape.pairs = pairs(line, rest, escape, &name)?,
-        "onbuild" => {
+        "EXPOSE" | "FROM" => shape.args = plain(rest),
+        "ARG" => shape.args = words::quoted(text, rest, escape).into_iter().map(word).collect(),
+        "ENV" | "LABEL" => shape.pairs = pairs(line, rest, escape, name).map_err(wrong)?,
+        "ONBUILD" => {
             // The trigger is text, but some of its errors are found now, and its heredocs are part of it.
             if outermost && !rest.is_empty() {
-                shape.heredocs = self::shape(line, rest.clone(), escape, false)?.heredocs;
+                let inner = self::shape(line, rest.clone(), escape, false);
+                shape.heredocs = inner.map_err(|(error, _)| wrong(error))?.heredocs;
             }
             shape.args = whole(rest);
         }
         _ => shape.args = whole(rest),
     }
-    shape.heredocs |= matches!(name.as_str(), "add" | "copy" | "run") && !shape.json;
+    shape.heredocs |= matches!(name, "ADD" | "COPY" | "RUN") && !shape.json;
     Ok(shape)
 }
 
@@ -177,7 +162,6 @@ fn array(line: &Line, span: Span) -> Result<Option<Vec<Word>>, Diagnostic> {
 /// The arguments of `ENV` and `LABEL`: `NAME=value …`, or one `NAME value`.
 fn pairs(line: &Line, rest: Span, escape: char, instruction: &str) -> Result<Vec<Pair>, Diagnostic> {
     let text = line.text.as_str();
-    let instruction = instruction.to_uppercase();
     let word = |span: Span| Word::new(text[span.clone()].to_owned(), line.at(span));
     let found = words::quoted(text, rest.clone(), escape);
     let Some(first) = found.first() else { return Ok(Vec::new()) };
@@ -191,7 +175,7 @@ fn pairs(line: &Line, rest: Span, escape: char, instruction: &str) -> Result<Vec
         }
         return Ok(vec![Pair { key: word(key), value: word(value..rest.end), legacy: true }]);
     }
-    let mut pairs = Vec::new();
+    let mut pairs = Vec::with_capacity(found.len());
     for span in found {
         let Some((key, _)) = text[span.clone()].split_once('=') else {
             let name = &text[span.clone()];

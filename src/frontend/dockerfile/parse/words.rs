@@ -1,30 +1,33 @@
 //! How the arguments of instructions are taken apart. All results are places in the line.
 
+use std::borrow::Cow;
+
 use crate::frontend::dockerfile::ast::Span;
 
-/// What separates the arguments of most instructions.
-const BLANKS: [char; 5] = ['\t', '\u{b}', '\u{c}', '\r', ' '];
+/// Whether a byte separates the arguments of most instructions.
+fn is_blank(byte: &u8) -> bool {
+    matches!(byte, b'\t' | 0xb | 0xc | b'\r' | b' ')
+}
 
 /// The first word, and where what follows it starts.
 pub(super) fn first(text: &str, within: Span) -> (Span, usize) {
-    let part = &text[within.clone()];
-    let end = part.find(BLANKS).unwrap_or(part.len());
-    let rest = part[end..].trim_start_matches(BLANKS);
-    (within.start..within.start + end, within.end - rest.len())
+    let bytes = &text.as_bytes()[within.clone()];
+    let end = bytes.iter().position(is_blank).unwrap_or(bytes.len());
+    let blanks = bytes[end..].iter().take_while(|byte| is_blank(byte)).count();
+    (within.start..within.start + end, within.start + end + blanks)
 }
 
 /// Words between blanks; quotes mean nothing.
-pub(super) fn plain(text: &str, within: Span) -> Vec<Span> {
-    let mut words = Vec::new();
+pub(super) fn plain(text: &str, within: Span) -> impl Iterator<Item = Span> + '_ {
     let mut at = within.start;
-    while at < within.end {
-        let (word, next) = first(text, at..within.end);
-        if !word.is_empty() {
-            words.push(word);
-        }
-        at = next;
-    }
-    words
+    let words = std::iter::from_fn(move || {
+        (at < within.end).then(|| {
+            let (word, next) = first(text, at..within.end);
+            at = next;
+            word
+        })
+    });
+    words.filter(|word| !word.is_empty())
 }
 
 /// Words between blanks that are neither quoted nor escaped. Quotes stay; an escape character at the very end goes.
@@ -105,7 +108,8 @@ pub(super) fn json(text: &str) -> Json {
     if !text.starts_with('[') {
         return Json::No;
     }
-    let Ok(values) = serde_json::from_str::<Vec<serde_json::Value>>(&without_lone_surrogates(text)) else {
+    let whole = if text.contains("\\u") { Cow::Owned(without_lone_surrogates(text)) } else { Cow::Borrowed(text) };
+    let Ok(values) = serde_json::from_str::<Vec<serde_json::Value>>(&whole) else {
         return Json::No;
     };
     let strings = values.into_iter().map(|value| match value {
@@ -145,7 +149,7 @@ pub(in crate::frontend::dockerfile) fn without_lone_surrogates(text: &str) -> St
 mod tests {
     use super::*;
 
-    fn slices(text: &str, words: Vec<Span>) -> Vec<&str> {
+    fn slices(text: &str, words: impl IntoIterator<Item = Span>) -> Vec<&str> {
         words.into_iter().map(|span| &text[span]).collect()
     }
 

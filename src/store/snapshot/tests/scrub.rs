@@ -124,37 +124,41 @@ fn names_of_one_file_are_touched_together_or_not_at_all() {
 }
 
 #[test]
-fn compiled_python_stays_valid_if_it_was() {
+fn compiled_python_goes_by_its_source_if_it_was_valid() {
     if !is_root() {
         return;
     }
-    let source = ContentDigest::of(b"source");
-    let compiled = |time: i64| [b"\xa7\r\r\n\0\0\0\0", &(time as u32).to_le_bytes()[..], b"size", b"code"].concat();
-    let of = |source_time: Option<i64>, time: i64| {
-        let at = |name: &str, size: usize, content, mtime| Entry {
-            path: path(name),
-            meta: Meta { mtime, ..meta(0o644) },
-            kind: Kind::File { size: size as u64, content },
-        };
-        let bytes = compiled(time);
-        let compiled = at("__pycache__/a.cpython-311.pyc", bytes.len(), ContentDigest::of(&bytes), EPOCH);
-        layer(source_time.map(|time| at("a.py", 6, source, time)).into_iter().chain([compiled]).collect())
+    let compiled =
+        |time: i64| [b"\xa7\r\r\n\0\0\0\0", &(time as u32).to_le_bytes()[..], &6_u32.to_le_bytes(), b"code"].concat();
+    let hashed = b"\xa7\r\r\n\x03\0\0\0\xc7\x23\x5d\x97\x6e\x2e\x06\x25code".to_vec();
+    let at = |name: &str, bytes: &[u8], mtime| Entry {
+        path: path(name),
+        meta: Meta { mtime, ..meta(0o644) },
+        kind: Kind::File { size: bytes.len() as u64, content: ContentDigest::of(bytes) },
     };
-    let check = |source_time: Option<i64>, time: i64, expected: i64| {
-        let mut texts = Texts::new(&["source"]);
-        texts.0.insert(ContentDigest::of(&compiled(time)), compiled(time));
-        let folder = written(&of(source_time, time), &texts);
-        let settled = source_time.map(|time| if time >= STEP { EPOCH } else { time });
-        let found = scrubbed(folder.path(), &[], &[Scrub::Python].into());
-        assert_eq!(found, of(settled, expected), "{source_time:?} {time}");
-        assert_eq!(scrubbed(folder.path(), &[], &[Scrub::Python].into()), found);
+    let source = |mtime: i64| at("a.py", b"source", mtime);
+    let compiled_at = |bytes: &[u8]| at("__pycache__/a.cpython-311.pyc", bytes, EPOCH);
+    let check = |below: Option<i64>, made: Option<i64>, time: i64, expected: Vec<u8>| {
+        let texts = Texts([b"source".to_vec(), compiled(time)].map(|text| (ContentDigest::of(&text), text)).into());
+        let below = layer(below.map(source).into_iter().collect());
+        let below_folder = written(&below, &texts);
+        let folder =
+            written(&layer(made.map(source).into_iter().chain([compiled_at(&compiled(time))]).collect()), &texts);
+        let settled = made.map(|time| if time >= STEP { EPOCH } else { time });
+        let expected = layer(settled.map(source).into_iter().chain([compiled_at(&expected)]).collect());
+        for _ in 0..2 {
+            let found = scrubbed(folder.path(), &[(&below, below_folder.path())], &[Scrub::Python].into());
+            assert_eq!(found, expected, "{below:?} {made:?} {time}");
+        }
     };
-    // Made by the step; from a package; out of date since the step; out of date before; of a source that is gone.
-    check(Some(STEP + 1), STEP + 1, EPOCH);
-    check(Some(1000), 1000, 1000);
-    check(Some(STEP + 1), STEP, 0);
-    check(Some(1000), 999, 999);
-    check(None, STEP, 0);
+    // Made by the step, or by one before; from a package; out of date since the step; out of date before; of nothing.
+    check(None, Some(STEP + 1), STEP + 1, hashed.clone());
+    check(Some(EPOCH), None, EPOCH, hashed);
+    check(None, Some(1000), 1000, compiled(1000));
+    check(Some(1000), None, 1000, compiled(1000));
+    check(None, Some(STEP + 1), STEP, compiled(0));
+    check(None, Some(1000), 999, compiled(999));
+    check(None, None, STEP, compiled(0));
 }
 
 #[test]

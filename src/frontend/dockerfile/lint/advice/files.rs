@@ -23,7 +23,7 @@ pub(super) fn check(instruction: &Instruction, linter: &mut Linter) {
         return;
     }
     let message = "`ADD` only copies here";
-    let finding = Diagnostic::advice(rule::AddInsteadOfCopy, instruction.head.keyword.span.clone(), message)
+    let finding = Diagnostic::advice(rule::AddInsteadOfCopy, instruction.head.keyword_span(), message)
         .help("write `COPY`: `ADD` is for URLs, git repositories and archives");
     report(linter, instruction, finding);
 }

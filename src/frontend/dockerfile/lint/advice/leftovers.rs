@@ -1,5 +1,7 @@
 //! Files that one layer adds and a later one only hides.
 
+use std::collections::BTreeMap;
+
 use super::{Linter, Seen, Step, report};
 use crate::frontend::diagnostic::Diagnostic;
 use crate::frontend::dockerfile::ast::Kind;
@@ -11,7 +13,8 @@ pub(super) fn check(seen: &Seen<'_>, linter: &mut Linter) {
     if !seen.shipped {
         return;
     }
-    let mut made: Vec<(String, usize)> = Vec::new();
+    // Paths and the first step that makes each.
+    let mut made: BTreeMap<String, usize> = BTreeMap::new();
     for (number, step) in seen.steps.iter().enumerate() {
         for command in step.commands.iter().filter(|command| command.name() == "rm") {
             for target in command.args().iter().filter(|word| !word.text.starts_with('-')) {
@@ -19,20 +22,20 @@ pub(super) fn check(seen: &Seen<'_>, linter: &mut Linter) {
                 if path.is_empty() || !path.starts_with('/') || path.contains(['$', '`', '*', '?']) {
                     continue;
                 }
-                let below =
-                    |other: &str| other.strip_prefix(path).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
-                let Some((_, maker)) = made.iter().find(|(other, maker)| *maker < number && below(other)) else {
-                    continue;
-                };
+                let folder = format!("{path}/");
+                let below = || made.range(folder.clone()..).next().filter(|(other, _)| other.starts_with(&folder));
+                let Some(maker) = made.get(path).or_else(|| below().map(|(_, maker)| maker)) else { continue };
                 let message = format!("`{}` stays in the image: an earlier layer has it", target.text);
                 let finding = Diagnostic::advice(rule::DeletedLater, step.at(&target.span), message)
                     .label("this only hides it")
-                    .note(seen.steps[*maker].instruction.head.keyword.span.clone(), "it is made here")
+                    .note(seen.steps[*maker].instruction.head.keyword_span(), "it is made here")
                     .help("delete it in the step that makes it, or use a mount: `RUN --mount=type=cache`, `type=bind` or `type=tmpfs`");
                 report(linter, step.instruction, finding);
             }
         }
-        made.extend(makes(step).into_iter().filter(|path| path.starts_with('/')).map(|path| (path, number)));
+        for path in makes(step).into_iter().filter(|path| path.starts_with('/')) {
+            made.entry(path).or_insert(number);
+        }
     }
 }
 

@@ -10,6 +10,8 @@ mod order;
 mod packages;
 mod steps;
 
+use std::collections::BTreeSet;
+
 use super::Linter;
 use super::shell::{self, Command};
 use crate::frontend::diagnostic::Diagnostic;
@@ -39,14 +41,13 @@ pub(in crate::frontend::dockerfile) enum ShapeBase {
 }
 
 impl Shape {
-    /// The stages whose layers are in the image, the lowest first.
-    fn shipped(&self) -> Vec<usize> {
-        let mut chain = vec![self.target];
-        while let Some(ShapeBase::Stage(below)) = chain.last().and_then(|&stage| self.bases.get(stage)) {
-            chain.push(*below);
-        }
-        chain.reverse();
-        chain
+    /// The stages whose layers are in the image.
+    fn shipped(&self) -> BTreeSet<usize> {
+        let below = |&stage: &usize| match self.bases.get(stage) {
+            Some(ShapeBase::Stage(below)) => Some(*below),
+            _ => None,
+        };
+        std::iter::successors(Some(self.target), below).collect()
     }
 }
 
@@ -108,7 +109,7 @@ pub(in crate::frontend::dockerfile) fn advise(
     is_pinned: &dyn Fn(&str) -> bool,
     linter: &mut Linter,
 ) {
-    let shipped = shape.map(Shape::shipped).unwrap_or_else(|| vec![file.stages.len().saturating_sub(1)]);
+    let shipped = shape.map(Shape::shipped).unwrap_or_else(|| BTreeSet::from([file.stages.len().saturating_sub(1)]));
     let seen: Vec<Seen<'_>> = file
         .stages
         .iter()

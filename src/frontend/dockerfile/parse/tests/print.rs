@@ -15,17 +15,15 @@ use crate::frontend::dockerfile::ast::{
 fn print(file: &Dockerfile) -> Option<String> {
     let printer = Printer { escape: file.escape };
     let mut text = format!("# escape={}\n", file.escape);
-    let mut line = |instruction: &Instruction| -> Option<()> {
-        text.push_str(&printer.instruction(&instruction.kind)?);
-        text.push('\n');
-        Some(())
-    };
-    file.globals.iter().try_for_each(&mut line)?;
+    // An escape character at the end, where it was protected by a blank that is gone, would join the next line.
+    let whole = |line: String| if line.ends_with(file.escape) { None } else { Some(line + "\n") };
+    for instruction in &file.globals {
+        text.push_str(&whole(printer.instruction(&instruction.kind)?)?);
+    }
     for stage in &file.stages {
         text.push_str(&printer.stage(stage));
         for instruction in &stage.instructions {
-            text.push_str(&printer.instruction(&instruction.kind)?);
-            text.push('\n');
+            text.push_str(&whole(printer.instruction(&instruction.kind)?)?);
         }
     }
     Some(text)

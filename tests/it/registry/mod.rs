@@ -1,0 +1,48 @@
+//! Registries: Debian's own in several configurations, other people's programs at the same one, and servers that do what
+//! they should not.
+
+mod access;
+mod build;
+mod cuts;
+mod hostile;
+mod lock;
+mod server;
+mod tokens;
+mod transfer;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use imgbuild::digest::Digest;
+
+use crate::support::{Store, put};
+
+/// Pauses that nobody notices.
+const HURRIED: &str = "[network]\ntries = 3\npause = 0.001\n";
+
+/// The digest that the store knows an image by.
+fn digest_of(store: &Store, image: &str) -> String {
+    let shown: serde_json::Value = serde_json::from_str(&store.run(&["inspect", image])).unwrap();
+    shown[0]["Descriptor"]["digest"].as_str().unwrap().to_owned()
+}
+
+/// A folder to build from.
+fn context(folder: &Path, dockerfile: &str) -> PathBuf {
+    put(folder, "Dockerfile", dockerfile);
+    put(folder, "hello", "hello\n");
+    folder.to_owned()
+}
+
+/// Whether a store has a blob.
+fn has_blob(store: &Store, digest: &str) -> bool {
+    store.path().join("blobs/sha256").join(digest.trim_start_matches("sha256:")).exists()
+}
+
+/// Checks that every blob of a store is what its name says.
+fn assert_sound(store: &Store) {
+    for entry in fs::read_dir(store.path().join("blobs/sha256")).unwrap() {
+        let path = entry.unwrap().path();
+        let actual = Digest::of(&fs::read(&path).unwrap()).hex();
+        assert_eq!(path.file_name().unwrap().to_string_lossy(), actual);
+    }
+}
