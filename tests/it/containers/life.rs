@@ -130,9 +130,10 @@ fn from_scratch_to_the_bin() {
         listed.lines().any(|name| name.ends_with("one")) && !listed.lines().any(|name| name.ends_with("new")),
         "{listed}"
     );
+    // Of two things with one name, `inspect` shows the container, as docker does.
+    store.run(&["rm", "flat"]);
     store.run(&["import", "-c", "CMD [\"cat\", \"/one\"]", &tar, "flat"]);
     assert_eq!((store.run(&["run", "--rm", "flat"]).as_str(), layers(&store, "flat").len()), ("one\nmore\n", 1));
-    store.run(&["rm", "flat"]);
 
     // Names come and go; what has none is listed as such, and removed.
     store.run(&["tag", "one", "registry.example/team/one:1.0"]);

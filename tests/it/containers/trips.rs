@@ -123,7 +123,8 @@ fn skopeo_and_umoci_keep_ids() {
     let folder = scratch();
     let (archive, layout) = (folder.path().join("ours.tar"), folder.path().join("layout"));
     store.run(&["save", "-o", archive.to_str().unwrap(), "x.example/trip:1"]);
-    let source = format!("docker-archive:{}:x.example/trip:1", archive.display());
+    // From its OCI side: what skopeo makes OCI's of Docker's gets a configuration of skopeo's own.
+    let source = format!("oci-archive:{}:1", archive.display());
     let target = format!("oci:{}:x.example/trip:1", layout.display());
     run(Command::new("skopeo").args(["--insecure-policy", "copy", "-q", &source, &target]));
     comes_back(&layout, &(id.clone(), layers.clone()));
