@@ -300,8 +300,8 @@ pub fn umount(store: &Store, name: &str) -> Result<Vec<PathBuf>, Error> {
     let image = store.find(name).ok().map(|found| store.blobs_of(&found.descriptor.digest)).transpose()?;
     let container = store.find_container(name).ok().map(|container| container.record.id);
     let mut gone = Vec::new();
-    for mut container_or_mount in store.containers()?.into_iter().filter(|it| it.record.mounted.is_some()) {
-        let record = &container_or_mount.record;
+    for mut found in store.containers()?.into_iter().filter(|it| it.record.mounted.is_some()) {
+        let record = &found.record;
         let place = record.mounted.clone().unwrap_or_default();
         let meant = match record.kind {
             ContainerKind::Container => container.as_ref() == Some(&record.id),
@@ -321,11 +321,11 @@ pub fn umount(store: &Store, name: &str) -> Result<Vec<PathBuf>, Error> {
             }
         }
         if record.kind == ContainerKind::Mount {
-            let lock = container_or_mount.lock()?;
-            store.remove_container(&container_or_mount, lock)?;
+            let lock = found.lock()?;
+            store.remove_container(&found, lock)?;
         } else {
-            container_or_mount.record.mounted = None;
-            container_or_mount.save()?;
+            found.record.mounted = None;
+            found.save()?;
         }
         gone.push(place);
     }

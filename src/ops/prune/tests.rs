@@ -115,7 +115,7 @@ fn only_what_nothing_refers_to_goes_by_itself() {
 #[test]
 fn all_leaves_what_containers_need() {
     let all = PruneOptions { all: true, ..options() };
-    check(all, "ended i1 i3 r1 r2 r3 r9 l4 l1 l2 b50 b60 b70 b1 b3 b51 b53 /m /c");
+    check(all, "ended i1 i3 r1 r2 r3 r9 l4 l1 l2 b60 b70 b1 b3 b51 b53 /m /c");
     check(PruneOptions { all: true, ..only(&[PruneKind::Images]) }, "i3 b3 b53");
 }
 
