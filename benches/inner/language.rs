@@ -14,6 +14,7 @@ use imgbuild::oci::{ImageConfig, Platform};
 
 pub fn all(criterion: &mut Criterion) {
     dockerfiles(criterion);
+    shapes(criterion);
     keys(criterion);
     build_files(criterion);
     lockfiles(criterion);
@@ -75,6 +76,41 @@ fn dockerfiles(criterion: &mut Criterion) {
         group.bench_function(format!("lower {name}"), |bencher| {
             bencher.iter(|| lowered(&file, &options, &mut resolved));
         });
+    }
+    group.finish();
+}
+
+/// Files that are large in one way only: twice the size must take twice the time.
+fn shapes(criterion: &mut Criterion) {
+    let shape = |start: &str, line: &dyn Fn(usize) -> String, end: &str, size: usize| {
+        let mut text = start.to_owned();
+        let mut number = 0;
+        while text.len() < size {
+            text.push_str(&line(number));
+            number += 1;
+        }
+        text + end
+    };
+    let mut group = criterion.benchmark_group("dockerfile shapes");
+    for (name, start, line, end) in [
+        ("continuations", "FROM scratch\nRUN true", (|_| " && \\\n  true".into()) as fn(usize) -> String, "\n"),
+        ("small instructions", "FROM scratch\n", |_| "EXPOSE 1\n".into(), ""),
+        ("a heredoc", "FROM scratch\nCOPY <<EOF /\n", |_| "a line\n".into(), "EOF\n"),
+        ("stages", "", |number| format!("FROM scratch AS s{number}\n"), ""),
+        ("variables", "FROM scratch\n", |number| format!("ENV A{number}=$B{number}\n"), ""),
+        ("a list", "FROM scratch\nENV", |number| format!(" A{number}=b \\\n"), "\n"),
+        ("mistakes", "FROM scratch\n", |_| "RUNN a\n".into(), ""),
+    ] {
+        for (title, size) in [("50 KB", 50_000), ("100 KB", 100_000)] {
+            let text = shape(start, &line, end, size);
+            group.throughput(Throughput::Bytes(text.len() as u64));
+            group.bench_function(format!("parse {title}: {name}"), |bencher| bencher.iter(|| parse(black_box(&text))));
+            let Some(file) = parse(&text).dockerfile else { continue };
+            let options = Options::new("Dockerfile", amd64());
+            group.bench_function(format!("lower {title}: {name}"), |bencher| {
+                bencher.iter(|| lowered(&file, &options, &mut Resolved::default()));
+            });
+        }
     }
     group.finish();
 }

@@ -70,7 +70,8 @@ impl Config {
         for path in candidates {
             match std::fs::read_to_string(&path) {
                 Ok(text) => return Self::parse(&path, &text),
-                Err(error) if error.kind() == std::io::ErrorKind::NotFound && !must_exist => {}
+                // Nor is there one for us where we may not look: in the home folder of somebody else, say.
+                Err(_) if !must_exist && path.symlink_metadata().is_err() => {}
                 Err(error) => {
                     return Err(Error::environment(format!("cannot read {}", path.display())).caused_by(error));
                 }

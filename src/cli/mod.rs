@@ -5,6 +5,7 @@
 //! standard output, everything else to standard error.
 
 pub mod args;
+pub mod attach;
 pub mod commands;
 pub mod config;
 pub mod env;
@@ -121,6 +122,21 @@ fn run(command: Command, session: &Session, library: &dyn Library) -> Result<u8,
         Command::Save(args) => commands::save::run(&args, session),
         Command::Load(args) => commands::load::run(&args, session),
         Command::Import(args) => commands::import::run(&args, session),
+        Command::Tree(args) => commands::tree::run(&args, session).map(done),
+        Command::Export(args) => commands::export::run(&args, session).map(done),
+        Command::Run(args) => commands::run::run(&args, session),
+        Command::Ps(args) => commands::ps::run(&args, session).map(done),
+        Command::Rm(args) => commands::rm::run(&args, session).map(done),
+        Command::Diff(args) => commands::diff::run(&args, session).map(done),
+        Command::Cp(args) => commands::cp::run(&args, session).map(done),
+        Command::Commit(args) => commands::commit::run(&args, session).map(done),
+        Command::Mount(args) => commands::mount::run(&args, session).map(done),
+        Command::Umount(args) => commands::mount::umount(&args, session).map(done),
+        Command::Df(args) => commands::df::run(&args, session).map(done),
+        Command::Prune(args) => commands::prune::run(&args, session).map(done),
+        Command::Info(args) => commands::info::run(&args, session).map(done),
+        Command::Completions(args) => commands::completions::run(&args, session).map(done),
+        Command::Man(args) => commands::completions::man(&args, session).map(done),
         Command::Pull(args) => commands::pull::run(&args, session),
         Command::Push(args) => commands::push::run(&args, session),
         Command::Copy(args) => commands::copy::run(&args, session),
@@ -130,6 +146,9 @@ fn run(command: Command, session: &Session, library: &dyn Library) -> Result<u8,
         Command::Logout(args) => commands::logout::run(&args, session).map(done),
         Command::Schema(args) => commands::schema::run(&args, session).map(done),
         Command::Version(args) => commands::version::run(&args, session).map(done),
+        Command::Container(command) => run(command.into(), session, library),
+        Command::System(command) => run(command.into(), session, library),
+        Command::Builder(command) => run(command.into(), session, library),
         Command::Image(command) => run(command.into(), session, library),
         Command::Buildx(command) => run(command.into(), session, library),
     }

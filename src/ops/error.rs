@@ -243,6 +243,9 @@ impl From<RmiError> for Error {
             RmiError::Find(error) => error.into(),
             RmiError::Store(error) => error.into(),
             error @ RmiError::SeveralNames { .. } => Self::build(error.to_string()),
+            error @ RmiError::InUse { .. } => Self::build(error.to_string()).help(
+                "`imgbuild rm` removes containers, `imgbuild umount` mounts; --force takes only the image's name away",
+            ),
         }
     }
 }

@@ -1,5 +1,7 @@
 //! `images`: what is in the store.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use crate::digest::Digest;
 use crate::oci::{Platform, Reference};
 use crate::store::{ResolvedImage, Result, Store};
@@ -21,6 +23,12 @@ pub struct ImageRow {
     pub created: Option<String>,
     /// The size of its manifest, configuration and layers as they are stored, in bytes.
     pub size: u64,
+    /// How much of that other images need as well, in bytes.
+    pub shared: u64,
+    /// When its manifest came into the store, in seconds since 1970. What it says of its creation need not mean anything.
+    pub entered: i64,
+    /// Its labels.
+    pub labels: BTreeMap<String, String>,
 }
 
 /// All images in the store, by name; those without a name last. Platforms that were not fetched are left out.
@@ -28,20 +36,34 @@ pub struct ImageRow {
 /// An image whose manifest or configuration is missing or damaged is left out too: removing it must stay possible, and
 /// one bad image must not hide the others.
 pub fn images(store: &Store) -> Result<Vec<ImageRow>> {
-    let mut rows = Vec::new();
+    let mut found = Vec::new();
     for entry in store.list_references()? {
         let digest = entry.descriptor.digest;
-        for image in store.resolve_all(&digest).unwrap_or_default() {
-            rows.push(ImageRow {
-                reference: entry.reference.clone(),
-                id: image.config_digest,
-                digest,
-                manifest: image.manifest.digest,
-                platform: image.platform(),
-                created: image.config.created.clone(),
-                size: stored_size(store, &image)?,
-            });
+        let images = store.resolve_all(&digest).unwrap_or_default();
+        found.extend(images.into_iter().map(|image| (entry.clone(), image)));
+    }
+    let mut users: BTreeMap<Digest, BTreeSet<Digest>> = BTreeMap::new();
+    for (_, image) in &found {
+        for (layer, _) in &image.layers {
+            users.entry(layer.digest).or_default().insert(image.manifest.digest);
         }
+    }
+    let mut rows = Vec::new();
+    for (entry, image) in found {
+        let shared = image.layers.iter().map(|(layer, _)| (layer.digest, layer.size)).collect::<BTreeSet<_>>();
+        let shared = shared.iter().filter(|(layer, _)| users[layer].len() > 1).map(|(_, size)| size).sum();
+        rows.push(ImageRow {
+            reference: entry.reference.clone(),
+            id: image.config_digest,
+            digest: entry.descriptor.digest,
+            manifest: image.manifest.digest,
+            platform: image.platform(),
+            created: image.config.created.clone(),
+            size: stored_size(store, &image)?,
+            shared,
+            entered: entered(store, &image),
+            labels: image.config.config.labels,
+        });
     }
     rows.sort_by(|a, b| {
         let key = |row: &ImageRow| (row.reference.is_none(), row.reference.clone(), row.platform.clone(), row.id);
@@ -58,4 +80,10 @@ pub(super) fn stored_size(store: &Store, image: &ResolvedImage) -> Result<u64> {
     layers.dedup();
     let config = store.size(&image.config_digest)?.unwrap_or_default();
     Ok(image.manifest.size + config + layers.into_iter().map(|(_, size)| size).sum::<u64>())
+}
+
+fn entered(store: &Store, image: &ResolvedImage) -> i64 {
+    let modified = std::fs::metadata(store.blob_path(&image.manifest.digest)).and_then(|metadata| metadata.modified());
+    let since = modified.ok().and_then(|time| time.duration_since(std::time::UNIX_EPOCH).ok());
+    since.and_then(|since| since.as_secs().try_into().ok()).unwrap_or(0)
 }

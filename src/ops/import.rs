@@ -1,6 +1,6 @@
 //! `import`: the files of a root file system, as a tar, become an image of one layer.
 
-mod changes;
+pub(super) mod changes;
 
 use std::io::{self, BufReader, Read, Write};
 

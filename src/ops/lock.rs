@@ -102,9 +102,8 @@ fn called(known: &[LockKey], names: &[String], path: &std::path::Path) -> Result
     }
     let mut found = BTreeSet::new();
     for name in names {
-        let before = found.len();
-        found.extend(known.iter().filter(|key| key.is_called(name)).cloned());
-        if found.len() == before {
+        let meant: Vec<LockKey> = known.iter().filter(|key| key.is_called(name)).cloned().collect();
+        if meant.is_empty() {
             let mut pinned: Vec<String> = known.iter().filter(|key| is_outside(key)).map(LockKey::name).collect();
             pinned.dedup();
             let message = format!("the lockfile {} has nothing called {name}", path.display());
@@ -113,6 +112,7 @@ fn called(known: &[LockKey], names: &[String], path: &std::path::Path) -> Result
                 some => format!("it pins {}", some.join(", ")),
             }));
         }
+        found.extend(meant);
     }
     Ok(found)
 }

@@ -26,7 +26,7 @@ use crate::sandbox::mounts::Mounter;
 use crate::sandbox::path::{self, Missing};
 use crate::sandbox::root::{Overlay, open_folder};
 use crate::sandbox::spec::{Network, Spec};
-use crate::sandbox::{caps, exec, seccomp, standard, sys};
+use crate::sandbox::{attached, caps, exec, seccomp, standard, sys};
 
 /// The name under which the program is executed to become a sandbox.
 pub(super) const NAME: &str = "imgbuild-sandbox-init";
@@ -35,6 +35,10 @@ pub(super) const NAME: &str = "imgbuild-sandbox-init";
 pub(super) const JOB_FD: i32 = 3;
 /// See [`JOB_FD`].
 pub(super) const STATUS_FD: i32 = 4;
+/// The name of one whose builder wants to talk to the process: see [`attached`](super::attached).
+pub(super) const ATTACHED_NAME: &str = "imgbuild-sandbox-attached";
+/// The socket on which such a one answers.
+pub(super) const CONTROL_FD: i32 = 5;
 
 /// What `init` is told, as JSON.
 #[derive(Serialize, Deserialize)]
@@ -45,32 +49,46 @@ pub(super) struct Job {
     pub(super) nodev: bool,
     /// The sockets that stand for the spec's socket mounts, by their place in it.
     pub(super) sockets: BTreeMap<usize, PathBuf>,
+    /// Rows and columns of the terminal that the process gets for its streams.
+    #[serde(default)]
+    pub(super) terminal: Option<(u16, u16)>,
+    /// Whether the root file system cannot be written to.
+    #[serde(default)]
+    pub(super) readonly: bool,
 }
 
 /// Becomes the sandbox and then the command, if this process was started for that; else returns at once.
 ///
 /// To be called first in `main`, while there is one thread.
 pub fn init_if_asked() {
-    if std::process::id() != 1 || std::env::args_os().next().as_deref() != Some(OsStr::new(NAME)) {
+    let name = std::env::args_os().next();
+    let attached = name.as_deref() == Some(OsStr::new(ATTACHED_NAME));
+    if std::process::id() != 1 || !(attached || name.as_deref() == Some(OsStr::new(NAME))) {
         return;
     }
     // SAFETY: whoever executes us under this name, as process 1, has put the two there for us.
     let (job, status) = unsafe { (OwnedFd::from_raw_fd(JOB_FD), OwnedFd::from_raw_fd(STATUS_FD)) };
-    let failure = run(job, status.as_fd());
+    // SAFETY: with the other name, there is a third.
+    let control = attached.then(|| unsafe { OwnedFd::from_raw_fd(CONTROL_FD) });
+    let failure = run(job, status.as_fd(), control);
     if let Ok(text) = serde_json::to_vec(&failure) {
         // Less than a pipe holds. If nobody listens any more, there is nobody to tell.
         let _ = rustix::io::write(&status, &text);
     }
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the process has nothing else to end, and must not run on as another program"
+    )]
     std::process::exit(127);
 }
 
 /// Executes the command; returns only if it cannot.
-fn run(job: OwnedFd, status: BorrowedFd<'_>) -> Failure {
+fn run(job: OwnedFd, status: BorrowedFd<'_>, control: Option<OwnedFd>) -> Failure {
     let step = |action: &'static str| move |errno| Failure::new(action, "", errno);
-    let prepared = detach_from_parent(status)
+    let prepared = detach_from_parent(status, control.as_ref())
         .map_err(step("detach from the builder"))
-        .and_then(|()| leave_guard(status).map_err(step("create namespaces")))
-        .and_then(|()| prepare(job));
+        .and_then(|()| leave_guard(status, control).map_err(step("create namespaces")))
+        .and_then(|control| prepare(job, control));
     match prepared {
         Ok(spec) => exec::exec(&spec),
         Err(failure) => failure,
@@ -78,13 +96,21 @@ fn run(job: OwnedFd, status: BorrowedFd<'_>) -> Failure {
 }
 
 /// Goes on in a child, in a pid namespace of its own; this process guards it.
-fn leave_guard(status: BorrowedFd<'_>) -> Result<(), Errno> {
+fn leave_guard(status: BorrowedFd<'_>, control: Option<OwnedFd>) -> Result<Option<OwnedFd>, Errno> {
     let errno = |error: nix::Error| Errno::from_raw_os_error(error as i32);
     nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWPID).map_err(errno)?;
     // SAFETY: this process has one thread, so the child may do whatever it could.
     match unsafe { nix::unistd::fork() }.map_err(errno)? {
-        nix::unistd::ForkResult::Child => rustix::process::setsid().map(drop),
-        nix::unistd::ForkResult::Parent { child } => guard(rustix::process::Pid::from_raw(child.as_raw()), status),
+        nix::unistd::ForkResult::Child => rustix::process::setsid().map(|_| control),
+        nix::unistd::ForkResult::Parent { child } => {
+            let child = rustix::process::Pid::from_raw(child.as_raw());
+            if let (Some(control), Some(child)) = (control, child) {
+                // Without it no signal reaches the process. Whoever asked for it sees that it does not come.
+                let process = rustix::process::pidfd_open(child, rustix::process::PidfdFlags::empty());
+                let _ = process.and_then(|process| attached::send(&control, attached::PROCESS, process.as_fd()));
+            }
+            guard(child, status)
+        }
     }
 }
 
@@ -114,9 +140,9 @@ fn guard(child: Option<rustix::process::Pid>, status: BorrowedFd<'_>) -> ! {
     unsafe { libc::_exit(code) }
 }
 
-fn prepare(job: OwnedFd) -> Result<Spec, Failure> {
+fn prepare(job: OwnedFd, control: Option<OwnedFd>) -> Result<Spec, Failure> {
     let step = |action: &'static str| move |errno| Failure::new(action, "", errno);
-    let Job { spec, nodev, sockets } = read(job)?;
+    let Job { spec, nodev, sockets, terminal, readonly } = read(job)?;
     let sockets = sockets
         .iter()
         .map(|(&index, path)| {
@@ -151,6 +177,14 @@ fn prepare(job: OwnedFd) -> Result<Spec, Failure> {
     let folder = path::open_or_make(root.as_fd(), spec.cwd.as_bytes(), Missing::Dir, None, &|_| Ok(())).map_err(cwd)?;
     rustix::process::fchdir(&folder)
         .map_err(|errno| Failure::new("enter the working folder", spec.cwd.as_str(), errno))?;
+    if let (Some(size), Some(control)) = (terminal, &control) {
+        attached::make_terminal(control, size, spec.uid).map_err(step("make a terminal"))?;
+    }
+    if readonly {
+        // Last: the working folder and mount points may have been missing.
+        sys::add_mount_attributes(&root, MountAttrFlags::MOUNT_ATTR_RDONLY, false)
+            .map_err(step("make the root file system read-only"))?;
+    }
     drop_privileges(&spec)?;
     Ok(spec)
 }
@@ -164,13 +198,17 @@ fn read(job: OwnedFd) -> Result<Job, Failure> {
 }
 
 /// Leaves behind what is inherited from the builder: its session, signals, descriptors, file mode mask.
-fn detach_from_parent(status: BorrowedFd<'_>) -> Result<(), Errno> {
+fn detach_from_parent(status: BorrowedFd<'_>, control: Option<&OwnedFd>) -> Result<(), Errno> {
+    let last = if control.is_some() { CONTROL_FD } else { STATUS_FD };
     // SAFETY: the range begins behind the descriptors that are in use here.
-    let closed = unsafe { libc::close_range(STATUS_FD as u32 + 1, u32::MAX, 0) };
+    let closed = unsafe { libc::close_range(last as u32 + 1, u32::MAX, 0) };
     if closed != 0 {
         return Err(Errno::from_raw_os_error(nix::Error::last_raw()));
     }
     rustix::io::fcntl_setfd(status, rustix::io::FdFlags::CLOEXEC)?;
+    if let Some(control) = control {
+        rustix::io::fcntl_setfd(control, rustix::io::FdFlags::CLOEXEC)?;
+    }
     end_with_parent(status)?;
     rustix::process::setsid()?;
     rustix::process::umask(Mode::from_raw_mode(0o022));

@@ -22,8 +22,12 @@
 //! 3. calls [`Executor::run`], and
 //! 4. reads `upper` as a layer, but leaves out removals of what the image never had: a step may remove a stub's parents.
 //!
+//! A process that somebody sits in front of is run in another way, [`Attached`]: with the caller's own streams or with a
+//! terminal of its own, and with signals.
+//!
 //! Nothing in here knows of steps, caches, Dockerfiles or the store; it needs Linux 5.12.
 
+mod attached;
 mod cancel;
 pub mod caps;
 mod devices;
@@ -41,9 +45,12 @@ mod spec;
 mod standard;
 pub mod stubs;
 mod sys;
+mod view;
 
+pub use attached::{Attached, Streams};
 pub use cancel::Cancel;
 pub use error::{CommandProblem, SandboxError};
 pub use init::init_if_asked;
 pub use run::{Executor, Namespaces, Simulated};
 pub use spec::{Bytes, Exit, MountKind, Network, SandboxMount, Spec};
+pub use view::{mount_merged, open_merged};

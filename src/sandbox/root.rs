@@ -24,7 +24,8 @@ pub(super) struct Overlay<'a> {
     pub(super) attributes: MountAttrFlags,
 }
 
-const OPTIONS: [(&str, &str); 3] = [("index", "off"), ("metacopy", "off"), ("redirect_dir", "nofollow")];
+/// What overlayfs must not do beyond plain layers.
+pub(super) const OPTIONS: [(&str, &str); 3] = [("index", "off"), ("metacopy", "off"), ("redirect_dir", "nofollow")];
 
 impl Overlay<'_> {
     /// Mounts it on a new folder of this name and returns its root. Changes the working folder.

@@ -80,6 +80,14 @@ impl Namespaces {
 
     /// Starts the sandbox; the pipes of the result are those of the new process.
     fn start(&self, spec: &Spec, sockets: &BTreeMap<usize, PathBuf>) -> Result<Running, SandboxError> {
+        self.in_group(|group| self.start_in(spec, sockets, group))
+    }
+
+    /// Starts something in the group that keeps devices from it, or without one where there is none.
+    pub(super) fn in_group<T>(
+        &self,
+        start: impl Fn(Option<&OwnedFd>) -> Result<T, SandboxError>,
+    ) -> Result<T, SandboxError> {
         if let Some(place) = self.group.get_or_init(devices::place) {
             // Another process may remove the group between opening and use, since it is shared; then once more.
             for _ in 0..8 {
@@ -88,7 +96,7 @@ impl Namespaces {
                     Err(_) => break,
                     Ok(group) => group,
                 };
-                let result = self.start_in(spec, sockets, Some(&group));
+                let result = start(Some(&group));
                 match &result {
                     Err(SandboxError::Setup { source, .. }) => match source.raw_os_error() {
                         Some(libc::ENODEV | libc::ENOENT) => {}
@@ -100,7 +108,7 @@ impl Namespaces {
                 }
             }
         }
-        self.start_in(spec, sockets, None)
+        start(None)
     }
 
     fn start_in(
@@ -115,26 +123,36 @@ impl Namespaces {
         };
         let [(stdout, stdout_in), (stderr, stderr_in), (status, status_in)] = pipes().map_err(failed("make pipes"))?;
         let nodev = group.is_none() && !spec.privileged;
-        let job = write_job(spec, nodev, sockets).map_err(failed("describe the step"))?;
+        let job = Job { spec: spec.clone(), nodev, sockets: sockets.clone(), terminal: None, readonly: false };
+        let job = write_job(&job).map_err(failed("describe the step"))?;
         let open_null = || rustix::fs::open("/dev/null", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty());
         let null = open_null().map_err(|errno| SandboxError::here("open /dev/null", errno))?;
+        debug_assert_eq!((init::JOB_FD, init::STATUS_FD), (3, 4));
+        let child = self.spawn(spec, group, init::NAME, &[&null, &stdout_in, &stderr_in, &job, &status_in])?;
+        Ok(Running { child, stdout, stderr, status })
+    }
 
-        let fds = [&null, &stdout_in, &stderr_in, &job, &status_in].map(|fd| {
+    /// Starts the first process of a sandbox with these descriptors, from 0 on.
+    pub(super) fn spawn(
+        &self,
+        spec: &Spec,
+        group: Option<&OwnedFd>,
+        name: &str,
+        fds: &[&OwnedFd],
+    ) -> Result<Child, SandboxError> {
+        let fds = fds.iter().map(|fd| {
             rustix::io::fcntl_dupfd_cloexec(fd, FIRST_FD).map_err(|errno| SandboxError::here("copy descriptors", errno))
         });
-        let fds: Vec<OwnedFd> = fds.into_iter().collect::<Result<_, _>>()?;
+        let fds: Vec<OwnedFd> = fds.collect::<Result<_, _>>()?;
         let raw: Vec<i32> = fds.iter().map(AsRawFd::as_raw_fd).collect();
-        debug_assert_eq!((init::JOB_FD, init::STATUS_FD), (3, 4));
-
         let mut namespaces = libc::CLONE_NEWPID | libc::CLONE_NEWNS | libc::CLONE_NEWIPC | libc::CLONE_NEWUTS;
         if spec.network == Network::None {
             namespaces |= libc::CLONE_NEWNET;
         }
-        let name = CString::new(init::NAME).map_err(|_| SandboxError::Lost("no name".into()))?;
+        let name = CString::new(name).map_err(|_| SandboxError::Lost("no name".into()))?;
         let group = if spec.privileged { None } else { group.map(AsFd::as_fd) };
         let start = Start { program: self.program.as_fd(), name: &name, fds: &raw, namespaces, group };
-        let child = spawn::start(&start).map_err(failed("create namespaces"))?;
-        Ok(Running { child, stdout, stderr, status })
+        spawn::start(&start).map_err(|error| SandboxError::here("create namespaces", error))
     }
 }
 
@@ -159,11 +177,10 @@ impl Executor for Namespaces {
 }
 
 /// The job as a file in memory, to be read from its beginning.
-fn write_job(spec: &Spec, nodev: bool, sockets: &BTreeMap<usize, PathBuf>) -> io::Result<OwnedFd> {
-    let job = Job { spec: spec.clone(), nodev, sockets: sockets.clone() };
+pub(super) fn write_job(job: &Job) -> io::Result<OwnedFd> {
     let memory = rustix::fs::memfd_create("imgbuild-step", rustix::fs::MemfdFlags::CLOEXEC)?;
     let mut file = std::fs::File::from(memory);
-    io::Write::write_all(&mut file, &serde_json::to_vec(&job)?)?;
+    io::Write::write_all(&mut file, &serde_json::to_vec(job)?)?;
     io::Seek::rewind(&mut file)?;
     Ok(file.into())
 }
@@ -220,18 +237,7 @@ impl Running {
         if canceled {
             return Err(SandboxError::Canceled);
         }
-        if !report.is_empty() {
-            let failure: Failure =
-                serde_json::from_slice(&report).map_err(|error| SandboxError::Lost(error.to_string()))?;
-            return match failure {
-                Failure::Killed { signal } => Ok(Exit::Signal(signal)),
-                failure => Err(failure.into()),
-            };
-        }
-        Ok(match end {
-            Ended::Code(code) => Exit::Code(code),
-            Ended::Signal(signal) => Exit::Signal(signal),
-        })
+        outcome(end, &report)
     }
 
     /// Waits until something happens at one of these sources, and says at which.
@@ -272,4 +278,19 @@ impl Running {
         }
         Ok(true)
     }
+}
+
+/// How a sandbox ended, by its first process and by what that reported.
+pub(super) fn outcome(end: Ended, report: &[u8]) -> Result<Exit, SandboxError> {
+    if !report.is_empty() {
+        let failure: Failure = serde_json::from_slice(report).map_err(|error| SandboxError::Lost(error.to_string()))?;
+        return match failure {
+            Failure::Killed { signal } => Ok(Exit::Signal(signal)),
+            failure => Err(failure.into()),
+        };
+    }
+    Ok(match end {
+        Ended::Code(code) => Exit::Code(code),
+        Ended::Signal(signal) => Exit::Signal(signal),
+    })
 }

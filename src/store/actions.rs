@@ -36,15 +36,20 @@ pub struct ActionRecord {
 impl Store {
     /// What is recorded for a key, if anything that is whole.
     pub fn get_action(&self, key: &CacheKey) -> Option<Vec<u8>> {
-        let path = self.action_path(key);
-        let mut bytes = fs::read(&path).ok()?;
+        let value = self.peek_action(key)?;
+        mark_used(&self.action_path(key));
+        Some(value)
+    }
+
+    /// The same, for those who only look around: it is no use of the record.
+    pub fn peek_action(&self, key: &CacheKey) -> Option<Vec<u8>> {
+        let mut bytes = fs::read(self.action_path(key)).ok()?;
         let fits = bytes.len() >= HEADER
             && bytes.starts_with(MAGIC)
             && bytes[MAGIC.len()..HEADER] == *checksum(key, &bytes[HEADER..]).as_bytes();
         if !fits {
             return None;
         }
-        mark_used(&path);
         bytes.drain(..HEADER);
         Some(bytes)
     }

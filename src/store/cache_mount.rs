@@ -7,7 +7,7 @@ use std::fs::File;
 use std::io;
 use std::os::fd::AsFd;
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use crate::digest::ContentDigest;
 use crate::fstree::{Entry, Meta, Toc, TreePath};
@@ -55,6 +55,8 @@ pub fn acquire(
             },
         };
         if got {
+            // For those who remove what was not used for long. The store may be read-only.
+            let _ = lock.set_modified(SystemTime::now());
             let folder = home.join(number.to_string());
             let fresh = !folder.exists();
             let fresh_path = store.tmp_path("cache")?;

@@ -487,13 +487,8 @@ impl Layers {
 
     /// The blob that is recorded under a key, if it is still there.
     fn memo(&self, key: CacheKey) -> Option<LayerBlob> {
-        let record = self.store.get_action(&key)?;
-        let (fixed, media_type) = record.split_at_checked(72)?;
-        let digest = Digest::from_bytes(fixed[..32].try_into().ok()?);
-        let diff_id = DiffId::from_bytes(fixed[32..64].try_into().ok()?);
-        let size = u64::from_le_bytes(fixed[64..].try_into().ok()?);
-        let media_type = String::from_utf8(media_type.to_vec()).ok()?;
-        self.store.has(&digest).then(|| LayerBlob { descriptor: Descriptor::new(media_type, digest, size), diff_id })
+        let blob = decode_blob(&self.store.get_action(&key)?)?;
+        self.store.has(&blob.descriptor.digest).then_some(blob)
     }
 
     fn any_blob(&self, id: LayerId) -> Option<LayerBlob> {
@@ -575,6 +570,16 @@ fn decode_toc(id: LayerId, bytes: &[u8]) -> Option<Toc> {
         return None;
     }
     Toc::decode(bytes).ok()
+}
+
+/// The blob that a record of the action cache says a layer is.
+fn decode_blob(record: &[u8]) -> Option<LayerBlob> {
+    let (fixed, media_type) = record.split_at_checked(72)?;
+    let digest = Digest::from_bytes(fixed[..32].try_into().ok()?);
+    let diff_id = DiffId::from_bytes(fixed[32..64].try_into().ok()?);
+    let size = u64::from_le_bytes(fixed[64..].try_into().ok()?);
+    let media_type = String::from_utf8(media_type.to_vec()).ok()?;
+    Some(LayerBlob { descriptor: Descriptor::new(media_type, digest, size), diff_id })
 }
 
 fn media_type(compression: Compression) -> &'static str {

@@ -40,8 +40,10 @@ mod locks;
 mod remove;
 mod stop;
 mod tmp;
+mod usage;
 
 pub mod cache_mount;
+pub mod containers;
 pub mod layers;
 pub mod snapshot;
 
@@ -64,6 +66,7 @@ pub use index::{ImageEntry, ImageIndex};
 pub use locks::{Exclusive, KeyLock};
 pub use remove::remove_tree;
 pub use stop::{Stop, Watched};
+pub use usage::{Stored, disk_usage};
 
 /// The format of a store. A change that an older program would misread is a new number.
 pub const VERSION: u32 = 1;

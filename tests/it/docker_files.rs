@@ -246,7 +246,7 @@ services:
     build:
       dockerfile_inline: |
         FROM busybox
-        RUN --mount=type=secret,id=token cat /run/secrets/token > /lib
+        RUN --mount=type=secret,id=token cat /run/secrets/token > /library
   app:
     image: example/app:${TAG:-1}
     build:
@@ -275,7 +275,7 @@ secrets: {token: {file: token.txt}}
     let dump = [&files[..], &["app", "--set", "app.output=dump"]].concat();
     run(&mut folder.bake(&dump, &[("FROM_ENV", "e")]));
     assert_eq!(fs::read_to_string(folder.file("dump/env")).unwrap(), "e\n");
-    assert_eq!(fs::read_to_string(folder.file("dump/lib")).unwrap(), "geheim\n");
+    assert_eq!(fs::read_to_string(folder.file("dump/library")).unwrap(), "geheim\n");
 }
 
 #[test]
@@ -302,7 +302,7 @@ fn files_are_found_as_docker_finds_them() {
 #[test]
 fn mistakes_are_shown_in_their_file() {
     let bake = "variable \"N\" {\n  default = 1\n  validation {\n    condition = N > 0\n    error_message = \"N is ${N}\"\n  }\n}\n\
-                target \"default\" {\n  tags = [upper(\"a\")]\n  args = { A = \"${N}\" }\n}\n";
+                target \"app\" {\n  tags = [upper(\"a\")]\n  args = { A = \"${N}\" }\n}\n";
     let compose = "services:\n  web:\n    build:\n      context: .\n      args:\n        B: ${A:-1}\n";
     let folder = Folder::new(&[("docker-bake.hcl", bake), ("compose.yaml", compose)]);
     let check = |parts: &[&str], arguments: &[&str]| {

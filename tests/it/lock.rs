@@ -285,7 +285,7 @@ fn images_are_looked_up_anew() {
     let said = ok(&store, folder, &["update", "--offline", "--dry-run"]);
     assert!(said.starts_with(&line) && said.ends_with("1 unchanged; nothing was written\n"), "{said}");
     assert_eq!(lockfile(folder, "Dockerfile.lock"), before);
-    assert_eq!(ok(&store, folder, &["update", "--offline", "other"]), "2 unchanged\n");
+    assert_eq!(ok(&store, folder, &["update", "--offline", "other", "other:1"]), "2 unchanged\n");
     let said = fails(&store, folder, &["update", "bas"]);
     assert!(said.contains("has nothing called bas") && said.contains("it pins base:1, other:1"), "{said}");
     let said = ok(&store, folder, &["update", "--offline", "docker.io/library/base"]);

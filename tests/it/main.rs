@@ -3,6 +3,7 @@
 mod bake;
 mod bases;
 mod check;
+mod containers;
 mod debian;
 mod docker_files;
 mod examples;

@@ -102,6 +102,7 @@ fn the_schema_refuses_what_the_parser_refuses() {
         "[target.t]\nargs = { A = 1, B = true, C = 'x' }\nno-cache = 'true'\npull = true\nshm-size = 1000",
         "[target.t]\nsecret = ['id=a', { id = 'b', env = 'B' }]\nssh = ['default', { id = 'x', paths = ['a'] }]",
         "[target.t]\noutput = ['out', { type = 'oci', dest = 'x', compression-level = 3 }]\ncache-to = ['type=inline']",
+        "[target.t]\nreproducible.scrub = ['apt']\nsteps = [{ remove = ['a', 'b'], allow-missing = true }, { symlink = 'a', to = 'b' }]",
         "[target.t]\nmatrix = { a = [1, 'x'] }\nname = 't-${a}'\ninherits = []",
         "[target.t]\nfrom = { merge = ['a', 'b'] }\n[target.t.stages.x]\nfrom = { diff = ['a', 'b'] }\nsteps = []",
         "[target.t]\nsteps = [{ run = ['a'], mounts = [{ type = 'tmpfs', target = '/x' }] }, { copy = ['a', 'b'], to = '/', link = true }, \
@@ -132,6 +133,9 @@ fn the_schema_refuses_what_the_parser_refuses() {
         "target.t = { dockerfile = 'a', steps = [] }",
         "target.t = { secret = [], secrets = [] }",
         "target.t.resources = {}",
+        "target.t.reproducible.scrubs = []",
+        "target.t.reproducible = 'apt'",
+        "target.t.steps = [{ symlink = 'x' }]",
         "target.t.steps = {}",
         "target.t.steps = [{ rum = 'x' }]",
         "target.t.steps = [{ run = 'x', copy = 'y', to = 'z' }]",

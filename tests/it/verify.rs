@@ -114,6 +114,21 @@ fn each_kind_of_difference_is_found_and_named() {
 }
 
 #[test]
+fn what_would_help_is_said() {
+    let web = Web::serve(|_, before| Reply::file(format!("{before}\n")));
+    let (store, folder) = (Store::with_busybox(), scratch());
+    let folder = folder.path();
+    let step = format!("mkdir -p /var/log && wget -qO /var/log/dpkg.log {}", web.url("/"));
+    put(folder, "Dockerfile", format!("FROM busybox\nRUN {step}\n"));
+    let (code, report) = verify(&store, folder, &["--network", "host"]);
+    assert_eq!((code, &file(&report, "/var/log/dpkg.log")["scrub"]), (1, &json!("apt")));
+    let (_, out, _) = outcome(store.command().current_dir(folder).args(["verify", "-q", "--network", "host"]));
+    assert!(out.ends_with("  help: --scrub apt would take 1 difference away\n"), "{out}");
+    let (code, report) = verify(&store, folder, &["--network", "host", "--scrub", "apt"]);
+    assert_eq!(code, 0, "{report:#}");
+}
+
+#[test]
 fn what_is_recorded_is_compared() {
     let (store, folder) = (Store::with_busybox(), scratch());
     let folder = folder.path();

@@ -6,9 +6,11 @@
 
 pub mod build;
 pub mod csv;
+pub mod filter;
 mod groups;
 pub mod output;
 pub mod subject;
+pub mod template;
 pub mod values;
 
 use std::path::PathBuf;
@@ -81,16 +83,46 @@ pub enum Command {
     Tag(commands::tag::Args),
     /// Remove images
     Rmi(commands::rmi::Args),
-    /// Show everything about an image, as JSON
+    /// Show everything about images and containers, as JSON
     Inspect(commands::inspect::Args),
     /// Show how an image came to be, newest step first
     History(commands::history::Args),
+    /// Show which images share which layers
+    Tree(commands::tree::Args),
     /// Write images to an archive
     Save(commands::save::Args),
     /// Read images from an archive
     Load(commands::load::Args),
     /// Make an image of one layer from a tar file
     Import(commands::import::Args),
+    /// Write the files of a container or an image to a tar file
+    Export(commands::export::Args),
+    /// Run a command in a container, in the foreground
+    Run(Box<commands::run::Args>),
+    /// List containers
+    Ps(commands::ps::Args),
+    /// Remove containers
+    Rm(commands::rm::Args),
+    /// Show what a container changed
+    Diff(commands::diff::Args),
+    /// Copy files into a container or out of it
+    Cp(commands::cp::Args),
+    /// Make an image of what a container changed
+    Commit(commands::commit::Args),
+    /// Mount the files of an image or a container
+    Mount(commands::mount::Args),
+    /// Take such mounts away
+    Umount(commands::mount::UmountArgs),
+    /// Show how much of the disk the store takes
+    Df(commands::df::Args),
+    /// Remove what is not needed
+    Prune(commands::prune::Args),
+    /// Show the store and the machine
+    Info(commands::info::Args),
+    /// Write a shell's completion script
+    Completions(commands::completions::Args),
+    /// Write a manual page
+    Man(commands::completions::ManArgs),
     /// Bring images from a registry
     Pull(commands::pull::Args),
     /// Send images to a registry
@@ -112,6 +144,15 @@ pub enum Command {
     /// Docker's names for commands about images
     #[command(subcommand, hide = true)]
     Image(groups::Image),
+    /// Docker's names for commands about containers
+    #[command(subcommand, hide = true)]
+    Container(groups::Container),
+    /// Docker's names for commands about the store
+    #[command(subcommand, hide = true)]
+    System(groups::System),
+    /// Docker's names for commands about the cache
+    #[command(subcommand, hide = true)]
+    Builder(groups::Builder),
     /// Docker's names for commands that build
     #[command(subcommand, hide = true)]
     Buildx(groups::Buildx),

@@ -6,6 +6,8 @@ use serde::Serialize;
 
 use super::{Format, json_line, now};
 use crate::cli::Session;
+use crate::cli::args::csv;
+use crate::cli::args::filter::{self, Filter};
 use crate::cli::human;
 use crate::cli::table;
 use crate::oci::Reference;
@@ -35,19 +37,12 @@ pub struct Args {
     /// Show digests
     #[arg(long)]
     pub digests: bool,
-    /// Show only images with (false) or without (true) a name
-    #[arg(short = 'f', long = "filter", value_name = "dangling=BOOL", value_parser = dangling)]
-    pub dangling: Option<bool>,
+    /// Choose by dangling=BOOL, reference=PATTERN, label=KEY[=VALUE], before=IMAGE, since=IMAGE or until=AGE
+    #[arg(short, long, value_name = "KEY=VALUE")]
+    pub filter: Vec<Filter>,
     /// How to print
     #[arg(long, value_enum, default_value_t, hide_default_value = true, value_name = "FORMAT")]
     pub format: Format,
-}
-
-fn dangling(text: &str) -> Result<bool, String> {
-    match text.split_once('=') {
-        Some(("dangling", value)) => crate::cli::args::csv::boolean("dangling", value),
-        _ => Err("allowed are dangling=true and dangling=false".into()),
-    }
 }
 
 #[derive(Serialize)]
@@ -60,6 +55,7 @@ struct Line<'a> {
     digest: String,
     created_at: Option<&'a str>,
     size: u64,
+    shared_size: u64,
     platform: String,
 }
 
@@ -70,7 +66,10 @@ pub fn run(args: &Args, session: &Session) -> Result<(), Error> {
 }
 
 fn render(args: &Args, mut rows: Vec<ImageRow>, now: i64) -> Result<String, Error> {
-    rows.retain(|row| args.dangling.is_none_or(|dangling| dangling == row.reference.is_none()));
+    for filter in &args.filter {
+        let fits = fits(filter, &rows, now)?;
+        rows.retain(|row| fits(row));
+    }
     if let Some(name) = &args.name {
         let wanted = Wanted::parse(name)?;
         rows.retain(|row| row.reference.as_ref().is_some_and(|reference| wanted.is(reference)));
@@ -93,15 +92,19 @@ fn render(args: &Args, mut rows: Vec<ImageRow>, now: i64) -> Result<String, Erro
             id(row),
             created.map_or_else(|| "N/A".into(), |created| human::ago(created, now)),
             human::size(row.size),
+            human::size(row.shared),
             row.platform.to_string(),
         ]
     };
-    let rows: Vec<[String; 7]> = rows.iter().map(cells).collect();
+    let rows: Vec<[String; 8]> = rows.iter().map(cells).collect();
     if args.digests {
-        return Ok(table::render(["REPOSITORY", "TAG", "DIGEST", "IMAGE ID", "CREATED", "SIZE", "PLATFORM"], &rows));
+        return Ok(table::render(
+            ["REPOSITORY", "TAG", "DIGEST", "IMAGE ID", "CREATED", "SIZE", "SHARED", "PLATFORM"],
+            &rows,
+        ));
     }
-    let rows: Vec<[String; 6]> = rows.into_iter().map(|[a, b, _, c, d, e, f]| [a, b, c, d, e, f]).collect();
-    Ok(table::render(["REPOSITORY", "TAG", "IMAGE ID", "CREATED", "SIZE", "PLATFORM"], &rows))
+    let rows: Vec<[String; 7]> = rows.into_iter().map(|[a, b, _, c, d, e, f, g]| [a, b, c, d, e, f, g]).collect();
+    Ok(table::render(["REPOSITORY", "TAG", "IMAGE ID", "CREATED", "SIZE", "SHARED", "PLATFORM"], &rows))
 }
 
 fn line(row: &ImageRow) -> Line<'_> {
@@ -112,7 +115,86 @@ fn line(row: &ImageRow) -> Line<'_> {
         digest: row.digest.to_string(),
         created_at: row.created.as_deref(),
         size: row.size,
+        shared_size: row.shared,
         platform: row.platform.to_string(),
+    }
+}
+
+/// Whether a row is shown.
+type Fits = Box<dyn Fn(&ImageRow) -> bool>;
+
+/// What a filter asks of a row. `before` and `since` compare with an image that is listed: by when they came into the store,
+/// since images that can be made again do not say when they were made.
+fn fits(filter: &Filter, rows: &[ImageRow], now: i64) -> Result<Fits, Error> {
+    let moment_of = |name: &str| -> Result<i64, Error> {
+        let named = Reference::parse(name).ok();
+        let row = rows.iter().find(|row| {
+            (named.is_some() && row.reference == named) || row.id.hex().starts_with(name) || row.id.to_string() == name
+        });
+        row.map(|row| row.entered).ok_or_else(|| Error::build(format!("there is no image {name:?} to compare with")))
+    };
+    Ok(match filter.key.as_str() {
+        "dangling" => {
+            let wanted = csv::boolean("dangling", &filter.value).map_err(Error::Usage)?;
+            Box::new(move |row| row.reference.is_none() == wanted)
+        }
+        "reference" => {
+            let pattern =
+                Pattern::new(&filter.value).map_err(|error| Error::Usage(format!("--filter reference: {error}")))?;
+            Box::new(move |row| {
+                row.reference.as_ref().is_some_and(|name| {
+                    [name.familiar(), name.familiar_name(), name.to_string()].iter().any(|name| pattern.matches(name))
+                })
+            })
+        }
+        "label" | "label!" => {
+            let label = filter::label(filter);
+            Box::new(move |row| label.fits(&row.labels))
+        }
+        "before" => {
+            let limit = moment_of(&filter.value)?;
+            Box::new(move |row| row.entered < limit)
+        }
+        "since" => {
+            let limit = moment_of(&filter.value)?;
+            Box::new(move |row| row.entered > limit)
+        }
+        "until" => {
+            let limit = filter::until(&filter.value, now).map_err(Error::Usage)?;
+            Box::new(move |row| row.entered < limit)
+        }
+        _ => {
+            let allowed = "dangling, reference, label, before, since and until";
+            return Err(Error::Usage(filter::unknown(filter, allowed)));
+        }
+    })
+}
+
+/// A pattern for names: `*` stands for any part without a slash, `?` for one character.
+struct Pattern(String);
+
+impl Pattern {
+    fn new(text: &str) -> Result<Self, String> {
+        match text.is_empty() {
+            true => Err("a pattern such as app* is meant".into()),
+            false => Ok(Self(text.to_owned())),
+        }
+    }
+
+    fn matches(&self, name: &str) -> bool {
+        fn matches(pattern: &[u8], name: &[u8]) -> bool {
+            match (pattern.split_first(), name.split_first()) {
+                (None, None) => true,
+                (Some((b'*', rest)), _) => {
+                    matches(rest, name)
+                        || name.split_first().is_some_and(|(&first, tail)| first != b'/' && matches(pattern, tail))
+                }
+                (Some((b'?', rest)), Some((&first, tail))) => first != b'/' && matches(rest, tail),
+                (Some((wanted, rest)), Some((first, tail))) => wanted == first && matches(rest, tail),
+                _ => false,
+            }
+        }
+        matches(self.0.as_bytes(), name.as_bytes())
     }
 }
 
@@ -148,13 +230,46 @@ mod tests {
             platform: platform.parse().unwrap(),
             created: Some("1970-01-01T00:00:00Z".into()),
             size: 4_260_000,
+            shared: 2_000_000,
+            entered: 10,
+            labels: [("k".to_owned(), platform.to_owned())].into(),
         };
         vec![
             row(Some("app:1.0"), "amd64", "linux/amd64"),
             row(Some("app:1.0"), "arm64", "linux/arm64"),
             row(Some("x.y/app"), "amd64", "linux/amd64"),
-            ImageRow { created: None, size: 5, ..row(None, "none", "linux/amd64") },
+            ImageRow { created: None, size: 5, shared: 0, entered: 5, ..row(None, "none", "linux/amd64") },
         ]
+    }
+
+    fn dangling() -> Vec<Filter> {
+        vec!["dangling=true".parse().unwrap()]
+    }
+
+    #[test]
+    fn filters() {
+        let check = |filter: &str, expected: usize| {
+            let args = Args { filter: vec![filter.parse().unwrap()], no_trunc: true, digests: true, ..Args::default() };
+            assert_eq!(render(&args, rows(), 0).unwrap().lines().count(), expected + 1, "{filter}");
+        };
+        check("dangling=true", 1);
+        check("dangling=false", 3);
+        check("reference=app", 2);
+        check("reference=a*:1.?", 2);
+        check("reference=*", 2);
+        check("reference=x.y/*", 1);
+        check("label=k", 4);
+        check("label=k=linux/arm64", 1);
+        check("label!=k=linux/arm64", 3);
+        check("before=app:1.0", 1);
+        check("since=140bedbf", 3);
+        check("until=6", 1);
+        for filter in ["dangling=maybe", "color=red", "reference=", "until=soon"] {
+            let args = Args { filter: vec![filter.parse().unwrap()], ..Args::default() };
+            assert!(matches!(render(&args, rows(), 0), Err(Error::Usage(_))), "{filter}");
+        }
+        let args = Args { filter: vec!["before=nothere".parse().unwrap()], ..Args::default() };
+        assert!(render(&args, rows(), 0).is_err());
     }
 
     #[track_caller]
@@ -168,20 +283,20 @@ mod tests {
         check(
             Args::default(),
             "\
-REPOSITORY   TAG      IMAGE ID       CREATED       SIZE     PLATFORM
-app          1.0      5861314d7fcc   2 weeks ago   4.26MB   linux/amd64
-app          1.0      f69162950f23   2 weeks ago   4.26MB   linux/arm64
-x.y/app      latest   5861314d7fcc   2 weeks ago   4.26MB   linux/amd64
-<none>       <none>   140bedbf9c3f   N/A           5B       linux/amd64
+REPOSITORY   TAG      IMAGE ID       CREATED       SIZE     SHARED   PLATFORM
+app          1.0      5861314d7fcc   2 weeks ago   4.26MB   2MB      linux/amd64
+app          1.0      f69162950f23   2 weeks ago   4.26MB   2MB      linux/arm64
+x.y/app      latest   5861314d7fcc   2 weeks ago   4.26MB   2MB      linux/amd64
+<none>       <none>   140bedbf9c3f   N/A           5B       0B       linux/amd64
 ",
         );
         let digest = Digest::of(b"index");
         check(
-            Args { digests: true, dangling: Some(true), ..Args::default() },
+            Args { digests: true, filter: dangling(), ..Args::default() },
             &format!(
                 "\
-REPOSITORY   TAG      DIGEST                                                                    IMAGE ID       CREATED   SIZE   PLATFORM
-<none>       <none>   {digest}   140bedbf9c3f   N/A       5B     linux/amd64
+REPOSITORY   TAG      DIGEST                                                                    IMAGE ID       CREATED   SIZE   SHARED   PLATFORM
+<none>       <none>   {digest}   140bedbf9c3f   N/A       5B     0B       linux/amd64
 "
             ),
         );
@@ -208,12 +323,12 @@ REPOSITORY   TAG      DIGEST                                                    
     fn prints_for_scripts() {
         check(Args { quiet: true, ..Args::default() }, "5861314d7fcc\nf69162950f23\n140bedbf9c3f\n");
         let (none, digest) = (Digest::of(b"none"), Digest::of(b"index"));
-        let args = || Args { no_trunc: true, dangling: Some(true), ..Args::default() };
+        let args = || Args { no_trunc: true, filter: dangling(), ..Args::default() };
         check(Args { quiet: true, ..args() }, &format!("{none}\n"));
         check(
             Args { format: Format::Json, ..args() },
             &format!(
-                r#"{{"Repository":null,"Tag":null,"ID":"{none}","Digest":"{digest}","CreatedAt":null,"Size":5,"Platform":"linux/amd64"}}
+                r#"{{"Repository":null,"Tag":null,"ID":"{none}","Digest":"{digest}","CreatedAt":null,"Size":5,"SharedSize":0,"Platform":"linux/amd64"}}
 "#
             ),
         );
@@ -222,7 +337,7 @@ REPOSITORY   TAG      DIGEST                                                    
         check(
             args,
             &format!(
-                r#"{{"Repository":"x.y/app","Tag":"latest","ID":"{id}","Digest":"{digest}","CreatedAt":"1970-01-01T00:00:00Z","Size":4260000,"Platform":"linux/amd64"}}
+                r#"{{"Repository":"x.y/app","Tag":"latest","ID":"{id}","Digest":"{digest}","CreatedAt":"1970-01-01T00:00:00Z","Size":4260000,"SharedSize":2000000,"Platform":"linux/amd64"}}
 "#
             ),
         );

@@ -124,7 +124,14 @@ fn target() -> Value {
         ("name", described(string(), "what the targets of the matrix are called")),
     ]);
     for row in KEYS {
-        all.insert(row.name.to_owned(), described(of_kind(row), row.about));
+        let value = described(of_kind(row), row.about);
+        match row.name.split_once('.') {
+            Some((table, key)) => {
+                let table = all.entry(table).or_insert_with(|| object(Map::new(), &[]));
+                table["properties"][key] = value;
+            }
+            None => drop(all.insert(row.name.to_owned(), value)),
+        }
     }
     // docker's name for it.
     all.insert("secret".into(), all["secrets"].clone());
@@ -186,7 +193,7 @@ fn steps() -> Value {
             options.iter().map(|option| ((*option).to_owned(), of_option(option))).collect();
         fields.insert((*name).to_owned(), of_instruction(name));
         match *name {
-            "copy" | "add" => object(fields, &[name, "to"]),
+            "copy" | "add" | "symlink" => object(fields, &[name, "to"]),
             "write" => object(fields, &[name, "content"]),
             name => object(fields, &[name]),
         }
@@ -198,7 +205,7 @@ fn of_instruction(name: &str) -> Value {
     match name {
         "run" | "entrypoint" | "cmd" | "healthcheck" => command(),
         "copy" | "add" => json!({"anyOf": [scalar(), {"type": "array", "items": scalar(), "minItems": 1}]}),
-        "expose" | "volume" => one_or_more(),
+        "expose" | "volume" | "remove" => one_or_more(),
         "arg" => json!({"anyOf": [string(), pairs(), list(json!({"anyOf": [string(), pairs()]}))]}),
         "env" | "label" => pairs(),
         "shell" => texts(),
@@ -211,7 +218,7 @@ fn of_option(name: &str) -> Value {
     match name {
         "mounts" => list(json!({"type": "object", "additionalProperties": scalar()})),
         "exclude" => one_or_more(),
-        "link" | "parents" | "keep-git-dir" | "unpack" | "expand" => json!({"type": "boolean"}),
+        "link" | "parents" | "keep-git-dir" | "unpack" | "expand" | "allow-missing" => json!({"type": "boolean"}),
         _ => scalar(),
     }
 }

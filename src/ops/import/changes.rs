@@ -6,7 +6,7 @@
 use crate::frontend::diagnostic::Diagnostic;
 use crate::frontend::dockerfile::{self, CheckOptions, Kind, Lowered, Options, Resolved};
 use crate::graph::Graph;
-use crate::oci::{ImageConfig, Platform};
+use crate::oci::{ContainerConfig, ImageConfig, Platform};
 use crate::ops::error::Diagnostics;
 
 /// What the instructions stand below.
@@ -15,11 +15,66 @@ const START: &str = "FROM scratch\n";
 const ALLOWED: &str = "CMD, ENTRYPOINT, ENV, EXPOSE, HEALTHCHECK, LABEL, ONBUILD, STOPSIGNAL, USER, VOLUME and WORKDIR";
 
 /// The configuration that these instructions give.
-pub(super) fn apply(changes: &[String], platform: &Platform) -> Result<ImageConfig, Diagnostics> {
+pub(in crate::ops) fn apply(changes: &[String], platform: &Platform) -> Result<ImageConfig, Diagnostics> {
+    apply_below(START, changes, platform)
+}
+
+/// The configuration that these instructions make of another.
+pub(in crate::ops) fn apply_to(
+    changes: &[String],
+    platform: &Platform,
+    base: &ContainerConfig,
+) -> Result<ContainerConfig, Diagnostics> {
+    if changes.is_empty() {
+        return Ok(base.clone());
+    }
+    // Instructions can refer to variables and the working folder of what they stand below.
+    let mut start = START.to_owned();
+    for pair in base.env.iter().filter(|pair| !pair.contains(['\n', '\r'])) {
+        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+        let value = value.replace('\\', "\\\\").replace('"', "\\\"").replace('$', "\\$");
+        start += &format!("ENV {name}=\"{value}\"\n");
+    }
+    if !base.working_dir.is_empty() {
+        start += &format!("WORKDIR {}\n", base.working_dir.replace('$', "\\$"));
+    }
+    let changed = apply_below(&start, changes, platform)?.config;
+    let mut config = base.clone();
+    for pair in changed.env {
+        let name = pair.split('=').next().unwrap_or_default();
+        match config.env.iter_mut().find(|known| known.split('=').next() == Some(name)) {
+            Some(known) => *known = pair,
+            // Every stage has a path, which the base may do without.
+            None if name == "PATH" && !changes.iter().any(|change| change.contains("PATH")) => {}
+            None => config.env.push(pair),
+        }
+    }
+    let keep = |new: String, old: &mut String| {
+        if !new.is_empty() {
+            *old = new
+        }
+    };
+    keep(changed.user, &mut config.user);
+    keep(changed.working_dir, &mut config.working_dir);
+    if changed.entrypoint.is_some() {
+        // As in a Dockerfile: the arguments of another program would make no sense.
+        (config.entrypoint, config.cmd) = (changed.entrypoint, None);
+    }
+    config.cmd = changed.cmd.or(config.cmd);
+    config.exposed_ports.extend(changed.exposed_ports);
+    config.volumes.extend(changed.volumes);
+    config.labels.extend(changed.labels);
+    config.stop_signal = changed.stop_signal.or(config.stop_signal);
+    config.healthcheck = changed.healthcheck.or(config.healthcheck);
+    config.on_build.extend(changed.on_build);
+    Ok(config)
+}
+
+fn apply_below(start: &str, changes: &[String], platform: &Platform) -> Result<ImageConfig, Diagnostics> {
     let text = changes.join("\n");
-    lower(&format!("{START}{text}\n"), platform).map_err(|mut list| {
+    lower(&format!("{start}{text}\n"), platform).map_err(|mut list| {
         for annotation in list.iter_mut().flat_map(|diagnostic| &mut diagnostic.annotations) {
-            let place = |at: usize| at.saturating_sub(START.len()).min(text.len());
+            let place = |at: usize| at.saturating_sub(start.len()).min(text.len());
             annotation.span = place(annotation.span.start)..place(annotation.span.end);
         }
         Diagnostics::new("--change", text, list)
@@ -115,6 +170,29 @@ mod tests {
             "OnBuild": ["RUN make"],
         });
         assert_eq!(serde_json::to_value(&config.config).unwrap(), expected);
+    }
+
+    #[test]
+    fn changes_what_is_there() {
+        let base = ContainerConfig {
+            env: vec!["A=1 \"$x\"".into(), "B=2".into()],
+            working_dir: "/srv".into(),
+            entrypoint: Some(vec!["/app".into()]),
+            cmd: Some(vec!["old".into()]),
+            ..ContainerConfig::default()
+        };
+        let platform = "linux/amd64".parse().unwrap();
+        let change = |changes: &[&str]| {
+            let changes: Vec<String> = changes.iter().map(|&change| change.into()).collect();
+            apply_to(&changes, &platform, &base).unwrap()
+        };
+        assert_eq!(change(&[]), base);
+        let changed = change(&["ENV B=${A}!", "WORKDIR www", "CMD [\"new\"]", "LABEL k=v"]);
+        assert_eq!(changed.env, ["A=1 \"$x\"", "B=1 \"$x\"!"]);
+        assert_eq!((changed.working_dir.as_str(), changed.cmd), ("/srv/www", Some(vec!["new".into()])));
+        assert_eq!((changed.entrypoint, changed.labels["k"].as_str()), (base.entrypoint.clone(), "v"));
+        let changed = change(&["ENTRYPOINT [\"/other\"]"]);
+        assert_eq!((changed.entrypoint, changed.cmd), (Some(vec!["/other".into()]), None));
     }
 
     #[test]

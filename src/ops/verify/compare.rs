@@ -7,9 +7,9 @@ use serde_json::Value;
 use super::report::{FileFinding, Finding, LayerFinding, Part, VerifiedImage};
 use crate::compress;
 use crate::digest::{DiffId, Digest};
-use crate::fstree::TreePath;
 use crate::fstree::compare::{Change, Difference, Spot, compare as compare_layers, order, spot};
 use crate::fstree::tar::{Dialect, Limits, Listing, TarError, TarReader, list};
+use crate::fstree::{Scrub, TreePath, scrub};
 use crate::graph::{Graph, Op, StepId};
 use crate::oci::compare::{FieldDifference, compare as compare_fields};
 use crate::oci::manifest::{MAX_CONFIG, MAX_MANIFEST};
@@ -94,7 +94,13 @@ pub fn compare(
                     (Some(a), Some(b)) => Some(layers((was.store, a), (is.store, b))?),
                     _ => None,
                 };
-                findings.push(Finding::Layer(LayerFinding { part: part(), was: *old, is: *new, files }));
+                let mut finding = LayerFinding { part: part(), was: *old, is: *new, files };
+                let maker = makers.get(place).copied().flatten();
+                if !maker.is_some_and(|step| matches!(prepared.graph[step].op, Op::Exec(_))) {
+                    // Nothing else is ever scrubbed.
+                    finding.files.iter_mut().flatten().for_each(|file| file.scrub = None);
+                }
+                findings.push(Finding::Layer(finding));
             }
             (Some(was), Some(is)) if was != is => findings.push(Finding::Compression { part: part(), was, is }),
             _ => {}
@@ -169,7 +175,7 @@ fn layers(was: Blob<'_>, is: Blob<'_>) -> Result<Vec<FileFinding>, Error> {
             // Nothing that an archive says differs, so it is how it says it.
             change: Change::Order,
         });
-        return Ok(vec![FileFinding { difference: moved, spot: None }]);
+        return Ok(vec![FileFinding { difference: moved, spot: None, scrub: None }]);
     }
     let mut readers = (Walk::new(was), Walk::new(is));
     let mut looked = 0;
@@ -180,9 +186,20 @@ fn layers(was: Blob<'_>, is: Blob<'_>) -> Result<Vec<FileFinding>, Error> {
             looked += 1;
             spot = differing(&mut readers, &old, &new, &difference.path)?;
         }
-        found.push(FileFinding { difference, spot });
+        let scrub = remedy(&difference);
+        found.push(FileFinding { difference, spot, scrub });
     }
     Ok(found)
+}
+
+/// The scrub that would make a file the same, if there is one.
+fn remedy(difference: &Difference) -> Option<Scrub> {
+    let kind = match difference.change {
+        Change::Content(..) => scrub::Difference::Content,
+        Change::Added | Change::Removed => scrub::Difference::Presence,
+        _ => scrub::Difference::Attributes,
+    };
+    scrub::suggest(&difference.path, kind)
 }
 
 fn differing(

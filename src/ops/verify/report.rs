@@ -1,6 +1,7 @@
 //! What `verify` found, as values.
 
 use crate::digest::{DiffId, Digest};
+use crate::fstree::Scrub;
 use crate::fstree::compare::{Difference, Spot};
 use crate::oci::Platform;
 use crate::oci::compare::FieldDifference;
@@ -104,4 +105,6 @@ pub struct FileFinding {
     pub difference: Difference,
     /// Where its bytes differ first, if they do.
     pub spot: Option<Spot>,
+    /// What would take that difference away.
+    pub scrub: Option<Scrub>,
 }

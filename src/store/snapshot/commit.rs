@@ -10,7 +10,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use rustix::fs::{AtFlags, FileType, OFlags, XattrFlags, fremovexattr, fsetxattr, unlinkat, utimensat};
 
 use super::tree::{name_in_parent, os};
-use super::walk::{Inside, Item, describe, first_names, look_inside, walk};
+use super::walk::{Inside, Item, describe, first_names, look_inside, walk, walk_from};
 use super::{At, Overlay, Settle, SnapshotError, Tree, node};
 use crate::fstree::{Entry, Kind, Merged, Meta, NodeKind, Toc, TreePath, View, whiteout};
 use crate::store::Stop;
@@ -38,6 +38,21 @@ pub struct CommitOptions {
 ///
 /// When this fails, the folder is worth nothing.
 pub fn commit(root: BorrowedFd<'_>, view: &Merged, options: &CommitOptions) -> Result<Toc, SnapshotError> {
+    decide(root, view, options, |commit| commit.tidy(root))
+}
+
+/// Says what [`commit`] would make of `root`, and changes nothing: for a folder that is still in use, as a container's is.
+/// The bytes of the layer's files are in the folder, under their paths, for as long as nobody changes them.
+pub fn look(root: BorrowedFd<'_>, view: &Merged, options: &CommitOptions) -> Result<Toc, SnapshotError> {
+    decide(root, view, options, |_| Ok(()))
+}
+
+fn decide(
+    root: BorrowedFd<'_>,
+    view: &Merged,
+    options: &CommitOptions,
+    act: impl FnOnce(&Commit<'_>) -> Result<(), SnapshotError>,
+) -> Result<Toc, SnapshotError> {
     let items = walk(root)?;
     let inside = look_inside(root, &items, &options.stop)?;
     check_overlay(&items, &inside, options.overlay)?;
@@ -48,7 +63,7 @@ pub fn commit(root: BorrowedFd<'_>, view: &Merged, options: &CommitOptions) -> R
     commit.judge();
     commit.unify_links();
     commit.keep_needed_folders();
-    commit.tidy(root)?;
+    act(&commit)?;
     Ok(commit.toc())
 }
 
@@ -57,7 +72,15 @@ pub fn commit(root: BorrowedFd<'_>, view: &Merged, options: &CommitOptions) -> R
 /// Sockets are left out, and so are character devices 0:0, which no snapshot can hold: an overlay takes them for whiteouts.
 /// The overlay's other marks mean nothing.
 pub fn import(root: BorrowedFd<'_>, settle: &Settle) -> Result<Toc, SnapshotError> {
-    let items = walk(root)?;
+    import_items(root, walk(root)?, settle)
+}
+
+/// The same for one name in a folder and what is below it, whatever that is. Paths begin with the name.
+pub fn import_at(folder: BorrowedFd<'_>, name: &TreePath, settle: &Settle) -> Result<Toc, SnapshotError> {
+    import_items(folder, walk_from(folder, name)?, settle)
+}
+
+fn import_items(root: BorrowedFd<'_>, items: Vec<Item>, settle: &Settle) -> Result<Toc, SnapshotError> {
     let inside = look_inside(root, &items, &Stop::NEVER)?;
     let first = first_names(&items);
     let entries = items.iter().enumerate().filter(|(_, item)| !is_whiteout(item)).filter_map(|(at, item)| {

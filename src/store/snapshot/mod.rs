@@ -8,6 +8,7 @@
 //! - [`unpack()`] makes a folder and data from a tar.
 //! - [`scrub()`] takes away from the folder that a step left behind what only says when it ran, where that is wanted.
 //! - [`commit()`] makes data from such a folder, and tidies the folder to match.
+//! - [`look`] says what that would be and leaves the folder alone.
 //! - [`walk`] and [`import()`] read any folder; [`SnapshotFiles`] and [`StackedFiles`] give the bytes of files back.
 //!
 //! Every path is resolved below the descriptor of the snapshot's folder, one component at a time and never through a
@@ -31,7 +32,7 @@ use std::io;
 use crate::fstree::TreePath;
 use crate::fstree::tar::TarError;
 
-pub use commit::{CommitOptions, commit, import};
+pub use commit::{CommitOptions, commit, import, import_at, look};
 pub use files::{SnapshotFiles, StackedFiles};
 pub use scrub::{ScrubOptions, scrub};
 pub use settle::{Clock, Settle};

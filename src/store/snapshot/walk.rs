@@ -51,10 +51,21 @@ impl Item {
 
 /// The folder itself and all that is below, each folder before what is in it, names in order.
 pub fn walk(root: BorrowedFd<'_>) -> Result<Vec<Item>, SnapshotError> {
+    let stat = fstat(root).at(&TreePath::root(), "read its attributes")?;
+    walk_below(root, Item { path: TreePath::root(), parent: 0, stat })
+}
+
+/// The same for what stands at a path, which need not be a folder.
+pub fn walk_from(root: BorrowedFd<'_>, path: &TreePath) -> Result<Vec<Item>, SnapshotError> {
+    let parent = Tree::new(root).parent(path)?;
+    let stat = statat(&parent, name_in_parent(path), AtFlags::SYMLINK_NOFOLLOW).at(path, "read its attributes")?;
+    walk_below(root, Item { path: path.clone(), parent: 0, stat })
+}
+
+fn walk_below(root: BorrowedFd<'_>, start: Item) -> Result<Vec<Item>, SnapshotError> {
     let tree = Tree::new(root);
     let mut items: Vec<Item> = Vec::new();
-    let stat = fstat(root).at(&TreePath::root(), "read its attributes")?;
-    let mut waiting = vec![Item { path: TreePath::root(), parent: 0, stat }];
+    let mut waiting = vec![start];
     let mut buffer = vec![MaybeUninit::uninit(); 32 << 10];
     while let Some(item) = waiting.pop() {
         let index = items.len();

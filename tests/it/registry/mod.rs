@@ -5,6 +5,7 @@ mod access;
 mod build;
 mod cuts;
 mod hostile;
+mod lock;
 mod server;
 mod tokens;
 mod transfer;

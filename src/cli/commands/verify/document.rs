@@ -110,6 +110,9 @@ fn file(found: &FileFinding) -> Value {
         value["was"] = was;
         value["is"] = is;
     }
+    if let Some(scrub) = found.scrub {
+        value["scrub"] = json!(scrub.name());
+    }
     if let Some(spot) = &found.spot {
         value["offset"] = json!(spot.offset);
         if let Some((line, was, is)) = &spot.line {

@@ -1,5 +1,6 @@
 //! What `verify` found, for people.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use crate::cli::human::count;
@@ -59,6 +60,17 @@ fn one(expectation: Expectation, image: &VerifiedImage, out: &mut String) {
                 let _ = writeln!(out, "  the layers are the same; of the rest only the digest is known");
             }
         }
+    }
+    let files = image.findings.iter().filter_map(|finding| match finding {
+        Finding::Layer(layer) => layer.files.as_ref(),
+        _ => None,
+    });
+    let helped: Vec<&str> = files.flatten().filter_map(|file| Some(file.scrub?.name())).collect();
+    let names: BTreeSet<&str> = helped.iter().copied().collect();
+    if !names.is_empty() {
+        let names: Vec<&str> = names.into_iter().collect();
+        let of = count(helped.len(), "difference");
+        let _ = writeln!(out, "  help: --scrub {} would take {of} away", names.join(","));
     }
 }
 
@@ -162,7 +174,7 @@ mod tests {
     use crate::fstree::compare::Difference;
 
     fn file(path: &str, change: Change, spot: Option<Spot>) -> FileFinding {
-        FileFinding { difference: Difference { path: TreePath::clean(path), change }, spot }
+        FileFinding { difference: Difference { path: TreePath::clean(path), change }, spot, scrub: None }
     }
 
     #[test]

@@ -16,6 +16,9 @@ use crate::frontend::diagnostic::Diagnostic;
 /// The most targets that a matrix makes.
 const MOST: usize = 1000;
 
+/// The most targets of all files.
+const MOST_TARGETS: usize = 10_000;
+
 /// Reads the files, which begin at these places of all texts, and adds what they say to the model.
 pub(super) fn read(
     sources: &[(usize, &Source)],
@@ -137,6 +140,10 @@ fn targets(scope: &mut Scope<'_>) -> Result<Vec<Group>, Vec<Diagnostic>> {
                     groups.push(Group { name, description: None, members, span: block.span.clone() });
                 }
                 targets.extend(found);
+                if targets.len() > MOST_TARGETS {
+                    let error = Diagnostic::error(block.span.clone(), format!("more than {MOST_TARGETS} targets"));
+                    return Err(vec![error]);
+                }
             }
         }
     }

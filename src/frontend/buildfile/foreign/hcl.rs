@@ -123,7 +123,11 @@ impl Lower {
                 return whole(span, self.parts(template.iter().collect(), Strip::None));
             }
             Expression::HeredocTemplate(heredoc) => {
-                return whole(span, self.parts(heredoc.template.iter().collect(), Strip::None));
+                let mut parts = self.parts(heredoc.template.iter().collect(), Strip::None);
+                if let Some(indent) = heredoc.indent() {
+                    dedent_inside(&mut parts, indent);
+                }
+                return whole(span, parts);
             }
             Expression::Parenthesis(inner) => self.expr(inner.inner()).kind,
             Expression::Variable(name) => ExprKind::Variable(name.to_string()),
@@ -284,6 +288,33 @@ impl Lower {
             }
         }
     }
+}
+
+/// The crate takes the indentation of a `<<-` only from lines that are in no directive.
+fn dedent_inside(parts: &mut [Part], indent: usize) {
+    for part in parts {
+        match part {
+            Part::If(_, yes, no) => [yes, no].into_iter().for_each(|inner| dedent(inner, indent)),
+            Part::For(one) => dedent(&mut one.body, indent),
+            Part::Literal(_) | Part::Interpolation(_) => {}
+        }
+    }
+}
+
+fn dedent(parts: &mut [Part], indent: usize) {
+    for part in parts.iter_mut() {
+        if let Part::Literal(text) = part {
+            let mut lines = text.split('\n');
+            let mut dedented = lines.next().unwrap_or_default().to_owned();
+            for line in lines {
+                let spaces = line.chars().take(indent).take_while(|c| *c == ' ' || *c == '\t').count();
+                dedented.push('\n');
+                dedented.push_str(&line[spaces..]);
+            }
+            *text = dedented;
+        }
+    }
+    dedent_inside(parts, indent);
 }
 
 fn trim_end(parts: &mut [Part]) {

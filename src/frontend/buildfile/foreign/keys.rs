@@ -1,7 +1,9 @@
 //! The keys of docker's targets: what each is called here, and what happens where several places have it.
 
+use std::collections::BTreeMap;
+
 use super::super::keys::{Key, KeyInfo};
-use super::super::model::{BuildFile, Declaration, Value, Values};
+use super::super::model::{BuildFile, Declaration, Values};
 use super::super::overrides::set;
 
 /// How docker calls the keys of a target that are something here; `secret` is the only one with another name.
@@ -71,55 +73,57 @@ pub(super) fn merge(target: &mut Declaration, later: Declaration) {
 
 /// Here a list takes the place of an inherited one, and docker adds some up: those are spelt out in the target itself.
 pub(super) fn spell_out(file: &mut BuildFile) {
-    let order: Vec<String> = file.targets().map(str::to_owned).collect();
-    let mut done: Vec<String> = Vec::new();
-    for name in &order {
-        spell_out_target(file, name, &mut done, 0);
+    let names = file.targets.iter().enumerate().map(|(number, target)| (target.name.clone(), number)).collect();
+    let mut speller = Speller { names, done: vec![false; file.targets.len()], targets: &mut file.targets };
+    for number in 0..speller.targets.len() {
+        speller.spell_out(number, 0);
     }
 }
 
 /// The longest chain of parents that is followed; longer ones are refused later.
 const DEEPEST: usize = 256;
 
-fn spell_out_target(file: &mut BuildFile, name: &str, done: &mut Vec<String>, depth: usize) {
-    if depth > DEEPEST || done.iter().any(|other| other == name) {
-        return;
-    }
-    done.push(name.to_owned());
-    let Some(target) = file.targets.iter().find(|target| target.name == name) else { return };
-    let parents: Vec<String> = target.inherits.iter().map(|parent| parent.text.clone()).collect();
-    let own: Values = target.values.clone();
-    let mut added = Values::new();
-    for parent in &parents {
-        spell_out_target(file, parent, done, depth + 1);
-        for (key, value) in inherited(file, parent, 0) {
-            add(&mut added, key, value);
+struct Speller<'a> {
+    names: BTreeMap<String, usize>,
+    done: Vec<bool>,
+    targets: &'a mut [Declaration],
+}
+
+impl Speller<'_> {
+    fn spell_out(&mut self, number: usize, depth: usize) {
+        if depth > DEEPEST || std::mem::replace(&mut self.done[number], true) {
+            return;
+        }
+        let parents: Vec<usize> =
+            self.targets[number].inherits.iter().filter_map(|parent| self.names.get(&parent.text).copied()).collect();
+        let mut added = Values::new();
+        for parent in &parents {
+            self.spell_out(*parent, depth + 1);
+            add(&mut added, self.inherited(*parent, 0));
+        }
+        let target = &mut self.targets[number];
+        add(&mut added, target.values.clone());
+        if parents.len() + usize::from(!target.values.is_empty()) > 1 {
+            target.values.extend(added);
         }
     }
-    for (key, value) in own {
-        add(&mut added, key, value);
-    }
-    let Some(target) = file.targets.iter_mut().find(|target| target.name == name) else { return };
-    let several = parents.len() + usize::from(!target.values.is_empty()) > 1;
-    if several {
-        target.values.extend(added);
+
+    /// The lists of a target that is spelt out already, or that it has from the only parent it has.
+    fn inherited(&self, number: usize, depth: usize) -> Values {
+        let target = &self.targets[number];
+        let parent = match target.inherits.as_slice() {
+            [parent] if depth < DEEPEST => self.names.get(&parent.text),
+            _ => None,
+        };
+        let mut values = parent.map(|parent| self.inherited(*parent, depth + 1)).unwrap_or_default();
+        values.extend(target.values.clone());
+        values.retain(|key, _| ADDED.contains(&key.info().name));
+        values
     }
 }
 
-fn add(values: &mut Values, key: Key, value: Value) {
-    if ADDED.contains(&key.info().name) {
+fn add(values: &mut Values, more: Values) {
+    for (key, value) in more.into_iter().filter(|(key, _)| ADDED.contains(&key.info().name)) {
         set(values, key, value, true);
     }
-}
-
-/// The lists of a target that is spelt out already, or that it has from the only parent it has.
-fn inherited(file: &BuildFile, name: &str, depth: usize) -> Values {
-    let Some(target) = file.targets.iter().find(|target| target.name == name) else { return Values::new() };
-    let mut values = match target.inherits.as_slice() {
-        [parent] if depth < DEEPEST => inherited(file, &parent.text, depth + 1),
-        _ => Values::new(),
-    };
-    values.extend(target.values.clone());
-    values.retain(|key, _| ADDED.contains(&key.info().name));
-    values
 }

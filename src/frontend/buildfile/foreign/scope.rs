@@ -131,7 +131,7 @@ impl<'a> Scope<'a> {
         let Some(block) = variable else { return Ok(value) };
         let fail = |problem: String| wrong(&block.span, format!("`{name}` in the environment: {problem}"));
         let of_text = matches!(kind, None | Some(Type::String | Type::Any));
-        match self.from_environment(name, kind.is_some()) {
+        match self.in_environment(name, kind.is_some()) {
             Some((text, true)) if kind.is_some() => {
                 return kind.unwrap_or(Type::Any).read_json(&text).or_else(fail);
             }
@@ -167,7 +167,7 @@ impl<'a> Scope<'a> {
     }
 
     /// What the environment says of a variable, and whether it is JSON. JSON goes first for variables with a type.
-    fn from_environment(&self, name: &str, prefer_json: bool) -> Option<(String, bool)> {
+    fn in_environment(&self, name: &str, prefer_json: bool) -> Option<(String, bool)> {
         let plain = (self.surroundings.variable)(name);
         let json = format!("{name}{JSON}");
         if (plain.is_none() || prefer_json)
@@ -184,9 +184,12 @@ impl<'a> Scope<'a> {
         let mut found = Vec::new();
         let blocks: Vec<&Block> = self.definition.blocks.iter().filter(|block| block.kind == "variable").collect();
         for block in &blocks {
-            let frozen = self.frozen.clone();
+            // Asking for it here is no use of it, but its default may use others.
+            let used = self.frozen.contains(block.label());
             found.extend(self.global(block.label(), &block.span, Locals::NONE).err().map(|error| *error));
-            self.frozen = frozen;
+            if !used {
+                self.frozen.remove(block.label());
+            }
         }
         if !found.is_empty() {
             return found;

@@ -144,7 +144,10 @@ impl Reader<'_> {
                 let plain = style == ScalarStyle::Plain && tag.is_none();
                 let mut node = Node::new(span, Kind::Scalar { text: text.into_owned(), plain });
                 node.tag = tag.map(|tag| tag.to_string());
-                self.add(node, anchor, 1)
+                // Aliases can repeat a long text as well as many values.
+                node.weight += node.scalar().map_or(0, str::len) / 64;
+                let weight = node.weight;
+                self.add(node, anchor, weight)
             }
             Event::SequenceStart(anchor, tag) => {
                 self.begin(span, Kind::List(Vec::new()), anchor, tag.map(|tag| tag.to_string()))

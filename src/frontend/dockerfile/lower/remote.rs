@@ -1,6 +1,7 @@
 //! Sources of `ADD` that are not files of the context: URLs and git repositories.
 
 use super::ContextSource;
+use crate::fstree::TreePath;
 
 /// A git repository and what of it is wanted.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -50,7 +51,7 @@ pub(super) fn file_name(url: &str) -> String {
     // Slashes count once they are decoded; what cannot be decoded has no name.
     let path = path.split_once('/').map_or("", |(_, path)| path);
     let broken =
-        path.split('%').skip(1).any(|code| !code.get(..2).is_some_and(|code| u8::from_str_radix(code, 16).is_ok()));
+        path.split('%').skip(1).any(|code| code.get(..2).is_none_or(|code| u8::from_str_radix(code, 16).is_err()));
     let path = percent_decode(path);
     let name = path.trim_end_matches('/').rsplit('/').next().unwrap_or_default();
     if broken || matches!(name, "" | "." | "..") { "__unnamed__".into() } else { name.to_owned() }
@@ -77,12 +78,9 @@ pub(super) fn parse_git(source: &str) -> Option<Result<GitReference, String>> {
         return None;
     }
     let (reference, subdir) = fragment.split_once(':').unwrap_or((fragment, ""));
-    let git = GitReference {
-        url: url.to_owned(),
-        reference: reference.to_owned(),
-        subdir: subdir.to_owned(),
-        ..GitReference::default()
-    };
+    // Of a fragment the folder is cleaned; what a query says is taken as it is.
+    let subdir = String::from_utf8_lossy(TreePath::clean(subdir).as_bytes()).into_owned();
+    let git = GitReference { url: url.to_owned(), reference: reference.to_owned(), subdir, ..GitReference::default() };
     Some(with_query(git, query))
 }
 
@@ -180,6 +178,8 @@ mod tests {
         let check =
             |source: &str, expected: GitReference| assert_eq!(parse_git(source), Some(Ok(expected)), "{source}");
         check("https://h/a.git#v1:docs", git("https://h/a.git", "v1", "docs"));
+        check("https://h/a.git#v1:../a/./b/", git("https://h/a.git", "v1", "a/b"));
+        check("https://h/a.git?fetch-by-commit&mtime=checkout#:d", git("https://h/a.git", "", "d"));
         check("git@h:a/b.git#main", git("git@h:a/b.git", "main", ""));
         check("ssh://git@h/a", git("ssh://git@h/a", "", ""));
         check("https://h/a.git?tag=v1&subdir=x", git("https://h/a.git", "refs/tags/v1", "x"));
@@ -213,7 +213,16 @@ mod tests {
 
     #[test]
     fn refuses_contradictions() {
-        for query in ["x=1", "ref=a&ref=b", "tag=a&branch=b", "branch=b&tag=a", "ref=", "submodules=x"] {
+        for query in [
+            "x=1",
+            "mtime=never",
+            "fetch-by-commit=x",
+            "ref=a&ref=b",
+            "tag=a&branch=b",
+            "branch=b&tag=a",
+            "ref=",
+            "submodules=x",
+        ] {
             assert!(matches!(parse_git(&format!("https://h/a.git?{query}")), Some(Err(_))), "{query}");
         }
         assert!(matches!(parse_git("https://h/a.git?ref=b#a"), Some(Err(_))));

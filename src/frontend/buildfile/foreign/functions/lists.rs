@@ -135,6 +135,9 @@ pub(super) const ROWS: &[Row] = &[
 /// The most items of a list that a function makes.
 const MOST: usize = 4096;
 
+/// The most [weight](Value::weight) of such a list.
+const HEAVIEST: usize = 1_000_000;
+
 fn has(items: &[Value], wanted: &Value) -> bool {
     items.iter().any(|item| item.same(wanted))
 }
@@ -163,6 +166,11 @@ fn product(arguments: &Arguments<'_>) -> Answer {
         let items = arguments.list(number)?;
         if found.len() * items.len() > MOST {
             return Err(Problem::new(format!("more than {MOST} combinations")));
+        }
+        let of = |values: &[Value]| values.iter().map(Value::weight).sum::<usize>();
+        let weight = found.iter().map(|one| of(one)).sum::<usize>() * items.len() + of(items) * found.len();
+        if weight > HEAVIEST {
+            return Err(Problem::new("the combinations are too large"));
         }
         found = found
             .iter()

@@ -12,8 +12,8 @@ pub(super) const ROWS: &[Row] = &[
     ("chomp", 1, 1, |a| Ok(Value::text(a.text(0)?.trim_end_matches(['\n', '\r'])))),
     ("dirname", 1, 1, |a| Ok(Value::text(dirname(&a.text(0)?)))),
     ("indent", 2, 2, |a| {
-        let spaces = a.count(0)?.min(1000);
-        Ok(Value::text(a.text(1)?.replace('\n', &format!("\n{}", " ".repeat(spaces)))))
+        let spaces = " ".repeat(a.count(0)?.min(1000));
+        Ok(Value::text(replaced(&a.text(1)?, "\n", &format!("\n{spaces}"))?))
     }),
     ("join", 1, MANY, join),
     ("jsondecode", 1, 1, |a| {
@@ -22,7 +22,7 @@ pub(super) const ROWS: &[Row] = &[
     }),
     ("jsonencode", 1, 1, |a| Ok(Value::text(to_json(a.value(0)).to_string()))),
     ("lower", 1, 1, |a| Ok(Value::text(a.text(0)?.to_lowercase()))),
-    ("replace", 3, 3, |a| Ok(Value::text(bounded(a.text(0)?.replace(&a.text(1)?, &a.text(2)?))?))),
+    ("replace", 3, 3, |a| Ok(Value::text(replaced(&a.text(0)?, &a.text(1)?, &a.text(2)?)?))),
     ("reverse", 1, 1, |a| Ok(Value::text(a.text(0)?.chars().rev().collect::<String>()))),
     ("sanitize", 1, 1, |a| {
         let plain = |c: char| if c.is_ascii_alphanumeric() || c == '_' || c == '-' { c } else { '_' };
@@ -55,7 +55,17 @@ pub(super) const ROWS: &[Row] = &[
 const LONGEST: usize = 1 << 20;
 
 pub(super) fn bounded(text: String) -> Result<String, Problem> {
-    if text.len() > LONGEST { Err(Problem::new("longer than a mebibyte")) } else { Ok(text) }
+    if text.len() > LONGEST { Err(too_long()) } else { Ok(text) }
+}
+
+/// The text with something else in all these places.
+fn replaced(text: &str, old: &str, new: &str) -> Result<String, Problem> {
+    let more = text.matches(old).count().saturating_mul(new.len());
+    if text.len().saturating_add(more) > LONGEST { Err(too_long()) } else { Ok(text.replace(old, new)) }
+}
+
+fn too_long() -> Problem {
+    Problem::new("longer than a mebibyte")
 }
 
 fn join(arguments: &Arguments<'_>) -> Answer {
@@ -69,6 +79,9 @@ fn join(arguments: &Arguments<'_>) -> Answer {
                 joined.push(&separator);
             }
             joined.push(&item);
+            if joined.text().len() > LONGEST {
+                return Err(too_long());
+            }
         }
     }
     Ok(Value::String(joined))

@@ -181,5 +181,18 @@ fn unknown_and_missing_functions_are_named() {
         upper [] => "`upper` takes 1 arguments, not 0"
         lookup [{}] => "`lookup` takes 2 to 3 arguments, not 1"
     }
+    let long = "a".repeat(1 << 20);
+    for (name, arguments) in [
+        ("replace", serde_json::json!([long, "a", "bb"])),
+        ("indent", serde_json::json!([900, "\n".repeat(10_000)])),
+        ("join", serde_json::json!([long, ["a", "b", "c"]])),
+    ] {
+        check(name, arguments, "longer than a mebibyte".into());
+    }
+    let dollars = serde_json::json!([long, "a", "$0$0$0"]);
+    check("regex_replace", dollars, "the result may be too long".into());
+    let long = vec![long; 40];
+    check("formatlist", serde_json::json!(["%s", long]), "the result is too long".into());
+    check("setproduct", serde_json::json!([long, long]), "the combinations are too large".into());
     assert!(exists("try") && exists("md5") && exists("upper") && !exists("uper"));
 }

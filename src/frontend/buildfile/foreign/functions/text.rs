@@ -19,6 +19,11 @@ pub(super) const ROWS: &[Row] = &[
     }),
     ("regex_replace", 3, 3, |a| {
         let (pattern, text, with) = (pattern(a, 1)?, a.text(0)?, a.text(2)?);
+        // Each `$1` in the new text may stand for all of the old one.
+        let most = with.matches('$').count().saturating_mul(text.len()).saturating_add(with.len());
+        if pattern.find_iter(&text).count().saturating_mul(most) > MOST {
+            return Err(Problem::new("the result may be too long"));
+        }
         Ok(Value::text(bounded(pattern.replace_all(&text, with.as_str()).into_owned())?))
     }),
     ("regexall", 2, 2, |a| {
@@ -27,6 +32,9 @@ pub(super) const ROWS: &[Row] = &[
     }),
     ("semvercmp", 2, 2, semvercmp),
 ];
+
+/// The most bytes that a function may make before they are counted.
+const MOST: usize = 1 << 24;
 
 fn pattern(arguments: &Arguments<'_>, number: usize) -> Result<Regex, Problem> {
     let built = RegexBuilder::new(&arguments.text(number)?).size_limit(1 << 20).build();
@@ -130,14 +138,17 @@ fn format_list(arguments: &Arguments<'_>) -> Answer {
     if lengths.any(|other| other != length) {
         return Err(Problem::new("the lists have different lengths"));
     }
-    let row = |at: usize| {
+    let mut total = 0;
+    let mut row = |at: usize| {
         let item = |value: &Value| match value {
             Value::List(items) => items[at].clone(),
             value => value.clone(),
         };
-        format(&pattern, &values.iter().map(item).collect::<Vec<_>>()).map(Value::text)
+        let text = format(&pattern, &values.iter().map(item).collect::<Vec<_>>())?;
+        total += text.len();
+        if total > MOST { Err(Problem::new("the result is too long")) } else { Ok(Value::text(text)) }
     };
-    (0..length).map(row).collect::<Result<_, _>>().map(Value::List)
+    (0..length).map(&mut row).collect::<Result<_, _>>().map(Value::List)
 }
 
 /// Major, minor, patch, and what comes after a `-`.

@@ -1,0 +1,134 @@
+//! `--format` of `inspect`: paths into a JSON document, in the notation of Docker's templates.
+//!
+//! Understood are `{{.A.B}}` and `{{json .A.B}}`, among any other text; of Go's template language nothing else is. A part of a
+//! path names a key in any case, or a place in a list by its number. What is no text is printed as JSON.
+
+use serde_json::Value;
+
+/// A format, taken apart.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Template(Vec<Piece>);
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Piece {
+    Text(String),
+    Path { keys: Vec<String>, json: bool },
+}
+
+impl std::str::FromStr for Template {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let mut pieces = Vec::new();
+        let mut rest = text;
+        while let Some(start) = rest.find("{{") {
+            if start > 0 {
+                pieces.push(Piece::Text(rest[..start].to_owned()));
+            }
+            let (inside, after) =
+                rest[start + 2..].split_once("}}").ok_or_else(|| format!("{text:?}: a {{{{ is not closed by }}}}"))?;
+            pieces.push(path(inside.trim())?);
+            rest = after;
+        }
+        if !rest.is_empty() {
+            pieces.push(Piece::Text(rest.to_owned()));
+        }
+        Ok(Self(pieces))
+    }
+}
+
+fn path(text: &str) -> Result<Piece, String> {
+    let (json, path) = match text.strip_prefix("json ") {
+        Some(path) => (true, path.trim()),
+        None => (false, text),
+    };
+    let keys = path.strip_prefix('.').filter(|path| !path.contains(|c: char| c.is_whitespace() || "()|\"".contains(c)));
+    let keys = keys.ok_or_else(|| {
+        format!("{{{{{text}}}}} is not understood: allowed are {{{{.A.B}}}} and {{{{json .A.B}}}}, where A and B are keys of the JSON")
+    })?;
+    Ok(Piece::Path { keys: keys.split('.').filter(|key| !key.is_empty()).map(str::to_owned).collect(), json })
+}
+
+impl Template {
+    /// The text for a document.
+    pub fn render(&self, document: &Value) -> Result<String, String> {
+        let mut text = String::new();
+        for piece in &self.0 {
+            match piece {
+                Piece::Text(piece) => text += piece,
+                Piece::Path { keys, json } => match (find(document, keys)?, json) {
+                    (Value::String(value), false) => text += value,
+                    (Value::Null, false) => text += "<no value>",
+                    (value, _) => text += &value.to_string(),
+                },
+            }
+        }
+        Ok(text)
+    }
+}
+
+fn find<'a>(document: &'a Value, keys: &[String]) -> Result<&'a Value, String> {
+    let mut at = document;
+    for key in keys {
+        at = match at {
+            Value::Object(map) => match map.iter().find(|(known, _)| known.eq_ignore_ascii_case(key)) {
+                Some((_, value)) => value,
+                None => {
+                    let known: Vec<&str> = map.keys().map(String::as_str).collect();
+                    return Err(format!("there is no {key:?} in .{}: there are {}", keys.join("."), known.join(", ")));
+                }
+            },
+            Value::Array(list) => {
+                let value = key.parse::<usize>().ok().and_then(|place| list.get(place));
+                value.ok_or_else(|| {
+                    format!("there is no {key:?} in .{}: a number below {} is meant", keys.join("."), list.len())
+                })?
+            }
+            Value::Null => at,
+            _ => return Err(format!("there is no {key:?} in .{}: it has no parts", keys.join("."))),
+        };
+    }
+    Ok(at)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn render(template: &str) -> Result<String, String> {
+        let document = serde_json::json!({
+            "Id": "sha256:1", "Config": {"Cmd": ["a", "b"], "User": null}, "RootFS": {"Layers": ["x", "y"]}, "Size": 7
+        });
+        template.parse::<Template>()?.render(&document)
+    }
+
+    #[test]
+    fn renders_paths() {
+        let check =
+            |template: &str, expected: &str| assert_eq!(render(template).as_deref(), Ok(expected), "{template}");
+        check("{{.Id}}", "sha256:1");
+        check("{{ .Id }} {{.Size}}!", "sha256:1 7!");
+        check("{{.Config.Cmd}}", r#"["a","b"]"#);
+        check("{{json .Id}}", r#""sha256:1""#);
+        check("{{.RootFS.Layers.1}}", "y");
+        check("{{.rootfs.layers.0}}", "x");
+        check("{{.Config.User}}", "<no value>");
+        check("{{json .Config.User}}", "null");
+        check("plain", "plain");
+        check("{{json .}}", &render("{{.}}").unwrap());
+    }
+
+    #[test]
+    fn says_what_is_wrong() {
+        let check = |template: &str, expected: &str| {
+            let error = render(template).unwrap_err();
+            assert!(error.contains(expected), "{template}: {error}");
+        };
+        check("{{.Id", "not closed");
+        check("{{range .Config.Cmd}}", "is not understood");
+        check("{{.Config.Cmd | len}}", "is not understood");
+        check("{{.Nope}}", "there are Config, Id, RootFS, Size");
+        check("{{.RootFS.Layers.2}}", "a number below 2");
+        check("{{.Id.x}}", "has no parts");
+    }
+}
