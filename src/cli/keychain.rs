@@ -116,15 +116,15 @@ impl Files {
     }
 
     fn find_in(&self, config: &Map<String, Value>, registry: &str) -> Result<Option<Credentials>, String> {
-        if let Some(helper) = Self::helper(config, registry) {
-            if let Some(printed) = self.run(&helper, "get", key_of(registry).as_bytes())? {
-                let kept: Kept = serde_json::from_slice(&printed)
-                    .map_err(|_| format!("docker-credential-{helper} get: its answer makes no sense"))?;
-                return Ok(Some(match kept.username.as_str() {
-                    TOKEN_USER => Credentials::Identity(Secret(kept.secret)),
-                    user => Credentials::Password { user: user.to_owned(), password: Secret(kept.secret) },
-                }));
-            }
+        if let Some(helper) = Self::helper(config, registry)
+            && let Some(printed) = self.run(&helper, "get", key_of(registry).as_bytes())?
+        {
+            let kept: Kept = serde_json::from_slice(&printed)
+                .map_err(|_| format!("docker-credential-{helper} get: its answer makes no sense"))?;
+            return Ok(Some(match kept.username.as_str() {
+                TOKEN_USER => Credentials::Identity(Secret(kept.secret)),
+                user => Credentials::Password { user: user.to_owned(), password: Secret(kept.secret) },
+            }));
         }
         let auths = config.get("auths").and_then(Value::as_object);
         let Some(entry) = auths.and_then(|all| all.iter().find(|(key, _)| is_for(key, registry))) else {
@@ -223,10 +223,15 @@ fn entries(config: &mut Map<String, Value>) -> &mut Map<String, Value> {
 }
 
 /// Puts a new file in place of an old one, for its owner's eyes only.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the user's own file in the user's own folder: there is no root to leave"
+)]
 fn write(path: &Path, config: &Map<String, Value>) -> Result<(), Error> {
     let failed = |error| Error::environment(format!("cannot write {}", path.display())).caused_by(error);
     // A link to the file stays one.
-    let path = &std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    let linked = std::fs::read_link(path).map(|link| path.parent().unwrap_or(Path::new("")).join(link));
+    let path = &linked.unwrap_or_else(|_| path.to_owned());
     if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
         std::fs::create_dir_all(folder).map_err(failed)?;
     }

@@ -280,7 +280,7 @@ impl<'a, 'e> Solver<'a, 'e> {
                     schedule.stop();
                 }
                 while running < self.environment.jobs.max(1) {
-                    let Some(id) = schedule.next() else { break };
+                    let Some(id) = schedule.start_next() else { break };
                     let inputs: Vec<State> =
                         self.graph.inputs(id).iter().map(|input| solved.state(*input).to_vec()).collect();
                     // These only put layers together: there is nothing to run, and nothing to tell.

@@ -60,7 +60,7 @@ impl Solver<'_, '_> {
             }
         }
         let mut fates: HashMap<StepId, Fate> = HashMap::new();
-        while let Some(id) = schedule.next() {
+        while let Some(id) = schedule.start_next() {
             match self.found(keys, id, &solved) {
                 Some(state) => {
                     solved.states.insert(id, state);

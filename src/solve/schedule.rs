@@ -73,7 +73,7 @@ impl Schedule {
     }
 
     /// The next step to run, in the order in which they became ready. It counts as running from now on.
-    pub fn next(&mut self) -> Option<StepId> {
+    pub fn start_next(&mut self) -> Option<StepId> {
         let id = self.ready.pop_front()?;
         self.status[id.index()] = Status::Running;
         Some(id)
@@ -147,7 +147,7 @@ mod tests {
         let mut schedule = Schedule::new(&graph);
         demand(&mut schedule, d, &[]);
         let mut order = Vec::new();
-        while let Some(id) = schedule.next() {
+        while let Some(id) = schedule.start_next() {
             order.push(id);
             schedule.finish(id);
         }
@@ -160,9 +160,9 @@ mod tests {
         let mut schedule = Schedule::new(&graph);
         demand(&mut schedule, d, &[b, c]);
         assert_eq!(schedule.status(a), Status::Idle);
-        assert_eq!(schedule.next(), Some(d));
+        assert_eq!(schedule.start_next(), Some(d));
         demand(&mut schedule, d, &[]);
-        assert_eq!(schedule.next(), None);
+        assert_eq!(schedule.start_next(), None);
     }
 
     #[test]
@@ -170,10 +170,10 @@ mod tests {
         let (graph, [a, b, c, d]) = diamond();
         let mut schedule = Schedule::new(&graph);
         demand(&mut schedule, d, &[a]);
-        assert_eq!((schedule.next(), schedule.next()), (Some(b), Some(c)));
+        assert_eq!((schedule.start_next(), schedule.start_next()), (Some(b), Some(c)));
         schedule.fail(b);
         schedule.finish(c);
-        assert_eq!(schedule.next(), None);
+        assert_eq!(schedule.start_next(), None);
         assert_eq!(schedule.status(d), Status::Failed);
     }
 
@@ -230,7 +230,7 @@ mod tests {
             let mut failed = false;
             for choice in choices.iter().cycle() {
                 // Start or end something, as the choice wants it and as it is possible.
-                if choice % 2 == 0 && let Some(id) = schedule.next() {
+                if choice % 2 == 0 && let Some(id) = schedule.start_next() {
                     proptest::prop_assert!(!failed, "nothing starts after a failure");
                     for input in graph.inputs(id) {
                         proptest::prop_assert_eq!(schedule.status(input), Status::Done);

@@ -120,9 +120,12 @@ fn line(row: &ImageRow) -> Line<'_> {
     }
 }
 
+/// Whether a row is shown.
+type Fits = Box<dyn Fn(&ImageRow) -> bool>;
+
 /// What a filter asks of a row. `before` and `since` compare with an image that is listed: by when they came into the store,
 /// since images that can be made again do not say when they were made.
-fn fits(filter: &Filter, rows: &[ImageRow], now: i64) -> Result<Box<dyn Fn(&ImageRow) -> bool>, Error> {
+fn fits(filter: &Filter, rows: &[ImageRow], now: i64) -> Result<Fits, Error> {
     let moment_of = |name: &str| -> Result<i64, Error> {
         let named = Reference::parse(name).ok();
         let row = rows.iter().find(|row| {

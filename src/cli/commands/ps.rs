@@ -130,7 +130,10 @@ fn status(row: &ContainerRow, now: i64) -> String {
     }
 }
 
-fn fits(filter: &Filter) -> Result<Box<dyn Fn(&ContainerRow) -> bool>, Error> {
+/// Whether a row is shown.
+type Fits = Box<dyn Fn(&ContainerRow) -> bool>;
+
+fn fits(filter: &Filter) -> Result<Fits, Error> {
     let value = filter.value.clone();
     Ok(match filter.key.as_str() {
         "status" if ["running", "exited"].contains(&value.as_str()) => Box::new(move |row| state(row) == value),

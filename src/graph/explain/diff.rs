@@ -130,10 +130,6 @@ fn one(old: &StepFacts, new: &StepFacts, (group, name): (&str, &str), from: &[&s
         // It says the same as the epoch, which is told already.
         "ceiling" if old.facts.value("", "epoch") != new.facts.value("", "epoch") => return None,
         "ceiling" => Reason::Epoch(change),
-        "path" if !group.contains("source") => {
-            let rooted = |path: Option<String>| path.map(|path| format!("/{}", path.trim_start_matches('/')));
-            Reason::Option(option(name), Change { from: rooted(change.from), to: rooted(change.to) })
-        }
         _ => Reason::Option(option(name), change),
     })
 }

@@ -35,6 +35,9 @@ pub struct Past {
 /// Gives the files behind the key of a selection, if they are known.
 pub type Lists = Box<dyn Fn(&CacheKey) -> Option<FileList> + Send>;
 
+/// An earlier build by its number, and which steps of the new one are which there.
+type Aligned = (usize, HashMap<usize, usize>);
+
 /// Explains the steps of a build by earlier ones.
 pub struct Explainer {
     new: Arc<Snapshot>,
@@ -42,7 +45,7 @@ pub struct Explainer {
     lists: Lists,
     owners: Vec<Option<usize>>,
     /// For each root, which earlier build has it, and which of its steps are which there.
-    aligned: HashMap<usize, Option<(usize, HashMap<usize, usize>)>>,
+    aligned: HashMap<usize, Option<Aligned>>,
     /// Sources that are compared although they are in no stage: the earlier build, and the step there.
     paired: HashMap<usize, (usize, usize)>,
     told: HashMap<usize, Vec<Reason>>,

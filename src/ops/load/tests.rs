@@ -35,6 +35,12 @@ fn tar(files: &[(&str, &[u8])]) -> Vec<u8> {
     tar.into_inner().unwrap()
 }
 
+/// The files of a tar of ours.
+#[expect(clippy::disallowed_methods, reason = "nothing in it is hostile")]
+fn unpack(tar: &[u8], folder: &Path) {
+    tar::Archive::new(tar).unpack(folder).unwrap();
+}
+
 fn config(platform: &str, layers: &[&[u8]]) -> Vec<u8> {
     let platform: Platform = platform.parse().unwrap();
     let diff_ids = layers.iter().map(|layer| DiffId::from_bytes(*Digest::of(layer).as_bytes())).collect();
@@ -188,7 +194,7 @@ fn a_folder_loads_like_a_tar() {
     let json = manifest(&config, &[b"layer"]);
     let archive = layout(&[b"layer", &config, &json], vec![named(media::MANIFEST, &json, "a:b")]);
     let folder = tempfile::tempdir().unwrap();
-    tar::Archive::new(&archive[..]).unpack(folder.path()).unwrap();
+    unpack(&archive, folder.path());
     let loaded = load_path(&store, folder.path()).unwrap();
     let file = folder.path().join("file.tar");
     fs::write(&file, &archive).unwrap();
@@ -273,7 +279,7 @@ fn what_is_saved_loads_again_and_is_the_same_every_time() {
     let options = SaveOptions { format: ArchiveFormat::Docker, platform: Some("linux/amd64".parse().unwrap()) };
     save(&first, &["a:b".into()], &options, &mut out).unwrap();
     let unpacked = tempfile::tempdir().unwrap();
-    tar::Archive::new(&out[..]).unpack(unpacked.path()).unwrap();
+    unpack(&out, unpacked.path());
     fs::remove_file(unpacked.path().join("index.json")).unwrap();
     let (_other_folder, second) = store();
     let loaded = load_path(&second, unpacked.path()).unwrap();

@@ -339,8 +339,8 @@ impl<'a> Lowering<'a> {
                 for mount in &run.mounts {
                     // Mounts were checked when they were read; a later `from` replaces an earlier one.
                     let fields = fields(&mount.value).unwrap_or_default();
-                    let pairs = fields.iter().filter_map(|field| field.split_once('='));
-                    let from = pairs.filter(|(key, _)| key.eq_ignore_ascii_case("from")).next_back();
+                    let mut pairs = fields.iter().filter_map(|field| field.split_once('='));
+                    let from = pairs.rfind(|(key, _)| key.eq_ignore_ascii_case("from"));
                     let from = from.map_or("scratch", |(_, value)| value);
                     sources.push((self.find_source(plan, from, &mount.span)?, mount.span.clone()));
                 }

@@ -51,7 +51,7 @@ pub(super) fn file_name(url: &str) -> String {
     // Slashes count once they are decoded; what cannot be decoded has no name.
     let path = path.split_once('/').map_or("", |(_, path)| path);
     let broken =
-        path.split('%').skip(1).any(|code| !code.get(..2).is_some_and(|code| u8::from_str_radix(code, 16).is_ok()));
+        path.split('%').skip(1).any(|code| code.get(..2).is_none_or(|code| u8::from_str_radix(code, 16).is_err()));
     let path = percent_decode(path);
     let name = path.trim_end_matches('/').rsplit('/').next().unwrap_or_default();
     if broken || matches!(name, "" | "." | "..") { "__unnamed__".into() } else { name.to_owned() }

@@ -15,7 +15,7 @@ use crate::oci::Healthcheck;
 /// A line is the start of a stage or something in one.
 #[derive(Debug)]
 pub(super) enum Parsed {
-    Stage(Box<Stage>),
+    Stage(Stage),
     Instruction(Instruction),
 }
 
@@ -66,7 +66,7 @@ struct Reader {
 impl Reader {
     fn dispatch(&mut self) -> Option<Parsed> {
         let kind = match self.node.name {
-            "FROM" => return self.stage().map(|stage| Parsed::Stage(Box::new(stage))),
+            "FROM" => return self.stage().map(Parsed::Stage),
             "ADD" => Kind::Add(self.transfer(ADD_FLAGS)?),
             "COPY" => Kind::Copy(self.transfer(COPY_FLAGS)?),
             "ARG" => Kind::Arg(self.declarations()?),

@@ -53,7 +53,7 @@ pub fn parse(text: &str) -> Parsed {
             }
             Ok(Read::Stage(stage)) => {
                 reader.past_first_stage = true;
-                stages.push(*stage);
+                stages.push(stage);
             }
             Ok(Read::Instruction(instruction)) => match stages.last_mut() {
                 Some(stage) => stage.instructions.push(instruction),
