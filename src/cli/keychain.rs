@@ -223,10 +223,6 @@ fn entries(config: &mut Map<String, Value>) -> &mut Map<String, Value> {
 }
 
 /// Puts a new file in place of an old one, for its owner's eyes only.
-#[expect(
-    clippy::disallowed_methods,
-    reason = "the user's own file in the user's own folder: there is no root to leave"
-)]
 fn write(path: &Path, config: &Map<String, Value>) -> Result<(), Error> {
     let failed = |error| Error::environment(format!("cannot write {}", path.display())).caused_by(error);
     // A link to the file stays one.
