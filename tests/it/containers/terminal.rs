@@ -76,6 +76,8 @@ fn a_shell_has_a_terminal_of_its_own() {
     terminal.types("sh -c 'echo read''y; cat'\n");
     terminal.shows("ready");
     terminal.types("\x03");
+    // Not before the shell has it again: what dies could still take it.
+    terminal.shows("# ");
     terminal.types("echo st''ill here\n");
     terminal.shows("still here");
     assert!(store.run(&["ps"]).contains("shell"));
