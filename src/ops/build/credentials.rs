@@ -22,7 +22,8 @@ pub fn of_step<'a>(step: StepId, lowered: &[Lowered], targets: &'a [Target]) -> 
 /// Tells of each step that two targets share although they mean different secrets by the id that it uses.
 pub fn warn_of_conflicts(graph: &Graph, lowered: &[Lowered], targets: &[Target], reporter: &dyn Reporter) {
     let mut told = BTreeSet::new();
-    for (target, lowered_target) in targets.iter().zip(lowered) {
+    let with_secrets = |(target, _): &(&Target, &Lowered)| !target.credentials.secrets.is_empty();
+    for (target, lowered_target) in targets.iter().zip(lowered).filter(with_secrets) {
         let wanted: Vec<StepId> = lowered_target.platforms.iter().map(|build| build.step).collect();
         for step in graph.needed(&wanted) {
             let Op::Exec(exec) = &graph[step].op else { continue };
