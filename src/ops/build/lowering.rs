@@ -107,8 +107,10 @@ pub fn lower_all(
     graph: &mut Graph,
 ) -> Result<Vec<Lowered>, Error> {
     let mut done: Vec<Lowered> = Vec::new();
+    let mut known = Known::default();
     for target in targets {
-        let mut job = Job { session, target, lock, layers, others: &targets[..done.len()], done: &done };
+        let others = &targets[..done.len()];
+        let mut job = Job { session, target, lock, layers, others, done: &done, known: &mut known };
         let first_step = graph.len();
         let lowered = Lowered { first_step, ..job.lower(graph)? };
         done.push(lowered);
@@ -134,7 +136,8 @@ pub fn check(
     text: Option<String>,
 ) -> Result<Checked, Error> {
     let layers = Arc::new(Layers::new(session.store.clone()));
-    let mut job = Job { session, target, lock, layers: &layers, others: &[], done: &[] };
+    let known = &mut Known::default();
+    let mut job = Job { session, target, lock, layers: &layers, others: &[], done: &[], known };
     let (name, text) = match (text, &target.dockerfile) {
         (Some(text), Dockerfile::Text { name, .. }) => (name.clone(), text),
         (Some(text), Dockerfile::File(path)) => (path.display().to_string(), text),
@@ -150,6 +153,22 @@ struct Job<'a> {
     layers: &'a Arc<Layers>,
     others: &'a [Target],
     done: &'a [Lowered],
+    known: &'a mut Known,
+}
+
+/// Images of the targets before, a few: most targets stand on the same ones, and what is known need not be asked for,
+/// which costs lowering up to there.
+#[derive(Default)]
+struct Known {
+    /// Whether they were looked up anew.
+    fresh: bool,
+    resolved: BTreeMap<(String, Platform), dockerfile::ResolvedImage>,
+    layers: HashMap<Vec<DiffId>, Vec<LayerBlob>>,
+}
+
+impl Known {
+    /// With more images than this they are forgotten, since each target takes them over.
+    const MOST: usize = 16;
 }
 
 impl Job<'_> {
@@ -209,6 +228,7 @@ impl Job<'_> {
             layers: self.layers,
             others: &[],
             done: &[],
+            known: &mut Known::default(),
         };
         let lowered = match job.lower_text(&name, "FROM remote-context\n", &mut graph) {
             Ok((lowered, _)) => lowered,
@@ -296,6 +316,10 @@ impl Job<'_> {
             let times = times(&options.build_args);
             graph.set_times(times);
             let mut resolved = dockerfile::Resolved::default();
+            if self.known.fresh == self.target.pull && self.known.resolved.len() <= Known::MOST {
+                resolved.images.clone_from(&self.known.resolved);
+                lowered.images.extend(self.known.layers.clone());
+            }
             let build = loop {
                 match dockerfile::lower(&file, &options, &resolved, graph).map_err(told)? {
                     dockerfile::Lowered::Done(build) => break *build,
@@ -307,6 +331,8 @@ impl Job<'_> {
                     }
                 }
             };
+            let layers = lowered.images.clone();
+            *self.known = Known { fresh: self.target.pull, resolved: resolved.images, layers };
             self.lock.record_target(&self.target.lock_name(), &build.platform, definition(graph, &build));
             lowered.multi_platform |= build.multi_platform;
             lowered.platforms.push(LoweredPlatform {
