@@ -18,7 +18,7 @@ pub mod redact;
 mod remote;
 pub mod schedule;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::{Arc, mpsc};
@@ -30,6 +30,8 @@ pub use exec::ExecContext;
 pub use file::StateTree;
 pub use observe::Observer;
 pub use plan::{Fate, Foreseen, plan};
+
+use rayon::prelude::*;
 
 use crate::digest::CacheKey;
 use crate::event::{Event, Outcome, Reporter, StepInfo};
@@ -173,22 +175,32 @@ fn open_contexts(
     needed: &[StepId],
     environment: &Environment<'_>,
 ) -> Result<HashMap<ContextKey, Arc<LocalContext>>, SolveError> {
-    let mut contexts = HashMap::new();
+    let mut keys: Vec<(ContextKey, StepId)> = Vec::new();
+    let mut known = HashSet::new();
     for id in needed {
-        let Some(key) = ContextKey::of(&graph[*id]) else { continue };
+        if let Some(key) = ContextKey::of(&graph[*id]).filter(|key| known.insert(key.clone())) {
+            keys.push((key, *id));
+        }
+    }
+    let (folders, layers) = (environment.contexts, &environment.layers);
+    let open = |(key, id): (ContextKey, StepId)| {
         let (name, ignore) = &key.op;
-        let failed = |error: String| SolveError { step: Some(*id), error: StepError::Other(error) };
-        let path = environment.contexts.get(name).ok_or_else(|| {
+        let failed = |error: String| SolveError { step: Some(id), error: StepError::Other(error) };
+        let path = folders.get(name).ok_or_else(|| {
             failed(format!("there is no build context named {name:?}: add --build-context {name}=PATH"))
         })?;
         let matcher = Matcher::new(ignore).map_err(|error| failed(error.to_string()))?;
-        let cache = StatCache::open(&environment.layers.store().stat_cache(path));
-        let stop = environment.layers.stop().clone();
-        let context = LocalContext::open(path, matcher, key.times.epoch, cache, stop)
+        let cache = StatCache::open(&layers.store().stat_cache(path));
+        let context = LocalContext::open(path, matcher, key.times.epoch, cache, layers.stop().clone())
             .map_err(|error| failed(format!("the build context {} cannot be read: {error}", path.display())))?;
-        contexts.insert(key, Arc::new(context));
+        Ok((key, Arc::new(context)))
+    };
+    // A monorepo has hundreds; for a few, threads would cost more than they bring.
+    match keys.len() {
+        0..=8 => keys.into_iter().map(open).collect(),
+        // Of several errors, the first is told.
+        _ => keys.into_par_iter().map(open).collect::<Vec<_>>().into_iter().collect(),
     }
-    Ok(contexts)
 }
 
 /// The layers of the second state that the first does not have.
