@@ -8,7 +8,7 @@ use imgbuild::fstree::pattern::{Glob, Matcher, Verdict, has_wildcards, parse_ign
 pub fn ignore(data: &[u8]) {
     let (file, paths) = split(data);
     let Some(file) = crate::text(file) else { return };
-    let patterns = parse_ignore_file(file);
+    let patterns: Vec<String> = parse_ignore_file(file).into_iter().map(|(_, pattern)| pattern).collect();
     let Ok(matcher) = Matcher::new(&patterns) else { return };
     for path in paths.split(|&b| b == b'\n').take(16).map(TreePath::clean) {
         let mut verdict = Verdict::default();

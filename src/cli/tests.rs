@@ -45,7 +45,7 @@ impl Library for Pretender {
 
     fn fix(&self, _: &CheckRequest<'_>, _: &Session, _: bool) -> Result<FixedFile, Error> {
         let after = DOCKERFILE.replace("Build", "build");
-        let remaining = Diagnostics { text: after.clone(), list: Vec::new(), ..warnings() };
+        let remaining = Diagnostics { text: after.as_str().into(), list: Vec::new(), ..warnings() };
         Ok(FixedFile { before: DOCKERFILE.into(), after, rules: vec!["StageNameCasing"], remaining })
     }
 

@@ -52,7 +52,7 @@ pub fn fix(session: &Session<'_>, target: &Target, lock: &LockPlace, also_change
         rules.extend(fixed.rules);
         found = again.found;
     }
-    Ok(FixedFile { before, after: found.text.clone(), rules, remaining: found })
+    Ok(FixedFile { before: before.to_string(), after: found.text.to_string(), rules, remaining: found })
 }
 
 fn has_new_errors(before: &[Diagnostic], after: &[Diagnostic]) -> bool {

@@ -8,6 +8,7 @@ use std::fmt;
 use std::io;
 use std::ops::Range;
 use std::path::Path;
+use std::sync::Arc;
 
 use crate::frontend::diagnostic::{Diagnostic, Part, Severity};
 use crate::oci::ParseReferenceError;
@@ -306,8 +307,8 @@ impl From<ParseReferenceError> for Error {
 pub struct Diagnostics {
     /// What to call the text, such as `Dockerfile`.
     pub name: String,
-    /// The text itself, which the spans point into.
-    pub text: String,
+    /// The text itself, which the spans point into. Hundreds of targets of one build file share it.
+    pub text: Arc<str>,
     /// The messages; errors and warnings, in the order to show.
     pub list: Vec<Diagnostic>,
     /// The files that the text is made of; none if it is one.
@@ -316,7 +317,7 @@ pub struct Diagnostics {
 
 impl Diagnostics {
     /// What is found in one text.
-    pub fn new(name: impl Into<String>, text: impl Into<String>, list: Vec<Diagnostic>) -> Self {
+    pub fn new(name: impl Into<String>, text: impl Into<Arc<str>>, list: Vec<Diagnostic>) -> Self {
         Self { name: name.into(), text: text.into(), list, parts: Vec::new() }
     }
 
@@ -332,7 +333,7 @@ impl Diagnostics {
     pub fn file(&self, name: &str) -> Option<&str> {
         match self.parts.iter().find(|part| part.name == name) {
             Some(part) => self.text.get(part.bytes(&self.parts, self.text.len())),
-            None => (self.name == name).then_some(self.text.as_str()),
+            None => (self.name == name).then_some(&*self.text),
         }
     }
 }

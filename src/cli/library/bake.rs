@@ -18,6 +18,7 @@ use crate::event::Reporter;
 use crate::frontend::buildfile::foreign::Read;
 use crate::frontend::buildfile::{self, BuildFile, ContextSource, Plan, Printed};
 use crate::frontend::diagnostic::{Diagnostic, Part};
+use crate::frontend::dockerfile::{LineStarts, line_starts};
 use crate::ops::Error;
 use crate::ops::build::{self, Dockerfile, Folder, LockPlace, NamedContext, NoCache, Target};
 use crate::ops::error::Diagnostics;
@@ -111,6 +112,7 @@ struct File {
     name: String,
     /// All of its text, with that of the files that it includes, and where each begins.
     text: Arc<str>,
+    lines: LineStarts,
     parts: Arc<[Part]>,
     folder: PathBuf,
     /// Where the lockfile is.
@@ -147,6 +149,7 @@ impl File {
         let (text, parts) = model.sources();
         Ok(Self {
             name,
+            lines: line_starts(text),
             text: text.into(),
             parts: parts.into(),
             lock: folder.clone(),
@@ -160,9 +163,9 @@ impl File {
     fn docker(paths: &[PathBuf], session: &Session) -> Result<Self, Error> {
         let Read { file: model, notes, .. } = foreign::load(paths, session)?;
         let (text, parts) = model.sources();
-        let (text, parts) = (text.into(), parts.into());
+        let (lines, text, parts) = (line_starts(text), text.into(), parts.into());
         let lock = paths.first().and_then(|path| path.parent()).unwrap_or(Path::new("")).to_owned();
-        Ok(Self { name: foreign::names(paths), text, parts, folder: PathBuf::new(), lock, model, notes })
+        Ok(Self { name: foreign::names(paths), text, lines, parts, folder: PathBuf::new(), lock, model, notes })
     }
 
     /// The names of all targets.
@@ -236,6 +239,7 @@ impl File {
             buildfile::Dockerfile::Steps(definition) => Dockerfile::Steps {
                 name: self.name.clone(),
                 text: self.text.clone(),
+                lines: self.lines.clone(),
                 parts: self.parts.clone(),
                 definition: definition.clone(),
             },

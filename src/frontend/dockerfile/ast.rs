@@ -5,6 +5,7 @@
 //! parsed when it fires, which may be in another build.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use crate::frontend::dockerfile::suggest::nearest;
 use crate::oci::Healthcheck;
@@ -31,6 +32,14 @@ impl<T> Spanned<T> {
 /// Some text of the file, quotes and variables untouched.
 pub type Word = Spanned<String>;
 
+/// Where each line of a text starts, in bytes; shared by all that is read from it.
+pub type LineStarts = Arc<[usize]>;
+
+/// The starts of a text's lines.
+pub fn line_starts(text: &str) -> LineStarts {
+    std::iter::once(0).chain(text.match_indices('\n').map(|(at, _)| at + 1)).collect()
+}
+
 /// A whole file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Dockerfile {
@@ -47,7 +56,7 @@ pub struct Dockerfile {
     /// Lines that are blank although the line above promised more: those of each instruction that has any.
     pub empty_continuations: Vec<Vec<Span>>,
     /// Where each line starts, in bytes.
-    pub(super) line_starts: Vec<usize>,
+    pub(super) line_starts: LineStarts,
 }
 
 impl Dockerfile {

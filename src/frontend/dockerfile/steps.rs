@@ -4,8 +4,8 @@
 //! wrote a Dockerfile. Spans stay those of the source, which messages therefore point at.
 
 use super::ast::{
-    Change, CheckOptions, CommandLine, Declaration, Dockerfile, Head, Heredoc, Instruction, Join, Kind, Pair, Run,
-    RunNetwork, Span, Spanned, Stage, Transfer, Word,
+    Change, CheckOptions, CommandLine, Declaration, Dockerfile, Head, Heredoc, Instruction, Join, Kind, LineStarts,
+    Pair, Run, RunNetwork, Span, Spanned, Stage, Transfer, Word,
 };
 use super::go;
 use super::parse::parse_trigger;
@@ -16,8 +16,8 @@ use crate::oci::Healthcheck;
 /// The name of the here-document that holds an inline file: the one that most people choose.
 const INLINE: &str = "EOF";
 
-/// The Dockerfile that says what a definition says. `source` is the text that its spans are about.
-pub fn from_steps(definition: &Definition, source: &str) -> Result<Dockerfile, Vec<Diagnostic>> {
+/// The Dockerfile that says what a definition says. `line_starts` are those of the text that its spans are about.
+pub fn from_steps(definition: &Definition, line_starts: LineStarts) -> Result<Dockerfile, Vec<Diagnostic>> {
     let mut errors = Vec::new();
     let stages = definition.stages.iter().map(|one| stage(one, &mut errors)).collect();
     if !errors.is_empty() {
@@ -30,7 +30,7 @@ pub fn from_steps(definition: &Definition, source: &str) -> Result<Dockerfile, V
         stages,
         notes: Vec::new(),
         empty_continuations: Vec::new(),
-        line_starts: std::iter::once(0).chain(source.match_indices('\n').map(|(at, _)| at + 1)).collect(),
+        line_starts,
     })
 }
 

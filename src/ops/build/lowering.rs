@@ -139,8 +139,8 @@ pub fn check(
     let known = &mut Known::default();
     let mut job = Job { session, target, lock, layers: &layers, others: &[], done: &[], known };
     let (name, text) = match (text, &target.dockerfile) {
-        (Some(text), Dockerfile::Text { name, .. }) => (name.clone(), text),
-        (Some(text), Dockerfile::File(path)) => (path.display().to_string(), text),
+        (Some(text), Dockerfile::Text { name, .. }) => (name.clone(), text.into()),
+        (Some(text), Dockerfile::File(path)) => (path.display().to_string(), text.into()),
         _ => job.read()?,
     };
     job.check(name, text, graph)
@@ -180,11 +180,11 @@ impl Job<'_> {
     }
 
     /// What the definition is called, and its text.
-    fn read(&mut self) -> Result<(String, String), Error> {
+    fn read(&mut self) -> Result<(String, Arc<str>), Error> {
         match &self.target.dockerfile {
             Dockerfile::InContext(path) => self.read_remote(path),
-            Dockerfile::Text { name, text } => Ok((name.clone(), text.clone())),
-            Dockerfile::Steps { name, text, .. } => Ok((name.clone(), text.to_string())),
+            Dockerfile::Text { name, text } => Ok((name.clone(), text.as_str().into())),
+            Dockerfile::Steps { name, text, .. } => Ok((name.clone(), text.clone())),
             Dockerfile::File(path) => {
                 let name = path.display().to_string();
                 let bytes = std::fs::read(path).map_err(|error| match error.kind() {
@@ -199,7 +199,7 @@ impl Job<'_> {
                         .count();
                     Error::build(format!("{name}:{line} is not UTF-8 text")).help("save the file as UTF-8")
                 })?;
-                Ok((name, text))
+                Ok((name, text.into()))
             }
         }
     }
@@ -210,7 +210,7 @@ impl Job<'_> {
     }
 
     /// Reads the Dockerfile of a remote context, which is built for that: a stage that is nothing but the context.
-    fn read_remote(&mut self, path: &str) -> Result<(String, String), Error> {
+    fn read_remote(&mut self, path: &str) -> Result<(String, Arc<str>), Error> {
         let url = self.target.remote_context.clone().unwrap_or_default();
         let name = format!("{}:{path}", shown(&url));
         let mut target = Target::new(Dockerfile::Text { name: name.clone(), text: "FROM remote-context\n".into() });
@@ -243,10 +243,10 @@ impl Job<'_> {
         let step = lowered.platforms.first().map(|platform| platform.step);
         let state = context::run(self.session, self.lock.offline(), &target, &graph, step, self.layers)?;
         match state.text(path)? {
-            Some(text) => Ok((name, text)),
+            Some(text) => Ok((name, text.into())),
             None => match state.text("context")?.filter(|_| path == "Dockerfile") {
                 // A URL can be that of a Dockerfile alone.
-                Some(text) => Ok((shown(&url), text)),
+                Some(text) => Ok((shown(&url), text.into())),
                 None => Err(Error::build(format!("there is no {path} in the build context {}", shown(&url)))
                     .help("name it with -f FILE, from the context's root")),
             },
@@ -254,7 +254,7 @@ impl Job<'_> {
     }
 
     /// Checks a text for each platform. Images that cannot be looked up are done without.
-    fn check(&mut self, name: String, text: String, graph: &mut Graph) -> Result<Checked, Error> {
+    fn check(&mut self, name: String, text: Arc<str>, graph: &mut Graph) -> Result<Checked, Error> {
         let parsed = dockerfile::parse(&text);
         let Some(file) = parsed.dockerfile.filter(|_| parsed.diagnostics.is_empty()) else {
             let found = Diagnostics::new(name, text, parsed.diagnostics);
@@ -298,7 +298,9 @@ impl Job<'_> {
             Diagnostics { parts: parts.clone(), ..Diagnostics::new(name, text, list) }.into()
         };
         let file = match &self.target.dockerfile {
-            Dockerfile::Steps { definition, .. } => dockerfile::from_steps(definition, text).map_err(told)?,
+            Dockerfile::Steps { definition, lines, .. } => {
+                dockerfile::from_steps(definition, lines.clone()).map_err(told)?
+            }
             Dockerfile::File(_) | Dockerfile::Text { .. } | Dockerfile::InContext(_) => {
                 let parsed = dockerfile::parse(text);
                 let clean = parsed.dockerfile.filter(|_| parsed.diagnostics.is_empty());

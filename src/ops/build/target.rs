@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use crate::compress::Compression;
 use crate::frontend::diagnostic::Part;
+use crate::frontend::dockerfile::LineStarts;
 use crate::frontend::steps::Definition;
 use crate::fstree::Scrub;
 use crate::graph::Network;
@@ -116,6 +117,8 @@ pub enum Dockerfile {
         name: String,
         /// All of its text, with that of the files that it includes.
         text: Arc<str>,
+        /// Where its lines start.
+        lines: LineStarts,
         /// Where these files are in the text.
         parts: Arc<[Part]>,
         /// The steps.

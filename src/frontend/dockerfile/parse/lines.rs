@@ -61,14 +61,14 @@ pub(super) struct LineReader<'a> {
     /// Whether comments are only comments from here on.
     pub past_first_stage: bool,
     /// Where each line starts.
-    pub line_starts: Vec<usize>,
+    pub line_starts: ast::LineStarts,
     /// Blank lines inside continuations, by instruction.
     pub empty_continuations: Vec<Vec<Span>>,
 }
 
 impl<'a> LineReader<'a> {
     pub(super) fn new(text: &'a str) -> Self {
-        let line_starts = std::iter::once(0).chain(text.match_indices('\n').map(|(at, _)| at + 1)).collect();
+        let line_starts = ast::line_starts(text);
         let at = if text.starts_with('\u{feff}') { '\u{feff}'.len_utf8() } else { 0 };
         Self {
             text,
