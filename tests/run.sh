@@ -25,7 +25,10 @@ for need in cc:gcc git:git openssl:openssl python3:python3 mmdebstrap:mmdebstrap
     qemu-aarch64-static:qemu-user-static faketime:faketime /bin/busybox:busybox-static xz:xz-utils zstd:zstd bzip2:bzip2; do
     command -v "${need%%:*}" >/dev/null || missing="$missing ${need#*:}"
 done
-python3 -c 'import jsonschema' 2>/dev/null || missing="$missing python3-jsonschema"
+# The package is for the system's Python, which need not be the first in the PATH.
+for python in python3 /usr/bin/python3; do
+    "$python" -c 'import jsonschema' 2>/dev/null && break
+done || missing="$missing python3-jsonschema"
 if [ -n "$missing" ]; then
     if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then
         echo "missing:$missing" >&2

@@ -30,10 +30,19 @@ fn schema(name: &str) -> Value {
     serde_json::from_str(&Store::new().run(&["schema", name])).unwrap()
 }
 
+/// The Python that has `jsonschema`: the first in the PATH, or that of the system, for which the package is.
+fn python() -> &'static str {
+    let has = |python: &&str| {
+        let tried = Command::new(python).args(["-c", "import jsonschema"]).stderr(Stdio::null()).status();
+        tried.is_ok_and(|status| status.success())
+    };
+    ["python3", "/usr/bin/python3"].into_iter().find(has).unwrap_or("python3")
+}
+
 /// What is wrong with each document; those that are strings are TOML.
 fn validate(name: &str, documents: &[Value]) -> Vec<Option<String>> {
     let asked = json!({"schema": schema(name), "documents": documents}).to_string();
-    let mut command = Command::new("python3");
+    let mut command = Command::new(python());
     let mut python = command
         .args(["-c", VALIDATE])
         .stdin(Stdio::piped())
