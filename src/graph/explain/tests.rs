@@ -1,3 +1,5 @@
+//! Builds made by hand, explained by one another.
+
 use super::*;
 use crate::graph::{ExecOp, Graph, Label, LocalOp, Op, StepId};
 use crate::oci::Platform;

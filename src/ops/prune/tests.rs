@@ -1,3 +1,5 @@
+//! An inventory made by hand, and what goes of it.
+
 use std::collections::BTreeMap;
 
 use super::*;

@@ -1,3 +1,5 @@
+//! Records that are written, found again, damaged and dropped.
+
 use super::*;
 use crate::graph::explain::{Fact, Facts, Input, Root, StepFacts, StepKind};
 use crate::oci::Platform;
