@@ -10,7 +10,7 @@ use crate::fstree::select::{Match, SelectError, Selected, Source, regular_files,
 use crate::fstree::{NodeKind, View};
 use crate::graph::explain::{FileFact, FileKind, FileList, Keys};
 use crate::graph::key::{InputKey, KeyHasher, Visitor, cache_key};
-use crate::graph::{CopySource, FileAction, Graph, MountKind, Op, Step, StepId};
+use crate::graph::{CopySource, FileAction, Graph, MountKind, Op, StepId};
 use crate::store::layers::LayerId;
 
 /// What the sources of one input came to: for each use of it, the matches and the digests of their regular files.
@@ -170,7 +170,7 @@ impl DefinitionKeys {
     pub fn compute<'v>(
         graph: &Graph,
         steps: &[StepId],
-        context: impl Fn(&Step) -> Option<&'v dyn View> + Sync,
+        context: impl Fn(StepId) -> Option<&'v dyn View> + Sync,
     ) -> Result<Self, KeyError> {
         let uses: Vec<(StepId, usize, &dyn View, Vec<Source<'_>>)> = steps
             .iter()
@@ -178,7 +178,7 @@ impl DefinitionKeys {
                 let inputs = graph.inputs(*id);
                 let context = &context;
                 inputs.into_iter().enumerate().filter_map(move |(number, input)| {
-                    let view = context(&graph[input])?;
+                    let view = context(input)?;
                     let whole = Source { path: "/", wildcard: false, parents: false, exclude: &[] };
                     let uses = partial_uses(&graph[*id].op, number).unwrap_or_else(|| vec![whole]);
                     Some((*id, number, view, uses))
