@@ -148,6 +148,9 @@ pub fn state_key(layers: &[LayerId]) -> CacheKey {
     hasher.finish()
 }
 
+/// So many selections are made one after another.
+const FEW_USES: usize = 8;
+
 /// The definition keys of steps, and what was selected from contexts on the way.
 pub struct DefinitionKeys {
     keys: Vec<Option<CacheKey>>,
@@ -185,12 +188,13 @@ impl DefinitionKeys {
                 })
             })
             .collect();
-        // Walking a context is waiting for the kernel most of the time, so all of it goes side by side.
+        // Walking a context is waiting for the kernel most of the time, so all of it goes side by side. Within a large folder it
+        // does so anyway, and for a few small things threads are not worth waking.
         let one = |(id, number, view, uses): &(StepId, usize, &dyn View, Vec<Source<'_>>)| {
             let selection = select_uses(*view, uses).map_err(|error| KeyError { step: *id, input: *number, error })?;
             Ok((*id, *number, Arc::new(selection)))
         };
-        let selected: Vec<(StepId, usize, Arc<Selection>)> = if uses.len() < 2 {
+        let selected: Vec<(StepId, usize, Arc<Selection>)> = if uses.len() <= FEW_USES {
             uses.iter().map(one).collect::<Result<_, _>>()?
         } else {
             uses.par_iter().map(one).collect::<Result<_, _>>()?
