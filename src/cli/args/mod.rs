@@ -103,7 +103,7 @@ pub enum Command {
     Ps(commands::ps::Args),
     /// Remove containers
     Rm(commands::rm::Args),
-    /// Show what a container changed
+    /// Show what a container changed, or how two images differ
     Diff(commands::diff::Args),
     /// Copy files into a container or out of it
     Cp(commands::cp::Args),

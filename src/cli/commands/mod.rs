@@ -9,6 +9,7 @@ pub mod copy;
 pub mod cp;
 pub mod df;
 pub mod diff;
+mod differences;
 pub mod export;
 pub mod fetch;
 pub mod graph;
