@@ -39,7 +39,7 @@ pub use context::unpack_context;
 pub use copy::{Copied, Place, copy};
 pub use error::Error;
 pub use fetch::{Fetched, fetch};
-pub use file::write_file;
+pub use file::{write_file, write_stream};
 pub use history::{HistoryRow, history};
 pub use images::{ImageRow, images};
 pub use import::{ImportError, ImportOptions, ImportedImage, import};

@@ -89,6 +89,8 @@ pub enum Command {
     History(commands::history::Args),
     /// Show which images share which layers
     Tree(commands::tree::Args),
+    /// Look into the layers of an image, and for what they store in vain
+    Explore(commands::explore::Args),
     /// Write images to an archive
     Save(commands::save::Args),
     /// Read images from an archive

@@ -191,7 +191,7 @@ mod tests {
   1 layer shared; -1kB stored, +0B of files
 A platform linux/arm64
 C configuration: config.User: \"app\", was not there
-C /etc/f?  content: 2 bytes, was 1; mode: 0600, was 0644
+C /etc/f  content: 2 bytes, was 1; mode: 0600, was 0644
 A /new  1.2kB
 D /old
 Files: 1 added, 1 changed, 1 deleted. Fields: 1.
