@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
-use crate::containers::terminal;
+use crate::containers::terminal::{self, Terminal};
 use crate::failures::is_root;
 use crate::support::{Store, outcome, put, scratch, text};
 
@@ -113,6 +113,66 @@ fn images_are_compared() {
     assert!(code == 2 && err.contains("is an image"), "{err}");
 }
 
+/// What is to be seen on a terminal, as far as `explore` writes to it: only cells that change.
+struct Screen {
+    terminal: Terminal,
+    rows: Vec<Vec<char>>,
+    at: (usize, usize),
+    /// What has come and is not whole yet.
+    rest: Vec<u8>,
+    /// All that has come.
+    seen: String,
+}
+
+impl Screen {
+    fn new(terminal: Terminal) -> Self {
+        Self { terminal, rows: vec![vec![' '; 200]; 60], at: (0, 0), rest: Vec::new(), seen: String::new() }
+    }
+
+    /// Reads until the screen has this in one of its rows, or all that came has it as a sequence.
+    #[track_caller]
+    fn shows(&mut self, text: &str) {
+        while !self.rows.iter().any(|row| row.iter().collect::<String>().contains(text)) && !self.seen.contains(text) {
+            let bytes = self.terminal.reads();
+            self.rest.extend(bytes);
+            while self.step() {}
+        }
+    }
+
+    /// Takes one character or sequence; false if none is whole.
+    fn step(&mut self) -> bool {
+        let whole = match std::str::from_utf8(&self.rest) {
+            Ok(text) => text,
+            Err(error) => std::str::from_utf8(&self.rest[..error.valid_up_to()]).unwrap(),
+        };
+        let Some(first) = whole.chars().next() else { return false };
+        let length = match first {
+            '\x1b' => match whole[1..].find(|c: char| c.is_ascii_alphabetic()) {
+                Some(end) => end + 2,
+                None => return false,
+            },
+            first => first.len_utf8(),
+        };
+        let taken = whole[..length].to_owned();
+        self.rest.drain(..length);
+        self.seen += &taken;
+        match (first, taken.chars().last()) {
+            ('\x1b', Some('H')) => {
+                let mut numbers = taken[2..taken.len() - 1].split(';').map(|number| number.parse().unwrap_or(1));
+                self.at = (numbers.next().unwrap_or(1) - 1, numbers.next().unwrap_or(1) - 1);
+            }
+            ('\x1b', Some('J')) => self.rows.iter_mut().for_each(|row| row.fill(' ')),
+            ('\x1b', _) => {}
+            (character, _) => {
+                let (row, column) = self.at;
+                self.rows[row][column] = character;
+                self.at.1 += 1;
+            }
+        }
+        true
+    }
+}
+
 #[test]
 fn a_terminal_is_explored_and_left_as_it_was() {
     if !is_root() {
@@ -121,7 +181,7 @@ fn a_terminal_is_explored_and_left_as_it_was() {
     let (store, folder) = (Store::with_busybox(), scratch());
     image(&store, folder.path(), "app", "one");
     for (colours, end, code) in [(true, "q", 0), (false, "\x03", 130)] {
-        let (mut terminal, inner) = terminal::open();
+        let (terminal, inner) = terminal::open();
         terminal.resize(24, 80);
         let before = rustix::termios::tcgetattr(&inner).unwrap();
         let program = store.command();
@@ -133,21 +193,21 @@ fn a_terminal_is_explored_and_left_as_it_was() {
         }
         let stream = || Stdio::from(inner.try_clone().unwrap());
         let mut child = command.stdin(stream()).stdout(stream()).stderr(stream()).spawn().unwrap();
-        let mut seen = terminal.shows("\x1b[?1049h");
-        seen += &terminal.shows("Layer 1: changes");
-        // The last layer, and in its files the one that it deleted.
-        terminal.types("\x1b[B\x1b[B\x1b[B");
-        seen += &terminal.shows("Layer 4");
-        terminal.types("/large\r");
-        seen += &terminal.shows("/data/large: 1MB in 2, deleted in 4");
-        // All is drawn again at another size.
-        terminal.resize(30, 100);
-        seen += &terminal.shows("app linux/");
-        seen += &terminal.shows("large");
-        terminal.types(end);
-        seen += &terminal.shows("\x1b[?1049l");
+        let mut screen = Screen::new(terminal);
+        screen.shows("Layer 1: changes");
+        // The last layer, and of its files the one that it deleted.
+        screen.terminal.types("\x1b[B\x1b[B\x1b[B");
+        screen.shows("Layer 4: changes");
+        screen.terminal.types("/large\r");
+        screen.shows("/data/large: 1MB in 2, deleted in 4");
+        // All is drawn again at another size: the rule above the files ends further to the right.
+        screen.terminal.resize(30, 100);
+        screen.shows(&format!("changes◀{}", "─".repeat(30)));
+        screen.shows("/data/large: 1MB in 2, deleted in 4");
+        screen.terminal.types(end);
+        screen.shows("\x1b[?1049l");
         assert_eq!(child.wait().unwrap().code(), Some(code));
-        assert_eq!(seen.contains("\x1b[38;5;"), colours, "{seen:?}");
+        assert_eq!(screen.seen.contains("\x1b[38;5;"), colours, "{:?}", screen.seen);
         let after = rustix::termios::tcgetattr(&inner).unwrap();
         assert_eq!((after.local_modes, after.input_modes), (before.local_modes, before.input_modes));
     }
@@ -164,7 +224,7 @@ fn nobody_is_told_of_a_reader_that_has_gone() {
     for words in [
         "export box",
         "export busybox",
-        "save busybox",
+        "save -q busybox",
         "cp box:/bin -",
         "build --progress quiet --no-lock -o - .",
         "images --no-trunc",

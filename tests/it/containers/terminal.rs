@@ -35,9 +35,19 @@ impl Terminal {
         self.outer.write_all(text.as_bytes()).unwrap();
     }
 
-    /// Reads what is shown until it has this in it; all up to there.
+    /// Some more of what is shown, at least a byte.
     #[track_caller]
-    pub fn shows(&mut self, text: &str) -> String {
+    pub fn reads(&mut self) -> Vec<u8> {
+        let mut buffer = vec![0; 4096];
+        let count = self.outer.read(&mut buffer).unwrap_or(0);
+        assert_ne!(count, 0, "nothing comes any more");
+        buffer.truncate(count);
+        buffer
+    }
+
+    /// Reads what is shown until it has this in it.
+    #[track_caller]
+    pub fn shows(&mut self, text: &str) {
         let mut buffer = [0; 4096];
         while !self.seen.contains(text) {
             let count = self.outer.read(&mut buffer).unwrap_or(0);
@@ -45,7 +55,7 @@ impl Terminal {
             self.seen += &String::from_utf8_lossy(&buffer[..count]);
         }
         let end = self.seen.find(text).unwrap() + text.len();
-        self.seen.drain(..end).collect()
+        self.seen.drain(..end);
     }
 }
 
