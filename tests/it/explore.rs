@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::containers::terminal::{self, Terminal};
 use crate::failures::is_root;
-use crate::support::{Store, outcome, put, scratch, text};
+use crate::support::{Store, outcome, put, run, scratch, text};
 
 /// Three layers: a file of a million bytes, one of a hundred, and the first one gone with the second one changed.
 fn image(store: &Store, folder: &Path, tag: &str, word: &str) {
@@ -173,6 +173,18 @@ impl Screen {
     }
 }
 
+/// Ends the program that has this store, and not `setsid` above it.
+fn signal_explorer(store: &Path) {
+    let is_it = |folder: &Path| {
+        let words = fs::read(folder.join("cmdline")).unwrap_or_default();
+        let words: Vec<&[u8]> = words.split(|byte| *byte == 0).collect();
+        !words[0].ends_with(b"setsid") && words.contains(&store.as_os_str().as_encoded_bytes())
+    };
+    let mut all = fs::read_dir("/proc").unwrap().map(|entry| entry.unwrap().path());
+    let found = all.find(|folder| is_it(folder)).expect("it runs");
+    run(Command::new("kill").arg(found.file_name().unwrap()));
+}
+
 #[test]
 fn a_terminal_is_explored_and_left_as_it_was() {
     if !is_root() {
@@ -180,7 +192,8 @@ fn a_terminal_is_explored_and_left_as_it_was() {
     }
     let (store, folder) = (Store::with_busybox(), scratch());
     image(&store, folder.path(), "app", "one");
-    for (colours, end, code) in [(true, "q", 0), (false, "\x03", 130)] {
+    // By a key, by Ctrl-C, and by a signal of somebody else.
+    for (colours, end, code) in [(true, "q", 0), (false, "\x03", 130), (true, "", 130)] {
         let (terminal, inner) = terminal::open();
         terminal.resize(24, 80);
         let before = rustix::termios::tcgetattr(&inner).unwrap();
@@ -204,7 +217,10 @@ fn a_terminal_is_explored_and_left_as_it_was() {
         screen.terminal.resize(30, 100);
         screen.shows(&format!("changes◀{}", "─".repeat(30)));
         screen.shows("/data/large: 1MB in 2, deleted in 4");
-        screen.terminal.types(end);
+        match end {
+            "" => signal_explorer(store.path()),
+            end => screen.terminal.types(end),
+        }
         screen.shows("\x1b[?1049l");
         assert_eq!(child.wait().unwrap().code(), Some(code));
         assert_eq!(screen.seen.contains("\x1b[38;5;"), colours, "{:?}", screen.seen);

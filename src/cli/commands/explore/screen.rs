@@ -4,6 +4,8 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use ratatui::crossterm::event::{self, Event, KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 
 use super::state::{Explorer, Key};
@@ -12,11 +14,8 @@ use crate::cli::{error, interrupt};
 
 /// Shows it until the user has seen enough; the exit code.
 pub(super) fn run(explorer: &mut Explorer, palette: Palette) -> io::Result<u8> {
-    // In raw mode Ctrl-C is a key like any other. This is for signals of others.
-    interrupt::install(Arc::new(|| {
-        ratatui::restore();
-        std::process::exit(error::INTERRUPTED.into());
-    }))?;
+    // In raw mode Ctrl-C is a key like any other. This is for signals of others: whoever waits for events is waked by one.
+    interrupt::install(Arc::new(|| drop(kill(Pid::this(), Signal::SIGWINCH))))?;
     // Also puts the terminal back before a panic is reported.
     let mut terminal = ratatui::try_init()?;
     let result = (|| {
@@ -25,12 +24,9 @@ pub(super) fn run(explorer: &mut Explorer, palette: Palette) -> io::Result<u8> {
             // All that has come meanwhile counts before it is drawn again.
             loop {
                 match event::read()? {
+                    _ if interrupt::is_interrupted() => return Ok(error::INTERRUPTED),
                     Event::Key(key) if is_interrupt(key) => return Ok(error::INTERRUPTED),
-                    Event::Key(key) => {
-                        if key_of(key).is_some_and(|key| !explorer.press(key)) {
-                            return Ok(error::OK);
-                        }
-                    }
+                    Event::Key(key) if key_of(key).is_some_and(|key| !explorer.press(key)) => return Ok(error::OK),
                     _ => {}
                 }
                 if !event::poll(Duration::ZERO)? {

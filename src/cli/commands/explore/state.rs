@@ -249,16 +249,21 @@ impl Explorer {
 
     fn set_open(&mut self, node: NodeId, open: bool) {
         self.open[node] = open;
-        // A folder that only leads to another one is no stop on the way.
-        let mut at = node;
-        while open {
+        if open {
+            self.open_on(node);
+        }
+        self.arrange();
+    }
+
+    /// A folder that only leads to another one is no stop on the way.
+    fn open_on(&mut self, mut at: NodeId) {
+        loop {
             let survey = &self.subject.survey;
             let mut shown = survey.children(at).iter().copied().filter(|child| self.projection.has(*child));
-            let (Some(only), None) = (shown.next(), shown.next()) else { break };
+            let (Some(only), None) = (shown.next(), shown.next()) else { return };
             self.open[only] = true;
             at = only;
         }
-        self.arrange();
     }
 
     fn open_all(&mut self, open: bool) {
