@@ -126,6 +126,7 @@ impl From<StoreError> for Error {
             }
             StoreError::Io { .. }
             | StoreError::NewerVersion { .. }
+            | StoreError::OtherOwners { .. }
             | StoreError::NotAStore { .. }
             | StoreError::Busy { .. } => Self::environment(error.to_string()),
             StoreError::Mismatch { .. } => Self::build(error.to_string()).help(DAMAGED),
