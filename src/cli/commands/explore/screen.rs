@@ -15,7 +15,9 @@ use crate::cli::{error, interrupt};
 /// Shows it until the user has seen enough; the exit code.
 pub(super) fn run(explorer: &mut Explorer, palette: Palette) -> io::Result<u8> {
     // In raw mode Ctrl-C is a key like any other. This is for signals of others: whoever waits for events is waked by one.
-    interrupt::install(Arc::new(|| drop(kill(Pid::this(), Signal::SIGWINCH))))?;
+    interrupt::install(Arc::new(|| {
+        let _ = kill(Pid::this(), Signal::SIGWINCH);
+    }))?;
     // Also puts the terminal back before a panic is reported.
     let mut terminal = ratatui::try_init()?;
     let result = (|| {
