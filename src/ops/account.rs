@@ -114,8 +114,12 @@ pub fn plan(session: &Session<'_>, targets: &[Target], place: &LockPlace, mode: 
 pub fn last_build(store: &Arc<Store>, targets: &[Target], place: &LockPlace, eventful: bool) -> Option<Account> {
     let definition = definition_of(targets, place);
     let wanted = |build: &Summary| build.definition == definition && (!eventful || !build.steps.is_empty());
-    let build = builds(store).find(wanted)?;
-    let snapshot = Arc::new(record::snapshot(store, &build)?);
+    recorded(store, &builds(store).find(wanted)?)
+}
+
+/// What a recorded build did; none if its record is not whole.
+pub fn recorded(store: &Arc<Store>, build: &Summary) -> Option<Account> {
+    let snapshot = Arc::new(record::snapshot(store, build)?);
     let mut states = vec![StepState::Cached; snapshot.steps.len()];
     for step in &build.steps {
         if let Some(state) = states.get_mut(step.step) {
@@ -128,7 +132,7 @@ pub fn last_build(store: &Arc<Store>, targets: &[Target], place: &LockPlace, eve
     }
     let names: BTreeSet<&str> = snapshot.roots.iter().map(|root| root.target.as_str()).collect();
     let names: Vec<&str> = names.into_iter().collect();
-    let past = record::past(store, &definition, &names, Some(&build.name));
+    let past = record::past(store, &build.definition, &names, Some(&build.name));
     let compared = past.len();
     let from = store.clone();
     let explainer = Explainer::new(snapshot.clone(), past, Box::new(move |key: &CacheKey| record::files(&from, key)));
