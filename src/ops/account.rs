@@ -130,6 +130,7 @@ pub fn recorded(store: &Arc<Store>, build: &Summary) -> Option<Account> {
             };
         }
     }
+    never_asked_for(&snapshot, build, &mut states);
     let names: BTreeSet<&str> = snapshot.roots.iter().map(|root| root.target.as_str()).collect();
     let names: Vec<&str> = names.into_iter().collect();
     let past = record::past(store, &build.definition, &names, Some(&build.name));
@@ -137,6 +138,23 @@ pub fn recorded(store: &Arc<Store>, build: &Summary) -> Option<Account> {
     let from = store.clone();
     let explainer = Explainer::new(snapshot.clone(), past, Box::new(move |key: &CacheKey| record::files(&from, key)));
     Some(Account { snapshot, states, when: Some(build.started), compared, explainer })
+}
+
+/// A build that ends early leaves steps that never began. Those that only cached steps use would not have begun anyway.
+fn never_asked_for(snapshot: &Snapshot, build: &Summary, states: &mut [StepState]) {
+    let mut users: Vec<Vec<usize>> = vec![Vec::new(); states.len()];
+    for (step, facts) in snapshot.steps.iter().enumerate() {
+        facts.inputs.iter().for_each(|input| users[input.step].push(step));
+    }
+    let begun = build.steps.iter().filter(|step| step.started > Duration::ZERO);
+    let begun: BTreeSet<usize> = begun.map(|step| step.step).collect();
+    for step in (0..states.len()).rev() {
+        let is_cached = |user: &usize| matches!(states[*user], StepState::Cached | StepState::Unneeded);
+        let unneeded = !users[step].is_empty() && users[step].iter().all(is_cached);
+        if states[step] == StepState::Canceled && !begun.contains(&step) && unneeded {
+            states[step] = StepState::Unneeded;
+        }
+    }
 }
 
 /// How long each step took when it ran last: the same one, or else one that is called the same in the same stage.

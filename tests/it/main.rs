@@ -13,6 +13,7 @@ mod lock;
 mod monorepo;
 mod one_graph;
 mod platform;
+mod records;
 mod registry;
 mod remote;
 mod repositories;

@@ -60,13 +60,21 @@ const LEGEND: [(&str, &str); 8] = [
 ];
 
 /// A picture: markup in which nothing is left to be escaped.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Picture(String);
+#[derive(Debug, Clone, PartialEq)]
+pub struct Picture {
+    markup: String,
+    width: f64,
+}
 
 impl Picture {
     /// The text of the file.
     pub fn markup(&self) -> &str {
-        &self.0
+        &self.markup
+    }
+
+    /// How wide it is, in pixels.
+    pub fn width(&self) -> f64 {
+        self.width
     }
 }
 
@@ -98,7 +106,7 @@ pub fn svg(drawing: &Drawing) -> Picture {
     text.push_str(&labels);
     (0..drawing.nodes.len()).for_each(|node| picture.node(node, &mut text));
     text.push_str("</svg>\n");
-    Picture(text)
+    Picture { markup: text, width }
 }
 
 struct Pencil<'a> {

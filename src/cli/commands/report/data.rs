@@ -17,7 +17,7 @@ use crate::cli::timeline::{Span, Timeline, critical_path};
 use crate::event::{Event, Outcome};
 use crate::graph::explain::{Reason, Snapshot, StepKind};
 use crate::ops::Error;
-use crate::ops::account::{Account, recorded};
+use crate::ops::account::{Account, StepState, recorded};
 use crate::ops::record::{self, Ended, Log, StepEnded, StepRecord, Summary};
 use crate::store::Store;
 
@@ -93,11 +93,9 @@ pub struct Step {
 /// Why some steps ran.
 #[derive(Debug, Clone)]
 pub struct Cause {
-    /// The step where it began.
-    pub title: String,
     /// What was different.
     pub reasons: Vec<String>,
-    /// Steps that ran for it: number and name.
+    /// Steps that ran for it, in the order in which they began: number and name.
     pub steps: Vec<(usize, String)>,
 }
 
@@ -146,7 +144,7 @@ impl Report {
             command: build.command.clone(),
             platforms: platforms.into_iter().collect(),
             warnings: build.warnings.clone(),
-            steps: steps(build, &snapshot, &path, outputs),
+            steps: steps(build, &account, &path, outputs),
             spans: spans_of(build, &snapshot, &log),
             critical: (!path.is_empty()).then_some(critical),
             causes: causes(build, &mut account),
@@ -157,9 +155,9 @@ impl Report {
     }
 }
 
-fn steps(build: &Summary, snapshot: &Snapshot, path: &BTreeSet<usize>, mut outputs: Vec<Output>) -> Vec<Step> {
+fn steps(build: &Summary, account: &Account, path: &BTreeSet<usize>, mut outputs: Vec<Output>) -> Vec<Step> {
     let step = |record: &StepRecord| {
-        let facts = snapshot.steps.get(record.step)?;
+        let facts = account.snapshot.steps.get(record.step)?;
         Some(Step {
             number: record.step,
             title: title(facts),
@@ -172,7 +170,8 @@ fn steps(build: &Summary, snapshot: &Snapshot, path: &BTreeSet<usize>, mut outpu
             output: outputs.get_mut(record.step).map(std::mem::take).unwrap_or_default(),
         })
     };
-    build.steps.iter().filter_map(step).collect()
+    let is_needed = |record: &&StepRecord| account.states.get(record.step) != Some(&StepState::Unneeded);
+    build.steps.iter().filter(is_needed).filter_map(step).collect()
 }
 
 /// What took time in a recorded build.
@@ -202,34 +201,30 @@ fn spans_of(build: &Summary, snapshot: &Snapshot, log: &Log) -> Vec<Span> {
     timeline.finish()
 }
 
-/// The causes, in the order in which their first steps began. What was told when the build ran is told again, since the
-/// record that it was compared with may be gone.
+/// The causes, in the order in which their first steps began. What was told when the build ran is told again where nothing
+/// better is known, since the record that it was compared with may be gone.
 fn causes(build: &Summary, account: &mut Account) -> Vec<Cause> {
     let snapshot = account.snapshot.clone();
     let mut causes: Vec<Cause> = Vec::new();
-    let mut known: BTreeMap<(usize, String), usize> = BTreeMap::new();
+    let mut known: BTreeMap<Vec<String>, usize> = BTreeMap::new();
     let ran = build.steps.iter().filter(|step| step.ended != StepEnded::Canceled);
     for step in ran.filter(|step| snapshot.steps.get(step.step).is_some_and(is_work)) {
-        let reasons = account.reasons(step.step);
         let cause = account.chain(step.step).last().copied().unwrap_or(step.step);
-        let is_known = reasons != [Reason::FirstTime];
-        let told = match is_known {
-            true => account.reasons(cause).iter().map(ToString::to_string).collect(),
-            false if step.reason.is_empty() => vec![Reason::FirstTime.to_string()],
-            false => vec![step.reason.clone()],
-        };
-        let told: Vec<String> = told.iter().map(|text: &String| clean(text.as_bytes(), false)).collect();
-        // Of what was never built before, all is new for one reason.
-        let place = if is_known { (cause, String::new()) } else { (usize::MAX, told.join("\n")) };
-        let name = (step.step, title(&snapshot.steps[step.step]));
-        match known.get(&place) {
-            Some(number) => causes[*number].steps.push(name),
-            None => {
-                known.insert(place, causes.len());
-                let title = if is_known { title(&snapshot.steps[cause]) } else { String::new() };
-                causes.push(Cause { title, reasons: told, steps: vec![name] });
-            }
+        let mut reasons = account.reasons(cause);
+        // What it is built on is a reason of its own, with other steps.
+        if reasons.iter().any(|reason| reason.input().is_none()) {
+            reasons.retain(|reason| reason.input().is_none());
         }
+        let told: Vec<String> = match reasons == [Reason::FirstTime] && !step.reason.is_empty() {
+            true => vec![step.reason.clone()],
+            false => reasons.iter().map(ToString::to_string).collect(),
+        };
+        let told: Vec<String> = told.iter().map(|text| clean(text.as_bytes(), false)).collect();
+        let number = *known.entry(told).or_insert_with_key(|told| {
+            causes.push(Cause { reasons: told.clone(), steps: Vec::new() });
+            causes.len() - 1
+        });
+        causes[number].steps.push((step.step, title(&snapshot.steps[step.step])));
     }
     causes
 }

@@ -6,17 +6,19 @@ use super::data::{Cause, Pin, Report};
 use super::html::Html;
 use super::images::{Made, PlatformImage};
 use super::steps;
-use crate::cli::human;
+use crate::cli::{human, table};
 use crate::export::rfc3339;
 use crate::ops::record::Ended;
 
 /// What browsers are told not to do, whatever the page says: load anything, run anything.
-const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'";
+const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; img-src data:";
 
 const STYLE: &str = include_str!("style.css");
 
 /// How many layers of an image are shown.
 const LAYERS: usize = 25;
+/// How many steps are named that ran for one reason.
+const NAMED: usize = 12;
 
 /// Writes the page.
 pub fn page(report: &Report) -> String {
@@ -108,7 +110,7 @@ fn body(report: &Report, html: &mut Html) {
                 report.steps.iter().find(|step| matches!(step.ended, crate::ops::record::StepEnded::Failed(_)));
             if let Some(step) = failed {
                 html.tag("p", &[], |html| {
-                    html.leaf("a", &[("href", &format!("#step-{}", step.number))], &step.title);
+                    html.leaf("a", &[("href", &format!("#step-{}", step.number))], "What it printed");
                 });
             }
         });
@@ -118,7 +120,9 @@ fn body(report: &Report, html: &mut Html) {
     steps::list(report, html);
     if let Some(graph) = &report.graph {
         section("Graph", "", html, |html| {
-            html.tag("div", &[("class", &"picture"), ("tabindex", &0)], |html| html.picture(graph));
+            // It shrinks to the page, as long as it can be read.
+            let style = format!("--whole:{:.0}px;--least:{:.0}px", graph.width(), graph.width() * 0.6);
+            html.tag("div", &[("class", &"picture"), ("style", &style), ("tabindex", &0)], |html| html.picture(graph));
         });
     }
     images(&report.images, html);
@@ -153,18 +157,15 @@ fn causes(causes: &[Cause], html: &mut Html) {
                         html.leaf("p", &[("class", &"reason")], reason);
                     }
                     html.tag("p", &[("class", &"because")], |html| {
-                        if !cause.title.is_empty() {
-                            html.text("in ");
-                            html.leaf("code", &[], &cause.title);
-                            html.text(", so ");
+                        if cause.steps.len() > 1 {
+                            html.text(format!("{} steps: ", cause.steps.len()));
                         }
-                        html.text(match cause.steps.len() {
-                            1 => "1 step ran: ".to_owned(),
-                            several => format!("{several} steps ran: "),
-                        });
-                        for (at, (number, title)) in cause.steps.iter().enumerate() {
+                        for (at, (number, title)) in cause.steps.iter().take(NAMED).enumerate() {
                             html.text(if at > 0 { ", " } else { "" });
-                            html.leaf("a", &[("href", &format!("#step-{number}"))], crate::cli::table::cut(title, 48));
+                            html.leaf("a", &[("href", &format!("#step-{number}"))], table::cut(title, 56));
+                        }
+                        if cause.steps.len() > NAMED {
+                            html.text(format!(" and {} more", cause.steps.len() - NAMED));
                         }
                     });
                 });
@@ -213,7 +214,7 @@ fn layers(image: &PlatformImage, several: bool, html: &mut Html) {
                     html.leaf("span", &[("class", &"bar"), ("style", &format!("width:{width:.2}%"))], "");
                     let known = !layer.instruction.is_empty();
                     let text = if known { &layer.instruction } else { "of the base image" };
-                    html.leaf("code", &[], crate::cli::table::cut(text, 160));
+                    html.leaf("code", &[], table::cut(text, 160));
                     html.leaf("small", &[], format!("layer {}", layer.number));
                 });
             });

@@ -194,14 +194,19 @@ fn output(report: &Report, step: &Step, html: &mut Html) {
         html.leaf("p", &[("class", &"dim")], "It wrote nothing.");
         return;
     }
-    html.tag("pre", &[("class", &"log"), ("tabindex", &0)], |html| {
-        step.output.head.iter().for_each(|line| html.text(format_args!("{line}\n")));
-        if step.output.gone > 0 {
-            let lines = human::count(step.output.gone, "line");
-            let hint = format!("… {lines} are left out: imgbuild log {} '{}'\n", report.id, first_words(&step.title));
-            html.leaf("em", &[], hint);
-        }
-        step.output.tail.iter().for_each(|line| html.text(format_args!("{line}\n")));
+    // The end of what a failed step wrote is what matters.
+    let class = if matches!(step.ended, StepEnded::Failed(_)) { "log from-end" } else { "log" };
+    html.tag("div", &[("class", &class), ("tabindex", &0)], |html| {
+        html.tag("pre", &[], |html| {
+            step.output.head.iter().for_each(|line| html.text(format_args!("{line}\n")));
+            if step.output.gone > 0 {
+                let lines = human::count(step.output.gone, "line");
+                let hint =
+                    format!("… {lines} are left out: imgbuild log {} '{}'\n", report.id, first_words(&step.title));
+                html.leaf("em", &[], hint);
+            }
+            step.output.tail.iter().for_each(|line| html.text(format_args!("{line}\n")));
+        })
     });
 }
 

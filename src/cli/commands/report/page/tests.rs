@@ -49,11 +49,7 @@ fn report(evil: &str) -> Report {
         ],
         spans: vec![span(What::Phase), span(what), span(What::Task)],
         critical: Some(second(2)),
-        causes: vec![Cause {
-            title: text("COPY src"),
-            reasons: vec![text("src/main.c changed")],
-            steps: vec![(4, text("RUN make"))],
-        }],
+        causes: vec![Cause { reasons: vec![text("src/main.c changed")], steps: vec![(4, text("RUN make"))] }],
         graph: Some(svg(&Drawing { nodes: vec![node], stages: vec![text("build")], ..Drawing::default() })),
         pins: vec![Pin {
             kind: "image",
