@@ -19,19 +19,17 @@ const FEWEST: usize = 4;
 /// the current folder. Of several builds of one definition, the last.
 pub fn find(store: &Store, word: Option<&str>, folder: &Path) -> Result<Summary, Error> {
     let builds: Vec<Summary> = record::builds(store).collect();
-    choose(&builds, word, folder).cloned().map_err(|error| match builds.is_empty() {
-        true => error.help("there is no record of any build in this store"),
-        false => error.help("`imgbuild builds` lists those that are recorded"),
-    })
+    choose(&builds, word, folder).cloned()
 }
 
 fn choose<'a>(builds: &'a [Summary], word: Option<&str>, folder: &Path) -> Result<&'a Summary, Error> {
     let Some(word) = word else {
         let here = builds.iter().find(|build| Path::new(&build.definition).parent() == Some(folder));
         let below = || builds.iter().find(|build| Path::new(&build.definition).starts_with(folder));
-        return here
-            .or_else(below)
-            .ok_or_else(|| Error::build(format!("there is no record of a build of {}", folder.display())));
+        return here.or_else(below).ok_or_else(|| {
+            Error::build(format!("there is no record of a build of {}", folder.display()))
+                .help("name one: `imgbuild builds` lists those that are recorded")
+        });
     };
     if word.len() >= FEWEST && word.bytes().all(|byte| byte.is_ascii_hexdigit()) {
         let wanted = word.to_ascii_lowercase();
@@ -60,7 +58,8 @@ fn choose<'a>(builds: &'a [Summary], word: Option<&str>, folder: &Path) -> Resul
     };
     builds.iter().find(is_of).ok_or_else(|| {
         Error::Usage(format!(
-            "no build is recorded that {word:?} could mean: the first digits of an ID, a folder or a file"
+            "{word:?} is neither the beginning of a build's ID nor a folder or file of which a build is recorded; \
+             `imgbuild builds` lists those that are"
         ))
     })
 }

@@ -83,7 +83,8 @@ fn platforms(store: &Store, digest: &str) -> Vec<PlatformImage> {
 fn instruction(text: &str) -> String {
     let text = text.strip_prefix("/bin/sh -c #(nop) ").unwrap_or(text);
     let text = text.strip_suffix("# buildkit").unwrap_or(text);
-    let words: Vec<&str> = text.split_whitespace().collect();
+    let run = text.strip_prefix("RUN /bin/sh -c ").map(|command| format!("RUN {command}"));
+    let words: Vec<&str> = run.as_deref().unwrap_or(text).split_whitespace().collect();
     clean(words.join(" ").as_bytes(), false)
 }
 
@@ -95,7 +96,7 @@ mod tests {
     fn instructions_without_machinery() {
         let check = |text: &str, expected: &str| assert_eq!(instruction(text), expected);
         check("/bin/sh -c #(nop)  CMD [\"sh\"]", "CMD [\"sh\"]");
-        check("RUN /bin/sh -c make # buildkit", "RUN /bin/sh -c make");
+        check("RUN /bin/sh -c make # buildkit", "RUN make");
         check("COPY a\t b\x1b[2J", "COPY a b");
     }
 }

@@ -17,8 +17,8 @@ const STYLE: &str = include_str!("style.css");
 
 /// How many layers of an image are shown.
 const LAYERS: usize = 25;
-/// How many steps are named that ran for one reason.
-const NAMED: usize = 12;
+/// How many steps are named at once that ran for one reason.
+const NAMED: usize = 4;
 
 /// Writes the page.
 pub fn page(report: &Report) -> String {
@@ -121,7 +121,7 @@ fn body(report: &Report, html: &mut Html) {
     if let Some(graph) = &report.graph {
         section("Graph", "", html, |html| {
             // It shrinks to the page, as long as it can be read.
-            let style = format!("--whole:{:.0}px;--least:{:.0}px", graph.width(), graph.width() * 0.6);
+            let style = format!("--whole:{:.0}px;--least:{:.0}px", graph.width(), graph.width() * 0.58);
             html.tag("div", &[("class", &"picture"), ("style", &style), ("tabindex", &0)], |html| html.picture(graph));
         });
     }
@@ -156,21 +156,24 @@ fn causes(causes: &[Cause], html: &mut Html) {
                     for reason in &cause.reasons {
                         html.leaf("p", &[("class", &"reason")], reason);
                     }
-                    html.tag("p", &[("class", &"because")], |html| {
-                        if cause.steps.len() > 1 {
-                            html.text(format!("{} steps: ", cause.steps.len()));
-                        }
-                        for (at, (number, title)) in cause.steps.iter().take(NAMED).enumerate() {
-                            html.text(if at > 0 { ", " } else { "" });
-                            html.leaf("a", &[("href", &format!("#step-{number}"))], table::cut(title, 56));
-                        }
-                        if cause.steps.len() > NAMED {
-                            html.text(format!(" and {} more", cause.steps.len() - NAMED));
-                        }
-                    });
+                    let (first, more) = cause.steps.split_at(cause.steps.len().min(NAMED));
+                    first.iter().for_each(|step| step_of(step, html));
+                    if !more.is_empty() {
+                        html.tag("details", &[], |html| {
+                            html.leaf("summary", &[], format!("and {}", human::count(more.len(), "more step")));
+                            more.iter().for_each(|step| step_of(step, html));
+                        });
+                    }
                 });
             }
         });
+    });
+}
+
+/// A line about a step that ran for a reason.
+fn step_of((number, title): &(usize, String), html: &mut Html) {
+    html.tag("p", &[("class", &"because")], |html| {
+        html.leaf("a", &[("href", &format!("#step-{number}"))], title);
     });
 }
 
