@@ -247,6 +247,8 @@ fn escaped(text: &str) -> String {
             '\n' => safe.push('\n'),
             // XML has no way to write them.
             c if c.is_control() => safe.push('?'),
+            // What reorders text could make it say something else.
+            '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => safe.push('?'),
             c => safe.push(c),
         }
     }
