@@ -17,7 +17,7 @@ use crate::ops::record::{self, Ended, Image, Summary};
 /// How much of the names of images a table shows, in columns.
 const COLUMNS: usize = 40;
 
-/// The flags.
+/// List the builds that are recorded
 #[derive(Debug, Default, Clone, clap::Args)]
 #[command(after_help = "\
 Examples:

@@ -34,7 +34,7 @@ _imgbuild_names() {
 complete -F _imgbuild_names -o nosort -o bashdefault -o default imgbuild
 "#;
 
-/// The flags.
+/// Write a shell's completion script
 #[derive(Debug, Clone, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -57,7 +57,7 @@ pub fn run(args: &Args, session: &Session) -> Result<(), Error> {
     session.print(script)
 }
 
-/// The flags of `man`.
+/// Write a manual page
 #[derive(Debug, Clone, clap::Args)]
 #[command(after_help = "\
 Examples:

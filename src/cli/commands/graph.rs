@@ -14,7 +14,7 @@ use crate::cli::library::Look;
 use crate::ops::Error;
 use drawing::Drawing;
 
-/// The flags.
+/// Draw the graph of a build
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:

@@ -12,7 +12,7 @@ use crate::ops::Error;
 use crate::ops::record::{self, Ended, Summary};
 use crate::store::Store;
 
-/// The flags.
+/// Show again what a build showed
 #[derive(Debug, Clone, clap::Args)]
 #[command(after_help = "\
 Examples:

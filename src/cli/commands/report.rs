@@ -21,7 +21,7 @@ use crate::ops::record::{self, Summary};
 use crate::store::Store;
 use data::Report;
 
-/// The flags.
+/// Write a page about a build
 #[derive(Debug, Clone, clap::Args)]
 #[command(after_help = "\
 Examples:
