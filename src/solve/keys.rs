@@ -149,6 +149,7 @@ pub fn state_key(layers: &[LayerId]) -> CacheKey {
 }
 
 /// The definition keys of steps, and what was selected from contexts on the way.
+#[derive(Debug)]
 pub struct DefinitionKeys {
     keys: Vec<Option<CacheKey>>,
     selections: Vec<Selections>,

@@ -6,6 +6,7 @@
 //! rebuild.
 
 mod archive;
+mod elsewhere;
 mod emulation;
 pub mod error;
 mod exec;
@@ -13,6 +14,7 @@ mod file;
 pub mod keys;
 mod observe;
 mod plan;
+mod reached;
 pub mod record;
 pub mod redact;
 mod remote;
@@ -24,12 +26,14 @@ use std::path::PathBuf;
 use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
+pub use elsewhere::{Elsewhere, Found};
 pub use emulation::NoEmulation;
 pub use error::StepError;
 pub use exec::ExecContext;
 pub use file::StateTree;
 pub use observe::Observer;
 pub use plan::{Fate, Foreseen, plan};
+pub use reached::{Reached, reached};
 
 use rayon::prelude::*;
 
@@ -79,6 +83,8 @@ pub struct Environment<'a> {
     pub sources: Option<&'a Sources>,
     /// Who hears of keys and misses.
     pub observer: &'a dyn Observer,
+    /// Who knows results that the store does not have.
+    pub elsewhere: &'a dyn Elsewhere,
 }
 
 /// What steps may be given and what is not recorded anywhere: not in a key, not in a layer, not in the log.
@@ -104,6 +110,8 @@ impl std::fmt::Debug for SecretValue {
 #[derive(Debug, Default)]
 pub struct Solved {
     states: HashMap<StepId, State>,
+    /// The definition keys of all steps that were needed.
+    pub keys: Option<Arc<DefinitionKeys>>,
     /// Steps that ran.
     pub executed: usize,
     /// Steps that did not have to.
@@ -137,7 +145,8 @@ pub fn solve(graph: &Graph, targets: &[StepId], environment: &Environment<'_>) -
     let (solver, needed, keys) = Solver::start(graph, targets, environment)?;
     let result = keys.and_then(|keys| {
         environment.observer.keyed(&needed, &keys);
-        solver.run(&keys, &needed, targets)
+        let solved = solver.run(&keys, &needed, targets)?;
+        Ok(Solved { keys: Some(keys), ..solved })
     });
     solver.save_contexts();
     result
@@ -417,10 +426,18 @@ impl<'a, 'e> Solver<'a, 'e> {
         true
     }
 
-    /// The recorded result of a key, if all of it is still there, or if nobody will look.
+    /// The recorded result of a key, if all of it is still there, or if nobody will look. What others have recorded counts
+    /// as well, and from then on as if it were from here.
     fn look_up(&self, key: CacheKey, unread: bool) -> Option<State> {
-        let state = record::decode(&self.environment.layers.store().get_action(&key)?)?;
-        (unread || state.iter().all(|layer| self.environment.layers.available(*layer))).then_some(state)
+        let layers = &self.environment.layers;
+        let whole = |state: &State| state.iter().all(|layer| layers.available(*layer));
+        let own = layers.store().get_action(&key).and_then(|record| record::decode(&record));
+        if let Some(state) = own.filter(|state| unread || whole(state)) {
+            return Some(state);
+        }
+        let state = self.environment.elsewhere.find(&key)?.state;
+        // Without the note it would be asked for again.
+        whole(&state).then(|| self.record(key, &state).map_or_else(|_| state.clone(), |()| state.clone()))
     }
 
     /// Runs a step whose inputs are done, or finds that it need not run. Says whether it ran.

@@ -48,5 +48,6 @@ pub use parse::parse;
 pub use print::{Listed, ListedVariable, Printed, list, variables};
 pub use resolve::{Error, Plan, resolve};
 pub use schema::schema;
+pub use suggest::nearest;
 pub use target::{Call, ContextSource, Dockerfile, Entitlement, Output, Secret, Ssh, Target};
 pub use variables::{Type, Variable};

@@ -1,0 +1,150 @@
+//! Caches that are written: what was reached becomes blobs, and those go where they are not yet.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::format::{ARTIFACT, Cache, CachedLayer, CachedResult, TOC};
+use super::place::{Mode, Place};
+use crate::compress::Compression;
+use crate::digest::CacheKey;
+use crate::event::Reporter;
+use crate::export::{ExportError, blobs_of};
+use crate::fstree::tar;
+use crate::oci::{Descriptor, media};
+use crate::registry::transfer::{self, Layout, Options, Plan, Platforms, StoreEnd, TagEnd};
+use crate::registry::{Registries, RegistryError, Repository, origins};
+use crate::solve::{Reached, State};
+use crate::store::layers::{LayerId, Layers};
+use crate::store::{Claim, Store};
+
+/// What goes into a cache.
+pub struct Export<'a> {
+    /// The steps whose results are known.
+    pub reached: &'a [Reached],
+    /// The layers of the results.
+    pub results: &'a [State],
+    /// How much of that.
+    pub mode: Mode,
+    /// How layers are compressed that are no blobs yet.
+    pub compression: Compression,
+}
+
+/// Writes a cache to a place, in place of the one that is there. What is there of it already is not sent again.
+pub fn export(
+    export: &Export<'_>,
+    place: &Place,
+    layers: &Layers,
+    registries: &Registries,
+    reporter: &dyn Reporter,
+) -> Result<(), ExportError> {
+    let cache = gather(export, layers)?;
+    let store = layers.store();
+    let (manifest, config) = cache.encode(None);
+    store.put(&config)?;
+    let json = manifest.to_json();
+    store.put(&json)?;
+    bring_what_nobody_else_has(layers, &manifest.layers)?;
+    let root = Descriptor::of(media::MANIFEST, &json);
+    let source = StoreEnd { store, registries: Some(registries) };
+    let plan = Plan::new(&source, &root, &Platforms::All)?;
+    let options = Options { verb: "caching", jobs: registries.transfers(), reporter };
+    match place {
+        Place::Registry(reference) => {
+            let repository = registries.repository(reference);
+            let tag = reference.tag().map(str::to_owned);
+            let target = TagEnd { repository, root: root.digest, tag, notes: Some(store) };
+            transfer::run(&source, &target, &plan, options)?;
+        }
+        Place::Folder { path, name } => {
+            let layout = Layout::new(path);
+            transfer::run(&source, &layout, &plan, options)?;
+            layout.list(&root, Some(name))?;
+        }
+    }
+    Ok(())
+}
+
+/// Adds a cache to an image that is in a repository: the image stays as it is, and its digest leads to the cache.
+pub fn refer(
+    export: &Export<'_>,
+    image: &Descriptor,
+    repository: &Repository<'_>,
+    layers: &Layers,
+    registries: &Registries,
+    reporter: &dyn Reporter,
+) -> Result<(), ExportError> {
+    let cache = gather(export, layers)?;
+    let store = layers.store();
+    let subject = Descriptor::new(&image.media_type, image.digest, image.size);
+    let (manifest, config) = cache.encode(Some(subject));
+    store.put(&config)?;
+    let blobs: Vec<Descriptor> = manifest.layers.iter().chain([&manifest.config]).cloned().collect();
+    bring_what_nobody_else_has(layers, &blobs)?;
+    let json = manifest.to_json();
+    let own = Descriptor { artifact_type: Some(ARTIFACT.into()), ..Descriptor::of(media::MANIFEST, &json) };
+    let source = StoreEnd { store, registries: Some(registries) };
+    let target = TagEnd { repository: repository.clone(), root: own.digest, tag: None, notes: Some(store) };
+    let options = Options { verb: "caching", jobs: registries.transfers(), reporter };
+    transfer::bring(&source, &target, &blobs, options)?;
+    Ok(repository.put_referrer(&image.digest, own, &json)?)
+}
+
+/// Brings blobs that are neither in the store nor in a registry: those of a cache in a folder.
+fn bring_what_nobody_else_has(layers: &Layers, blobs: &[Descriptor]) -> Result<(), ExportError> {
+    let is_only_there =
+        |store: &Store, blob: &Descriptor| !store.has(&blob.digest) && origins::known(store, &blob.digest).is_empty();
+    let only_there = blobs.iter().filter(|blob| is_only_there(layers.store(), blob)).cloned();
+    Ok(layers.bring(&only_there.collect::<Vec<_>>())?)
+}
+
+/// Makes the blobs of what is wanted, and lists what leads to them.
+fn gather(export: &Export<'_>, layers: &Layers) -> Result<Cache, ExportError> {
+    let of_results: BTreeSet<LayerId> = export.results.iter().flatten().copied().collect();
+    let is_wanted = |state: &State| export.mode == Mode::Max || state.iter().all(|id| of_results.contains(id));
+    let mut by_state: BTreeMap<&State, BTreeSet<CacheKey>> = BTreeMap::new();
+    for reached in export.reached.iter().filter(|reached| is_wanted(&reached.state)) {
+        by_state.entry(&reached.state).or_default().extend(reached.keys.iter().copied());
+    }
+    let ids: BTreeSet<LayerId> = by_state.keys().flat_map(|state| state.iter().copied()).collect();
+    let mut portable = BTreeSet::new();
+    for id in ids {
+        if is_portable(layers, id)? {
+            portable.insert(id);
+        }
+    }
+    by_state.retain(|state, _| state.iter().all(|id| portable.contains(id)));
+    let made: Vec<LayerId> = portable
+        .into_iter()
+        .filter(|id| matches!(id, LayerId::Made(_)) && by_state.keys().any(|state| state.contains(id)))
+        .collect();
+    let mut cache = Cache::default();
+    let own: Vec<LayerId> = made.iter().filter(|id| layers.claim_of(**id).is_none()).copied().collect();
+    let blobs = blobs_of(layers, &own, export.compression)?;
+    for (id, blob) in own.iter().zip(blobs) {
+        let LayerId::Made(tree) = id else { continue };
+        let packed = Layers::pack_toc(&*layers.toc(*id)?).map_err(tar::WriteError::Out)?;
+        layers.store().put(&packed)?;
+        let toc = Some(Descriptor::of(TOC, &packed));
+        cache.layers.insert(*tree, CachedLayer { blob, profile: Claim::profile_of(export.compression), toc });
+    }
+    for id in &made {
+        let (LayerId::Made(tree), Some(claim)) = (id, layers.claim_of(*id)) else { continue };
+        let Claim { blob, profile, toc, .. } = (*claim).clone();
+        cache.layers.entry(*tree).or_insert(CachedLayer { blob, profile, toc });
+    }
+    cache.results = by_state.into_iter().map(|(state, keys)| CachedResult { keys, state: state.clone() }).collect();
+    Ok(cache)
+}
+
+/// Whether a tar holds all of a layer. Another machine could not make the same of what a tar leaves out.
+fn is_portable(layers: &Layers, id: LayerId) -> Result<bool, ExportError> {
+    if matches!(id, LayerId::Image(_)) || layers.claim_of(id).is_some() {
+        return Ok(true);
+    }
+    Ok(layers.toc(id)?.entries().iter().all(tar::holds_all_of))
+}
+
+impl From<RegistryError> for ExportError {
+    fn from(error: RegistryError) -> Self {
+        Self::Registry(Box::new(error))
+    }
+}
