@@ -4,17 +4,18 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::format::{ARTIFACT, Cache, CachedLayer, CachedResult, TOC};
 use super::place::{Mode, Place};
-use crate::compress::Compression;
+use crate::compress::{self, Compression};
 use crate::digest::CacheKey;
 use crate::event::Reporter;
 use crate::export::{ExportError, blobs_of};
 use crate::fstree::tar;
+use crate::graph::Sharing;
 use crate::oci::{Descriptor, media};
 use crate::registry::transfer::{self, Layout, Options, Plan, Platforms, StoreEnd, TagEnd};
 use crate::registry::{Registries, RegistryError, Repository, origins};
 use crate::solve::{Reached, State};
 use crate::store::layers::{LayerId, Layers};
-use crate::store::{Claim, Store};
+use crate::store::{Claim, Store, cache_mount};
 
 /// What goes into a cache.
 pub struct Export<'a> {
@@ -26,6 +27,8 @@ pub struct Export<'a> {
     pub mode: Mode,
     /// How layers are compressed that are no blobs yet.
     pub compression: Compression,
+    /// The cache mounts that go along, by id: those of the store, else what others have of them.
+    pub mounts: &'a BTreeMap<String, Option<Descriptor>>,
 }
 
 /// Writes a cache to a place, in place of the one that is there. What is there of it already is not sent again.
@@ -131,8 +134,29 @@ fn gather(export: &Export<'_>, layers: &Layers) -> Result<Cache, ExportError> {
         let Claim { blob, profile, toc, .. } = (*claim).clone();
         cache.layers.entry(*tree).or_insert(CachedLayer { blob, profile, toc });
     }
+    cache.mounts = gather_mounts(export, layers)?;
     cache.results = by_state.into_iter().map(|(state, keys)| CachedResult { keys, state: state.clone() }).collect();
     Ok(cache)
+}
+
+/// Makes blobs of cache mounts.
+fn gather_mounts(export: &Export<'_>, layers: &Layers) -> Result<BTreeMap<String, Descriptor>, ExportError> {
+    let (store, stop) = (layers.store(), layers.stop());
+    let mut mounts = BTreeMap::new();
+    for (id, elsewhere) in export.mounts {
+        let mount = cache_mount::acquire(store, id, Sharing::Shared, &|| stop.check().is_err())?;
+        let descriptor = match mount.filter(|mount| !mount.fresh) {
+            Some(mount) => {
+                let out = compress::writer(store.writer()?, Compression::ZSTD).map_err(tar::WriteError::Out)?;
+                let written = mount.write_tar(stop.watch(out))?.into_inner();
+                let blob = written.finish().map_err(tar::WriteError::Out)?.commit(None)?;
+                Some(Descriptor::new(media::LAYER_ZSTD, blob.digest, blob.size))
+            }
+            None => elsewhere.clone(),
+        };
+        mounts.extend(descriptor.map(|descriptor| (id.clone(), descriptor)));
+    }
+    Ok(mounts)
 }
 
 /// Whether a tar holds all of a layer. Another machine could not make the same of what a tar leaves out.

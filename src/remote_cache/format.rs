@@ -20,7 +20,7 @@ pub const CONFIG: &str = "application/vnd.imgbuild.cache.config.v1+json";
 /// The list of what is in a layer, compressed with zstd.
 pub const TOC: &str = "application/vnd.imgbuild.layer.toc.v1+zstd";
 /// The largest configuration that is read, in bytes.
-pub const MAX_CONFIG: u64 = 64 << 20;
+pub const MAX_CONFIG: u64 = 16 << 20;
 
 const VERSION: u32 = 1;
 
@@ -57,6 +57,8 @@ pub struct Cache {
     pub layers: BTreeMap<TreeDigest, CachedLayer>,
     /// What keys lead to.
     pub results: Vec<CachedResult>,
+    /// What cache mounts held, as layers, by their ids.
+    pub mounts: BTreeMap<String, Descriptor>,
 }
 
 /// A layer that a step made.
@@ -85,6 +87,14 @@ struct Config {
     version: u32,
     layers: Vec<Layer>,
     results: Vec<Outcome>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    mounts: Vec<Mount>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Mount {
+    id: String,
+    blob: Digest,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -138,9 +148,11 @@ impl Cache {
             .map(|result| Outcome { keys: result.keys.clone(), layers: result.state.iter().map(place).collect() })
             .collect();
         results.sort_by(|a, b| a.keys.cmp(&b.keys));
-        let config = serde_json::to_vec(&Config { version: VERSION, layers, results })
+        let mounts = self.mounts.iter().map(|(id, blob)| Mount { id: id.clone(), blob: blob.digest }).collect();
+        let config = serde_json::to_vec(&Config { version: VERSION, layers, results, mounts })
             .expect("strings and numbers always serialise");
         blobs.append(&mut tocs);
+        blobs.extend(self.mounts.values().cloned());
         let mut seen = BTreeSet::new();
         blobs.retain(|blob| seen.insert(blob.digest));
         let mut manifest = Manifest::new(Descriptor::of(CONFIG, &config), blobs);
@@ -165,6 +177,10 @@ impl Cache {
             Some(blob) => Ok(Descriptor::new(&blob.media_type, digest, blob.size)),
             None => Err(FormatError::Unlisted(digest)),
         };
+        let layer_blob = |digest: Digest| match blob(digest)? {
+            blob if media::Compression::of_layer(&blob.media_type).is_some() => Ok(blob),
+            other => Err(FormatError::NotALayer(digest, other.media_type)),
+        };
         let (mut cache, mut ids) = (Self::default(), Vec::new());
         for layer in config.layers {
             let id: LayerId = layer.id.parse()?;
@@ -173,10 +189,7 @@ impl Cache {
             let (Some(digest), Some(diff_id)) = (layer.blob, layer.diff_id) else {
                 return Err(FormatError::NoBlob(id));
             };
-            let descriptor = blob(digest)?;
-            if media::Compression::of_layer(&descriptor.media_type).is_none() {
-                return Err(FormatError::NotALayer(digest, descriptor.media_type));
-            }
+            let descriptor = layer_blob(digest)?;
             let toc = layer.toc.map(blob).transpose()?.filter(|toc| toc.media_type == TOC);
             let blob = LayerBlob { descriptor, diff_id };
             cache.layers.insert(tree, CachedLayer { blob, profile: layer.profile, toc });
@@ -185,6 +198,9 @@ impl Cache {
             let id = |place: usize| ids.get(place).copied().ok_or(FormatError::NoLayer(place));
             let state = result.layers.into_iter().map(id).collect::<Result<_, _>>()?;
             cache.results.push(CachedResult { keys: result.keys, state });
+        }
+        for mount in config.mounts {
+            cache.mounts.insert(mount.id, layer_blob(mount.blob)?);
         }
         Ok(cache)
     }
@@ -211,7 +227,8 @@ mod tests {
             CachedResult { keys: [key(4), key(5)].into(), state: vec![base, LayerId::Made(tree)] },
             CachedResult { keys: [key(6)].into(), state: vec![base] },
         ];
-        Cache { layers: [(tree, layer)].into(), results }
+        let mounts = [("go-build".to_owned(), Descriptor::of(media::LAYER_ZSTD, b"mount"))].into();
+        Cache { layers: [(tree, layer)].into(), results, mounts }
     }
 
     #[test]
@@ -227,14 +244,15 @@ mod tests {
     fn the_bytes_are_pinned() {
         let (manifest, config) = sample().encode(Some(Descriptor::of(media::MANIFEST, b"image")));
         let (one, two, three) = ("01".repeat(32), "02".repeat(32), "03".repeat(32));
-        let (blob, toc) = (Digest::of(b"layer"), Digest::of(b"toc"));
+        let (blob, toc, mount) = (Digest::of(b"layer"), Digest::of(b"toc"), Digest::of(b"mount"));
         let key = |byte: &str| format!(r#""key:{}""#, byte.repeat(32));
         let expected = [
             format!(r#"{{"version":1,"layers":[{{"id":"chain-{one}"}},"#),
             format!(r#"{{"id":"tree-{two}","blob":"{blob}","diffId":"sha256:{three}","#),
             format!(r#""profile":"tar-1/gzip","toc":"{toc}"}}],"#),
             format!(r#""results":[{{"keys":[{},{}],"layers":[0,1]}},"#, key("04"), key("05")),
-            format!(r#"{{"keys":[{}],"layers":[0]}}]}}"#, key("06")),
+            format!(r#"{{"keys":[{}],"layers":[0]}}],"#, key("06")),
+            format!(r#""mounts":[{{"id":"go-build","blob":"{mount}"}}]}}"#),
         ];
         assert_eq!(String::from_utf8(config.clone()).unwrap(), expected.concat());
         let expected = [
@@ -243,7 +261,8 @@ mod tests {
             r#""config":{"mediaType":"application/vnd.imgbuild.cache.config.v1+json","#.to_owned(),
             format!(r#""digest":"{}","size":{}}},"#, Digest::of(&config), config.len()),
             format!(r#""layers":[{{"mediaType":"{}","digest":"{blob}","size":5}},"#, media::LAYER_GZIP),
-            format!(r#"{{"mediaType":"application/vnd.imgbuild.layer.toc.v1+zstd","digest":"{toc}","size":3}}],"#),
+            format!(r#"{{"mediaType":"application/vnd.imgbuild.layer.toc.v1+zstd","digest":"{toc}","size":3}},"#),
+            format!(r#"{{"mediaType":"{}","digest":"{mount}","size":5}}],"#, media::LAYER_ZSTD),
             format!(
                 r#""subject":{{"mediaType":"{}","digest":"{}","size":5}}}}"#,
                 media::MANIFEST,

@@ -59,6 +59,8 @@ pub struct Import<'a> {
 struct Loaded {
     name: Arc<str>,
     at: At,
+    /// Whether its cache mounts are wanted.
+    mounts: bool,
     cache: Cache,
     by_key: HashMap<CacheKey, usize>,
 }
@@ -158,21 +160,26 @@ impl<'a> Import<'a> {
         if all.is_empty() { Err(no_cache(&found.document)) } else { Ok(all) }
     }
 
+    /// Says where a blob can be had.
+    fn place(&self, loaded: &Loaded, blob: &Descriptor) {
+        match &loaded.at {
+            At::Repository(name) => origins::remember(self.layers.store(), &blob.digest, name),
+            At::Folder(path) => self.folders.add(blob.digest, path.clone()),
+        }
+    }
+
     /// Makes the layers of a result known.
     fn tell(&self, loaded: &Loaded, state: &[LayerId]) {
+        // Held to the end: whoever comes second must find all of it.
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
         for id in state {
             let LayerId::Made(tree) = id else { continue };
             let Some(layer) = loaded.cache.layers.get(tree) else { continue };
-            if !self.told.lock().unwrap_or_else(PoisonError::into_inner).insert(*id) {
+            if !told.insert(*id) {
                 continue;
             }
-            for digest in
-                [Some(&layer.blob.descriptor), layer.toc.as_ref()].into_iter().flatten().map(|blob| blob.digest)
-            {
-                match &loaded.at {
-                    At::Repository(name) => origins::remember(self.layers.store(), &digest, name),
-                    At::Folder(path) => self.folders.add(digest, path.clone()),
-                }
+            for blob in [Some(&layer.blob.descriptor), layer.toc.as_ref()].into_iter().flatten() {
+                self.place(loaded, blob);
             }
             self.layers.claim(*id, || Claim {
                 blob: layer.blob.clone(),
@@ -192,6 +199,17 @@ impl Elsewhere for Import<'_> {
         })?;
         self.tell(loaded, &result.state);
         Some(Found { state: result.state.clone(), keys: result.keys.iter().copied().collect() })
+    }
+
+    fn mount(&self, id: &str) -> Option<Descriptor> {
+        // Who did not ask for them need not wait for a cache to be read.
+        if !self.sources.iter().any(|source| source.mounts) {
+            return None;
+        }
+        let mut with_mounts = self.loaded().iter().filter(|loaded| loaded.mounts);
+        let (loaded, blob) = with_mounts.find_map(|loaded| Some((loaded, loaded.cache.mounts.get(id)?)))?;
+        self.place(loaded, blob);
+        Some(blob.clone())
     }
 }
 
@@ -226,5 +244,5 @@ fn read(from: &dyn transfer::Source, manifest: &Manifest, source: &Source, at: A
     for (place, result) in cache.results.iter().enumerate() {
         by_key.extend(result.keys.iter().map(|key| (*key, place)));
     }
-    Ok(Loaded { name: format!("the cache {place}").into(), at, cache, by_key })
+    Ok(Loaded { name: format!("the cache {place}").into(), at, mounts: source.mounts, cache, by_key })
 }

@@ -34,6 +34,8 @@ impl fmt::Display for Place {
 pub struct Source {
     /// Where it is.
     pub place: Place,
+    /// Whether cache mounts that are not there yet begin with what is in it.
+    pub mounts: bool,
 }
 
 /// A cache that is written.
@@ -47,6 +49,8 @@ pub struct Destination {
     pub compression: Option<Compression>,
     /// Whether the build may go on if it cannot be written.
     pub ignore_error: bool,
+    /// Whether what is in the cache mounts of the steps goes along.
+    pub mounts: bool,
 }
 
 /// How much of a build a cache holds.

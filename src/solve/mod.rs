@@ -358,12 +358,17 @@ impl<'a, 'e> Solver<'a, 'e> {
                         schedule.fail(id);
                         // Whatever is stopped in the middle fails in some way.
                         let canceled = self.environment.cancel.is_canceled();
+                        // Whoever asked a cache elsewhere tries again without it.
+                        let again = self.environment.layers.broken_claim().is_some();
                         let error = if canceled { StepError::Canceled } else { error };
-                        let outcome = if canceled { Outcome::Canceled } else { Outcome::Failed(error.to_string()) };
+                        let failed = || Outcome::Failed(error.to_string());
+                        let outcome = if canceled || again { Outcome::Canceled } else { failed() };
                         if failure.is_none() {
                             failure = Some(SolveError { step: Some(id), error });
                             // What runs beside it would be thrown away.
-                            self.environment.cancel.cancel();
+                            if !again {
+                                self.environment.cancel.cancel();
+                            }
                         }
                         outcome
                     }
@@ -512,6 +517,7 @@ impl<'a, 'e> Solver<'a, 'e> {
                     reporter: self.environment.reporter,
                     cancel: self.environment.cancel,
                     credentials: (self.environment.credentials)(id),
+                    elsewhere: self.environment.elsewhere,
                     resolv_conf: &self.environment.resolv_conf,
                 })?
             }

@@ -20,7 +20,7 @@ use crate::store::snapshot;
 /// The largest table of contents that is taken from elsewhere, compressed, in bytes.
 const MAX_PACKED: u64 = 64 << 20;
 /// The same unpacked.
-const MAX_TOC: u64 = 1 << 30;
+const MAX_TOC: u64 = 256 << 20;
 
 /// What somebody says of a layer that a step made elsewhere.
 #[derive(Debug, Clone, PartialEq)]
@@ -39,6 +39,11 @@ impl Claim {
     /// Everything that decides which blob a layer becomes.
     pub fn profile_of(compression: Compression) -> String {
         format!("tar-{PROFILE_VERSION}/{}", compression.profile())
+    }
+
+    /// Its table of contents, unless that is too large to be one.
+    pub(super) fn table(&self) -> Option<&Descriptor> {
+        self.toc.as_ref().filter(|toc| toc.size <= MAX_PACKED)
     }
 
     /// The part of the profile that says how it is compressed; nothing if the tar is another than ours.
@@ -61,13 +66,14 @@ impl Layers {
         claims.entry(id).or_insert_with(|| Arc::new(claim()));
     }
 
-    /// Forgets all claims.
-    pub fn forget_claims(&self) {
+    /// Forgets all claims, and says which one was not kept, if any.
+    pub fn forget_claims(&self) -> Option<String> {
         self.claims.by_layer.lock().unwrap_or_else(PoisonError::into_inner).clear();
         self.there.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        self.claims.broken.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
-    /// What a claim did not keep, the first time that happened.
+    /// The first claim that was not kept.
     pub fn broken_claim(&self) -> Option<String> {
         self.claims.broken.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -122,9 +128,10 @@ impl Layers {
     /// The table of contents that comes with a claim; none if none does.
     pub(super) fn claimed_toc(&self, id: LayerId) -> Result<Option<Toc>, LayerError> {
         let Some(claim) = self.claim_of(id) else { return Ok(None) };
-        let Some(descriptor) = &claim.toc else { return Ok(None) };
-        self.bring(std::slice::from_ref(descriptor)).map_err(|error| self.broken(id, &claim, error.to_string()))?;
-        let packed = self.store.read(&descriptor.digest, MAX_PACKED)?;
+        let Some(descriptor) = claim.table() else { return Ok(None) };
+        let broken = |reason: String| self.broken(id, &claim, reason);
+        self.bring(std::slice::from_ref(descriptor)).map_err(|error| broken(error.to_string()))?;
+        let packed = self.store.read(&descriptor.digest, MAX_PACKED).map_err(|error| broken(error.to_string()))?;
         let mut bytes = Vec::new();
         let unpacked =
             compress::reader(&packed[..]).and_then(|(_, reader)| reader.take(MAX_TOC).read_to_end(&mut bytes));
@@ -135,7 +142,7 @@ impl Layers {
                 self.save_toc(id, &toc)?;
                 Ok(Some(toc))
             }
-            _ => Err(self.broken(id, &claim, "its table of contents is of another layer".into())),
+            _ => Err(broken("its table of contents is of another layer".into())),
         }
     }
 

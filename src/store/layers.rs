@@ -311,16 +311,20 @@ impl Layers {
     /// Brings the blobs of layers that are known only by them, so that they need not come one after the other.
     fn bring_layers(&self, state: &[LayerId], in_form: &str) -> Result<(), LayerError> {
         let needed = state.iter().filter(|id| self.fetch.is_some() && !self.home(**id).join(in_form).exists());
-        let (mut blobs, mut claimed) = (Vec::new(), Vec::new());
+        let (mut blobs, mut tables, mut claimed) = (Vec::new(), Vec::new(), Vec::new());
         for id in needed {
             match (&self.known(*id).image, self.claim_of(*id)) {
                 (Some(image), _) => blobs.push(image.blob.descriptor.clone()),
-                // Its table comes by itself.
-                (None, Some(claim)) if in_form == "fs" || claim.toc.is_none() => claimed.push((*id, claim)),
-                _ => {}
+                (None, Some(claim)) => match claim.table() {
+                    Some(table) if in_form == "toc" => tables.push(table.clone()),
+                    _ => claimed.push((*id, claim)),
+                },
+                (None, None) => {}
             }
         }
         self.bring(&blobs)?;
+        // Whoever reads one of these will say what is wrong with it.
+        let _ = self.bring(&tables);
         self.bring_claimed(&claimed)
     }
 
@@ -406,6 +410,7 @@ impl Layers {
         let mut reader = tar::TarReader::new(reader, tar::Dialect::Layer, tar::Limits::default());
         let options = Unpack {
             lower: &view,
+            alone: matches!(id, LayerId::Made(_)),
             files: &StackFiles(files),
             base: TreePath::root(),
             implied: implied_root(),

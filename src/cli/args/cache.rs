@@ -5,6 +5,7 @@ use std::str::FromStr;
 
 use super::csv;
 use super::output::Compression;
+use crate::frontend::buildfile::OTHER_CACHES;
 use crate::oci::Reference;
 
 /// One `--cache-from`.
@@ -12,6 +13,8 @@ use crate::oci::Reference;
 pub struct CacheFrom {
     /// Where the cache is.
     pub place: CachePlace,
+    /// Whether cache mounts begin with what is in it.
+    pub mounts: bool,
 }
 
 /// One `--cache-to`.
@@ -27,6 +30,8 @@ pub struct CacheTo {
     pub compression_level: Option<u8>,
     /// Whether the build goes on if it cannot be written.
     pub ignore_error: bool,
+    /// Whether it holds what is in cache mounts.
+    pub mounts: bool,
 }
 
 /// Where a cache is.
@@ -41,8 +46,8 @@ pub enum CachePlace {
 /// What a layout calls a cache, unless it is said.
 const TAG: &str = "latest";
 
-const FROM_KEYS: [&str; 5] = ["type", "ref", "src", "tag", "digest"];
-const TO_KEYS: [&str; 11] = [
+const FROM_KEYS: [&str; 6] = ["type", "ref", "src", "tag", "digest", "mounts"];
+const TO_KEYS: [&str; 12] = [
     "type",
     "ref",
     "dest",
@@ -54,10 +59,8 @@ const TO_KEYS: [&str; 11] = [
     "oci-mediatypes",
     "image-manifest",
     "ignore-error",
+    "mounts",
 ];
-
-/// Kinds that docker buildx has besides.
-const OTHERS: [&str; 3] = ["gha", "s3", "azblob"];
 
 /// The value of a key, which may be there once, without it.
 struct Pairs(Vec<(String, String)>);
@@ -108,7 +111,7 @@ impl Pairs {
 }
 
 fn unsupported(kind: &str, allowed: &str) -> String {
-    match OTHERS.contains(&kind) {
+    match OTHER_CACHES.contains(&kind) {
         true => format!("type={kind} is not supported by this version: allowed are {allowed}"),
         false => format!("type={kind}: allowed are {allowed}"),
     }
@@ -120,7 +123,7 @@ impl FromStr for CacheFrom {
     fn from_str(text: &str) -> Result<Self, String> {
         if !text.contains('=') {
             let reference = Reference::parse(text).map_err(|error| error.to_string())?;
-            return Ok(Self { place: CachePlace::Registry(reference) });
+            return Ok(Self { place: CachePlace::Registry(reference), mounts: false });
         }
         let mut pairs = Pairs::read(text, &FROM_KEYS)?;
         let kind = pairs.kind()?;
@@ -134,8 +137,9 @@ impl FromStr for CacheFrom {
             "inline" => return Err("type=inline is for --cache-to: to read such a cache, name the image".into()),
             other => return Err(unsupported(other, "registry and local")),
         };
+        let mounts = pairs.flag("mounts")?.unwrap_or_default();
         pairs.nothing_else(&kind)?;
-        Ok(Self { place })
+        Ok(Self { place, mounts })
     }
 }
 
@@ -173,6 +177,7 @@ impl FromStr for CacheTo {
         };
         to.ignore_error = pairs.flag("ignore-error")?.unwrap_or_default();
         if to.place.is_some() {
+            to.mounts = pairs.flag("mounts")?.unwrap_or_default();
             to.compression = pairs.take("compression")?.as_deref().map(Compression::named).transpose()?;
             let level = pairs.take("compression-level")?;
             let parse = |level: String| level.parse().map_err(|_| format!("compression-level={level} is not a number"));
@@ -194,7 +199,7 @@ impl FromStr for CacheTo {
 
 impl CacheTo {
     fn new() -> Self {
-        Self { place: None, max: false, compression: None, compression_level: None, ignore_error: false }
+        Self { place: None, max: false, compression: None, compression_level: None, ignore_error: false, mounts: false }
     }
 }
 
@@ -208,10 +213,14 @@ mod tests {
 
     #[test]
     fn reads_where_from() {
-        let check = |text: &str, place: CachePlace| assert_eq!(text.parse(), Ok(CacheFrom { place }), "{text}");
+        let check = |text: &str, place: CachePlace| {
+            let mounts = text.contains("mounts=true");
+            assert_eq!(text.parse(), Ok(CacheFrom { place, mounts }), "{text}");
+        };
         check("user/app:cache", registry("user/app:cache"));
         check("type=registry,ref=localhost:5000/app", registry("localhost:5000/app"));
         check("type=local,src=a/b", CachePlace::Folder("a/b".into(), "latest".into()));
+        check("type=local,src=a,mounts=true", CachePlace::Folder("a".into(), "latest".into()));
         check("type=local,src=a,tag=x", CachePlace::Folder("a".into(), "x".into()));
         check("type=local,src=a,digest=sha256:00", CachePlace::Folder("a".into(), "sha256:00".into()));
     }
@@ -226,11 +235,12 @@ mod tests {
             CacheTo { place: Some(registry("app:cache")), max: true, ignore_error: true, ..CacheTo::new() },
         );
         check(
-            "type=local,dest=d,compression=zstd,compression-level=9,mode=min",
+            "type=local,dest=d,compression=zstd,compression-level=9,mode=min,mounts=true",
             CacheTo {
                 place: Some(CachePlace::Folder("d".into(), "latest".into())),
                 compression: Some(Compression::Zstd),
                 compression_level: Some(9),
+                mounts: true,
                 ..CacheTo::new()
             },
         );
@@ -249,7 +259,10 @@ mod tests {
         from("type=file,src=a", "type=file: allowed are registry and local");
         from("ref=a", "type= is missing: allowed are registry, local and inline");
         from("type=registry,reff=a", "the key \"reff\" is unknown: did you mean ref?");
-        from("type=local,source=a", "the key \"source\" is unknown: allowed are type, ref, src, tag and digest");
+        from(
+            "type=local,source=a",
+            "the key \"source\" is unknown: allowed are type, ref, src, tag, digest and mounts",
+        );
         let to = |text: &str, expected: &str| assert_eq!(text.parse::<CacheTo>().unwrap_err(), expected, "{text}");
         to("type=registry,ref=a,mod=max", "the key \"mod\" is unknown: did you mean mode?");
         to("type=registry,ref=a,mode=most", "mode=most: allowed are min and max");

@@ -284,10 +284,10 @@ impl File {
             let (id, agent) = ssh_agent(&agent, session, &self.folder)?;
             target.credentials.agents.insert(id, agent);
         }
-        for cache in &resolved.cache_from {
+        for cache in resolved.cache_from.iter().filter(|cache| !cache.is_other_cache()) {
             target.cache_from.push(cache_from(&cache.to_argument().parse().map_err(usage)?));
         }
-        for cache in &resolved.cache_to {
+        for cache in resolved.cache_to.iter().filter(|cache| !cache.is_other_cache()) {
             target.cache_to.push(cache_to(&cache.to_argument().parse().map_err(usage)?)?);
         }
         if resolved.requested {

@@ -284,7 +284,7 @@ pub(super) fn apply_cache(target: &mut Target, args: &CacheArgs) -> Result<(), E
 
 /// A cache that is read.
 pub(super) fn cache_from(from: &CacheFrom) -> Source {
-    Source { place: cache_place(&from.place) }
+    Source { place: cache_place(&from.place), mounts: from.mounts }
 }
 
 /// A cache that is written.
@@ -298,6 +298,7 @@ pub(super) fn cache_to(to: &CacheTo) -> Result<remote_cache::Destination, Error>
         mode: if to.max { Mode::Max } else { Mode::Min },
         compression: compression.transpose().map_err(Error::Usage)?,
         ignore_error: to.ignore_error,
+        mounts: to.mounts,
     })
 }
 

@@ -41,6 +41,7 @@ mod variables;
 pub use affected::affected;
 pub use glob::matches;
 pub use include::{Broken, Found, Loading, MOST as MOST_FILES, Need, has_wildcards};
+pub use keys::OTHER_CACHES;
 pub use limits::size;
 pub use model::{BuildFile, Group};
 pub use overrides::{Override, OverrideError};

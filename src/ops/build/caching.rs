@@ -1,12 +1,12 @@
 //! The caches of targets: which are read, and what of the build goes into which of those that are written.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
 use crate::compress::Compression;
 use crate::event::{Event, Reporter};
 use crate::export::ExportError;
-use crate::graph::{Graph, StepId};
+use crate::graph::{Graph, MountKind, Op, StepId};
 use crate::oci::{Descriptor, Reference};
 use crate::ops::Error;
 use crate::ops::build::lowering::Lowered;
@@ -19,6 +19,17 @@ use crate::store::layers::Layers;
 
 /// The number of the first task that writes a cache: above those of outputs.
 const TASK: usize = 1 << 18;
+
+/// Who hears of a build that is done a second time: its steps are known.
+pub(super) struct Again<'a>(pub &'a dyn Reporter);
+
+impl Reporter for Again<'_> {
+    fn report(&self, event: Event) {
+        if !matches!(event, Event::Planned(_)) {
+            self.0.report(event);
+        }
+    }
+}
 
 /// The caches that targets are looked up in, each once.
 pub(super) fn sources(targets: &[Target]) -> Vec<Source> {
@@ -51,6 +62,8 @@ pub(super) struct Pending {
     compression: Compression,
     reached: Vec<Reached>,
     results: Vec<State>,
+    /// The ids of cache mounts, and what others have of them.
+    mounts: BTreeMap<String, Option<Descriptor>>,
 }
 
 /// What caches are to be written. Targets that name the same place share what is there.
@@ -69,6 +82,7 @@ pub(super) fn pending(
                 Some(known) => {
                     known.targets.push(number);
                     known.to.ignore_error &= to.ignore_error;
+                    known.to.mounts |= to.mounts;
                     if to.mode == Mode::Max {
                         known.to.mode = Mode::Max;
                     }
@@ -79,6 +93,7 @@ pub(super) fn pending(
                     compression: to.compression.unwrap_or_else(|| compression(target)),
                     reached: Vec::new(),
                     results: Vec::new(),
+                    mounts: BTreeMap::new(),
                 }),
             }
         }
@@ -89,8 +104,24 @@ pub(super) fn pending(
         let steps: Vec<StepId> = steps.into_iter().collect();
         one.results = steps.iter().map(|step| solved.state(*step).to_vec()).collect();
         one.reached = reached(graph, &steps, environment, solved);
+        if one.to.mounts {
+            let ids = graph.needed(&steps).into_iter().flat_map(|step| mounts_of(&graph[step].op));
+            one.mounts = ids.map(|id| (id.clone(), environment.elsewhere.mount(id))).collect();
+        }
     }
     all
+}
+
+/// The ids of the cache mounts of a step.
+fn mounts_of(op: &Op) -> impl Iterator<Item = &String> {
+    let mounts = match op {
+        Op::Exec(exec) => &exec.mounts[..],
+        _ => &[],
+    };
+    mounts.iter().filter_map(|mount| match &mount.kind {
+        MountKind::Cache { id, .. } => Some(id),
+        _ => None,
+    })
 }
 
 /// Fails if a cache is to be sent where nothing may be sent.
@@ -127,6 +158,7 @@ pub(super) fn write(
                     results: &one.results,
                     mode: one.to.mode,
                     compression: one.compression,
+                    mounts: &one.mounts,
                 };
                 export(&what, place, layers, &session.registries, session.reporter)
             }
@@ -174,6 +206,7 @@ fn along(
             results: &pending.results,
             mode: Mode::Min,
             compression: image.compression,
+            mounts: &pending.mounts,
         };
         let mut repositories: Vec<String> = Vec::new();
         for name in &image.names {

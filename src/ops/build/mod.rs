@@ -125,10 +125,13 @@ pub fn build(
     let parts = (&graph, &lowered[..], &layers);
     let mut result = complete(&recorded, targets, mode, parts, (&recorder, &import), started);
     // A cache that does not keep its word costs the time that it should have saved, and no more.
-    if let (Err(_), Some(broken), false) = (&result, layers.broken_claim(), session.cancel.is_canceled()) {
+    if result.is_err()
+        && !session.cancel.is_canceled()
+        && let Some(broken) = layers.forget_claims()
+    {
         recorder.report(Event::Warning(format!("{broken}; building again without any cache but the store's")));
-        layers.forget_claims();
-        result = complete(&recorded, targets, mode, parts, (&recorder, &()), started);
+        let again = caching::Again(&recorder);
+        result = complete(&session.reporting_to(&again), targets, mode, parts, (&recorder, &()), started);
     }
     recorder.finish(&result);
     result

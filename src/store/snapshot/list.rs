@@ -11,10 +11,10 @@ use crate::fstree::{Merged, Meta, Toc, TreePath};
 /// How much is read at once, in bytes.
 const BUFFER: usize = 256 << 10;
 
-/// Reads a self-contained layer to the end of its tar. What unpacking it would say is said here.
+/// Reads a layer that a step made to the end of its tar. What unpacking it would say is said here.
 pub fn list<R: Read>(tar: &mut TarReader<R>, implied: &Meta) -> Result<Toc, SnapshotError> {
     let nothing = Merged::new(Vec::new());
-    let mut plan = Plan::new(&nothing, TreePath::root(), implied.clone(), tar.dialect());
+    let mut plan = Plan::new(&nothing, TreePath::root(), implied.clone(), tar.dialect()).alone(true);
     let (mut steps, mut buffer) = (Vec::new(), vec![0; BUFFER]);
     while let Some((raw, mut content)) = tar.next()? {
         let make = plan.add(raw, &mut steps)?;
