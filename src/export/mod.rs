@@ -46,3 +46,9 @@ pub enum ExportError {
         history: usize,
     },
 }
+
+impl From<RegistryError> for ExportError {
+    fn from(error: RegistryError) -> Self {
+        Self::Registry(Box::new(error))
+    }
+}

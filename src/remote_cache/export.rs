@@ -12,7 +12,7 @@ use crate::fstree::tar;
 use crate::graph::Sharing;
 use crate::oci::{Descriptor, media};
 use crate::registry::transfer::{self, Layout, Options, Plan, Platforms, StoreEnd, TagEnd};
-use crate::registry::{Registries, RegistryError, Repository, origins};
+use crate::registry::{Registries, Repository, origins};
 use crate::solve::{Reached, State};
 use crate::store::layers::{LayerId, Layers};
 use crate::store::{Claim, Store, cache_mount};
@@ -165,10 +165,4 @@ fn is_portable(layers: &Layers, id: LayerId) -> Result<bool, ExportError> {
         return Ok(true);
     }
     Ok(layers.toc(id)?.entries().iter().all(tar::holds_all_of))
-}
-
-impl From<RegistryError> for ExportError {
-    fn from(error: RegistryError) -> Self {
-        Self::Registry(Box::new(error))
-    }
 }

@@ -285,7 +285,7 @@ mod tests {
         check(&manifest, r#""version":1"#, r#""version":2"#, "it has version 2");
         check(&manifest, r#""layers":[0,1]"#, r#""layers":[0,2]"#, "the layer number 2");
         check(&manifest, "chain-", "tree-", "it has no blob of the layer tree-0101");
-        check(&manifest, "chain-0", "chain-x", "hexadecimal");
+        check(&manifest, "chain-0", "chain-x", "is not a digest");
         check(&manifest, "key:04", "04", "it is damaged");
         check(&manifest, &Digest::of(b"toc").hex(), &Digest::of(b"other").hex(), "its manifest does not list");
         check(&Manifest { layers: Vec::new(), ..manifest.clone() }, "[0]", "[0]", "its manifest does not list");

@@ -194,8 +194,8 @@ impl<'a> Import<'a> {
 impl Elsewhere for Import<'_> {
     fn find(&self, key: &CacheKey) -> Option<Found> {
         let (loaded, result) = self.loaded().iter().find_map(|loaded| {
-            let place = loaded.by_key.get(key)?;
-            Some((loaded, loaded.cache.results.get(*place)?))
+            let number = loaded.by_key.get(key)?;
+            Some((loaded, loaded.cache.results.get(*number)?))
         })?;
         self.tell(loaded, &result.state);
         Some(Found { state: result.state.clone(), keys: result.keys.iter().copied().collect() })
@@ -238,11 +238,12 @@ fn read(from: &dyn transfer::Source, manifest: &Manifest, source: &Source, at: A
     let mut bytes = Vec::new();
     let mut reader = from.open(config, 0, Check::Digest)?.ok_or(RegistryError::Missing(config.digest))?;
     let failed = |error| RegistryError::from_io(error, |error| RegistryError::File { path: place.clone(), error });
-    reader.by_ref().take(MAX_CONFIG).read_to_end(&mut bytes).map_err(failed)?;
+    // The digest is checked where the blob ends.
+    reader.by_ref().take(MAX_CONFIG + 1).read_to_end(&mut bytes).map_err(failed)?;
     let cache = Cache::decode(manifest, &bytes)?;
     let mut by_key = HashMap::new();
-    for (place, result) in cache.results.iter().enumerate() {
-        by_key.extend(result.keys.iter().map(|key| (*key, place)));
+    for (number, result) in cache.results.iter().enumerate() {
+        by_key.extend(result.keys.iter().map(|key| (*key, number)));
     }
     Ok(Loaded { name: format!("the cache {place}").into(), at, mounts: source.mounts, cache, by_key })
 }

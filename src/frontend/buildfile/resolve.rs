@@ -220,9 +220,9 @@ impl<'a> Resolver<'a> {
         let mut found = Vec::new();
         for (target, values) in self.targets.iter().filter_map(|(name, target)| Some((target, self.merged.get(name)?)))
         {
-            let without = WITHOUT_EFFECT.iter().map(|(key, message)| (*key, (*message).to_owned()));
-            for (key, message) in without.chain(other_caches(target)) {
-                let Some(place) = values.get(&key).and_then(Value::first_place) else { continue };
+            let without = WITHOUT_EFFECT.iter().map(|(key, message)| (*key, 0, (*message).to_owned()));
+            for (key, number, message) in without.chain(other_caches(target)) {
+                let Some(place) = values.get(&key).and_then(|value| value.place_of(number)) else { continue };
                 let mut warning = Diagnostic::warning("NoEffect", place.span(None), message);
                 if matches!(place, Place::Set(_)) {
                     warning.annotations.clear();
@@ -246,13 +246,15 @@ impl<'a> Resolver<'a> {
     }
 }
 
-/// What there is to say about caches of a kind that is not known here: a build can do without.
-fn other_caches(target: &Target) -> impl Iterator<Item = (Key, String)> {
-    let from = target.cache_from.iter().map(|cache| (Key::CacheFrom, cache));
-    let all = from.chain(target.cache_to.iter().map(|cache| (Key::CacheTo, cache)));
-    all.filter(|(_, cache)| cache.is_other_cache()).map(|(key, cache)| {
+/// What there is to say about caches of a kind that is not known here, with their places: a build can do without.
+fn other_caches(target: &Target) -> impl Iterator<Item = (Key, usize, String)> {
+    let all = [(Key::CacheFrom, &target.cache_from), (Key::CacheTo, &target.cache_to)];
+    let numbered = all
+        .into_iter()
+        .flat_map(|(key, list)| list.iter().enumerate().map(move |(number, cache)| (key, number, cache)));
+    numbered.filter(|(.., cache)| cache.is_other_cache()).map(|(key, number, cache)| {
         let kind = cache.attributes.get("type").map_or("", String::as_str);
-        (key, format!("a cache with `type={kind}` has no effect here: use `registry`, `local` or `inline`"))
+        (key, number, format!("a cache with `type={kind}` has no effect here: use `registry`, `local` or `inline`"))
     })
 }
 

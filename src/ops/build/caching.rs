@@ -44,8 +44,6 @@ pub(super) fn sources(targets: &[Target]) -> Vec<Source> {
 
 /// An image that was pushed, and that a cache can go along with.
 pub(super) struct Pushed {
-    /// The target's place in the list.
-    pub target: usize,
     /// The image.
     pub image: Descriptor,
     /// How its layers are compressed.
@@ -133,13 +131,13 @@ pub(super) fn check(targets: &[Target], mode: LockMode) -> Result<(), Error> {
     Ok(())
 }
 
-/// Writes the caches.
+/// Writes the caches. What was pushed comes with its target's place in the list.
 pub(super) fn write(
     session: &Session<'_>,
     layers: &Layers,
     targets: &[Target],
     pending: &[Pending],
-    pushed: &[Pushed],
+    pushed: &[(usize, Pushed)],
 ) -> Result<(), Error> {
     for (number, one) in pending.iter().enumerate() {
         if session.cancel.is_canceled() {
@@ -191,9 +189,10 @@ fn along(
     layers: &Layers,
     targets: &[Target],
     pending: &Pending,
-    pushed: &[Pushed],
+    pushed: &[(usize, Pushed)],
 ) -> Result<(), ExportError> {
-    let mut images = pushed.iter().filter(|image| pending.targets.contains(&image.target)).peekable();
+    let of_these = pushed.iter().filter(|(target, _)| pending.targets.contains(target));
+    let mut images = of_these.map(|(_, image)| image).peekable();
     if images.peek().is_none()
         && pending.targets.iter().filter_map(|place| targets.get(*place)).any(|one| one.requested)
     {

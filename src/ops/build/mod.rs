@@ -158,7 +158,7 @@ fn complete(
         let Exported { done, image, sent } = export(session, target, lowered, &solved, layers)
             .map_err(|error| if session.cancel.is_canceled() { Error::Interrupted } else { error })?;
         summary.images.push(image);
-        pushed.extend(sent.into_iter().map(|sent| caching::Pushed { target: number, ..sent }));
+        pushed.extend(sent.into_iter().map(|sent| (number, sent)));
         built.push(done);
     }
     caching::write(session, layers, targets, &caches, &pushed)?;
@@ -427,7 +427,7 @@ fn export(
         summary.outputs.extend(output::write(session, layers, &output.kind, &finished)?);
         if let (OutputKind::Registry(names), Some(image)) = (&output.kind, image) {
             let names = target.tags.iter().chain(names).cloned().collect();
-            sent.push(caching::Pushed { target: 0, image: image.clone(), compression: output.compression, names });
+            sent.push(caching::Pushed { image: image.clone(), compression: output.compression, names });
         }
     }
     summary.tags = target.tags.iter().map(|tag| tag.familiar()).collect();
