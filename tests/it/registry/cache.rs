@@ -320,7 +320,7 @@ fn cache_mounts_go_along_where_that_is_wanted() {
     let mount = "--mount=type=cache,id=work,target=/work,mode=0750,uid=7";
     let dockerfile = |note: &str| {
         let count = "n=$(cat /work/deep/n 2>/dev/null || echo 0); mkdir -p /work/deep; echo $((n + 1)) > /work/deep/n";
-        let show = "cp /work/deep/n /n; stat -c '%a %u' /work > /root";
+        let show = "cp /work/deep/n /n; stat -c '%a %u' /work > /mode";
         format!("FROM busybox\nRUN {mount} {count}; ln -sf n /work/deep/link; {show}; echo {note} > /note\n")
     };
     let context = folder.path().join("context");
@@ -332,22 +332,22 @@ fn cache_mounts_go_along_where_that_is_wanted() {
         let output = format!("type=local,dest={}", out.display());
         store.build(&context, &[&["-o", &output][..], words].concat());
         let read = |name: &str| fs::read_to_string(out.join(name)).unwrap().trim().to_owned();
-        (read("n"), read("root"))
+        (read("n"), read("mode"))
     };
-    let root = || "750 7".to_owned();
-    assert_eq!(build(&Store::with_busybox(), &["--cache-to", &to]), ("1".to_owned(), root()));
+    let mode = || "750 7".to_owned();
+    assert_eq!(build(&Store::with_busybox(), &["--cache-to", &to]), ("1".to_owned(), mode()));
     // Without a step that runs, nothing is fetched.
     let two = Store::with_busybox();
-    assert_eq!(build(&two, &["--cache-from", &from, "--cache-to", &to]), ("1".to_owned(), root()));
+    assert_eq!(build(&two, &["--cache-from", &from, "--cache-to", &to]), ("1".to_owned(), mode()));
     assert_eq!(fs::read_dir(two.path().join("mounts")).unwrap().count(), 0);
     // A mount that is not there yet begins with what the cache has; that is so after the export above as well.
     put(&context, "Dockerfile", dockerfile("second"));
-    assert_eq!(build(&two, &["--cache-from", &from]), ("2".to_owned(), root()));
+    assert_eq!(build(&two, &["--cache-from", &from]), ("2".to_owned(), mode()));
     put(&context, "Dockerfile", dockerfile("third"));
-    assert_eq!(build(&two, &["--cache-from", &from]), ("3".to_owned(), root()), "and then it has its own");
+    assert_eq!(build(&two, &["--cache-from", &from]), ("3".to_owned(), mode()), "and then it has its own");
     assert_eq!(
         build(&Store::with_busybox(), &["--cache-from", &cache]),
-        ("1".to_owned(), root()),
+        ("1".to_owned(), mode()),
         "it was not asked for"
     );
 }
