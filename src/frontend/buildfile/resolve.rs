@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 use super::check::{References, diagnostic, endless};
 use super::expand::{Fault, Scope};
 use super::keys::{Key, Kind, WITHOUT_EFFECT};
-use super::model::{BuildFile, Place, Text, Value, Values};
+use super::model::{BuildFile, Place, Text, Values};
 use super::overrides::{Override, OverrideError, apply, set};
 use super::suggest::did_you_mean;
 use super::target::{self, Target};

@@ -154,13 +154,19 @@ fn complete(
     })?;
     let (mut built, mut pushed) = (Vec::new(), Vec::new());
     let mut summary = Summary { executed: solved.executed, cached: solved.cached, ..Summary::default() };
-    for (number, (target, lowered)) in targets.iter().zip(lowered).enumerate() {
-        let Exported { done, image, sent } = export(session, target, lowered, &solved, layers)
+    let mut listing = output::Listing::default();
+    let mut each = targets.iter().zip(lowered).enumerate();
+    let exported: Result<(), Error> = each.try_for_each(|(number, (target, lowered))| {
+        let Exported { done, image, sent } = export(session, target, lowered, &solved, layers, &mut listing)
             .map_err(|error| if session.cancel.is_canceled() { Error::Interrupted } else { error })?;
         summary.images.push(image);
         pushed.extend(sent.into_iter().map(|sent| (number, sent)));
         built.push(done);
-    }
+        Ok(())
+    });
+    // What is done is listed, whatever became of the rest.
+    listing.write(&session.store)?;
+    exported?;
     caching::write(session, layers, targets, &caches, &pushed)?;
     summary.elapsed = started.elapsed();
     session.reporter.report(Event::Summary(summary));
@@ -366,6 +372,7 @@ fn export(
     lowered: &Lowered,
     solved: &solve::Solved,
     layers: &Layers,
+    listing: &mut output::Listing,
 ) -> Result<Exported, Error> {
     let default = [Output { kind: OutputKind::Store(Vec::new()), compression: Compression::GZIP }];
     // A target that another one is linked to is built for that one.
@@ -424,7 +431,7 @@ fn export(
         }
         let image = made.map(|made| &made.image);
         let finished = output::Finished { image, tags: &target.tags, states: &states };
-        summary.outputs.extend(output::write(session, layers, &output.kind, &finished)?);
+        summary.outputs.extend(output::write(session, layers, &output.kind, &finished, listing)?);
         if let (OutputKind::Registry(names), Some(image)) = (&output.kind, image) {
             let names = target.tags.iter().chain(names).cloned().collect();
             sent.push(caching::Pushed { image: image.clone(), compression: output.compression, names });

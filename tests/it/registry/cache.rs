@@ -206,7 +206,8 @@ fn a_cache_goes_along_with_an_image() {
     let three = Store::with_busybox();
     let ran = three.build(&context, &["-t", "app", "--cache-from", &by_digest]).ran;
     assert!(
-        ran.len() == 5 && !ran.iter().any(|name| name == "RUN echo base > /base && rm -r /bin/yes /home && mkdir /home"),
+        ran.len() == 5
+            && !ran.iter().any(|name| name == "RUN echo base > /base && rm -r /bin/yes /home && mkdir /home"),
         "{ran:#?}"
     );
     // What is not pushed takes nothing along.
