@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::fetch::{Anywhere, Folders};
 use super::format::{ARTIFACT, Cache, CachedLayer, CachedResult, TOC};
 use super::place::{Mode, Place};
 use crate::compress::{self, Compression};
@@ -12,10 +13,10 @@ use crate::fstree::tar;
 use crate::graph::Sharing;
 use crate::oci::{Descriptor, media};
 use crate::registry::transfer::{self, Layout, Options, Plan, Platforms, StoreEnd, TagEnd};
-use crate::registry::{Registries, Repository, origins};
+use crate::registry::{Registries, Repository};
 use crate::solve::{Reached, State};
 use crate::store::layers::{LayerId, Layers};
-use crate::store::{Claim, Store, cache_mount};
+use crate::store::{Claim, cache_mount};
 
 /// What goes into a cache.
 pub struct Export<'a> {
@@ -31,72 +32,75 @@ pub struct Export<'a> {
     pub mounts: &'a BTreeMap<String, Option<Descriptor>>,
 }
 
-/// Writes a cache to a place, in place of the one that is there. What is there of it already is not sent again.
-pub fn export(
-    export: &Export<'_>,
-    place: &Place,
-    layers: &Layers,
-    registries: &Registries,
-    reporter: &dyn Reporter,
-) -> Result<(), ExportError> {
-    let cache = gather(export, layers)?;
-    let store = layers.store();
-    let (manifest, config) = cache.encode(None);
-    store.put(&config)?;
-    let json = manifest.to_json();
-    store.put(&json)?;
-    bring_what_nobody_else_has(layers, &manifest.layers)?;
-    let root = Descriptor::of(media::MANIFEST, &json);
-    let source = StoreEnd { store, registries: Some(registries) };
-    let plan = Plan::new(&source, &root, &Platforms::All)?;
-    let options = Options { verb: "caching", jobs: registries.transfers(), reporter };
-    match place {
-        Place::Registry(reference) => {
-            let repository = registries.repository(reference);
-            let tag = reference.tag().map(str::to_owned);
-            let target = TagEnd { repository, root: root.digest, tag, notes: Some(store) };
-            transfer::run(&source, &target, &plan, options)?;
+/// Writes caches.
+pub struct Writer<'a> {
+    /// Where layers are.
+    pub layers: &'a Layers,
+    /// Where those are that came from folders.
+    pub folders: &'a Folders,
+    /// What sends them.
+    pub registries: &'a Registries,
+    /// Who is told.
+    pub reporter: &'a dyn Reporter,
+}
+
+impl Writer<'_> {
+    /// Writes a cache to a place, instead of the one that is there. What is there of it already is not sent again.
+    pub fn write(&self, export: &Export<'_>, place: &Place) -> Result<(), ExportError> {
+        let store = self.layers.store();
+        let (manifest, config) = gather(export, self.layers)?.encode(None);
+        let json = manifest.to_json();
+        store.put(&config)?;
+        store.put(&json)?;
+        let root = Descriptor::of(media::MANIFEST, &json);
+        let source = self.source();
+        let plan = Plan::new(&source, &root, &Platforms::All)?;
+        match place {
+            Place::Registry(reference) => {
+                let target = TagEnd {
+                    repository: self.registries.repository(reference),
+                    root: root.digest,
+                    tag: reference.tag().map(str::to_owned),
+                    notes: Some(store),
+                };
+                transfer::run(&source, &target, &plan, self.options())?;
+            }
+            Place::Folder { path, name } => {
+                let layout = Layout::new(path);
+                transfer::run(&source, &layout, &plan, self.options())?;
+                layout.list(&root, Some(name))?;
+            }
         }
-        Place::Folder { path, name } => {
-            let layout = Layout::new(path);
-            transfer::run(&source, &layout, &plan, options)?;
-            layout.list(&root, Some(name))?;
-        }
+        Ok(())
     }
-    Ok(())
-}
 
-/// Adds a cache to an image that is in a repository: the image stays as it is, and its digest leads to the cache.
-pub fn refer(
-    export: &Export<'_>,
-    image: &Descriptor,
-    repository: &Repository<'_>,
-    layers: &Layers,
-    registries: &Registries,
-    reporter: &dyn Reporter,
-) -> Result<(), ExportError> {
-    let cache = gather(export, layers)?;
-    let store = layers.store();
-    let subject = Descriptor::new(&image.media_type, image.digest, image.size);
-    let (manifest, config) = cache.encode(Some(subject));
-    store.put(&config)?;
-    let blobs: Vec<Descriptor> = manifest.layers.iter().chain([&manifest.config]).cloned().collect();
-    bring_what_nobody_else_has(layers, &blobs)?;
-    let json = manifest.to_json();
-    let own = Descriptor { artifact_type: Some(ARTIFACT.into()), ..Descriptor::of(media::MANIFEST, &json) };
-    let source = StoreEnd { store, registries: Some(registries) };
-    let target = TagEnd { repository: repository.clone(), root: own.digest, tag: None, notes: Some(store) };
-    let options = Options { verb: "caching", jobs: registries.transfers(), reporter };
-    transfer::bring(&source, &target, &blobs, options)?;
-    Ok(repository.put_referrer(&image.digest, own, &json)?)
-}
+    /// Adds a cache to an image that is in a repository: the image stays as it is, and its digest leads to the cache.
+    pub fn refer(
+        &self,
+        export: &Export<'_>,
+        image: &Descriptor,
+        repository: &Repository<'_>,
+    ) -> Result<(), ExportError> {
+        let store = self.layers.store();
+        let subject = Descriptor::new(&image.media_type, image.digest, image.size);
+        let (manifest, config) = gather(export, self.layers)?.encode(Some(subject));
+        store.put(&config)?;
+        let json = manifest.to_json();
+        let own = Descriptor { artifact_type: Some(ARTIFACT.into()), ..Descriptor::of(media::MANIFEST, &json) };
+        let target = TagEnd { repository: repository.clone(), root: own.digest, tag: None, notes: Some(store) };
+        let blobs: Vec<Descriptor> = manifest.layers.iter().chain([&manifest.config]).cloned().collect();
+        transfer::bring(&self.source(), &target, &blobs, self.options())?;
+        Ok(repository.put_referrer(&image.digest, own, &json)?)
+    }
 
-/// Brings blobs that are neither in the store nor in a registry: those of a cache in a folder.
-fn bring_what_nobody_else_has(layers: &Layers, blobs: &[Descriptor]) -> Result<(), ExportError> {
-    let is_only_there =
-        |store: &Store, blob: &Descriptor| !store.has(&blob.digest) && origins::known(store, &blob.digest).is_empty();
-    let only_there = blobs.iter().filter(|blob| is_only_there(layers.store(), blob)).cloned();
-    Ok(layers.bring(&only_there.collect::<Vec<_>>())?)
+    fn source(&self) -> Anywhere<'_> {
+        let store = StoreEnd { store: self.layers.store(), registries: Some(self.registries) };
+        Anywhere::new(store, self.folders)
+    }
+
+    fn options(&self) -> Options<'_> {
+        Options { verb: "caching", jobs: self.registries.transfers(), reporter: self.reporter }
+    }
 }
 
 /// Makes the blobs of what is wanted, and lists what leads to them.
@@ -115,10 +119,8 @@ fn gather(export: &Export<'_>, layers: &Layers) -> Result<Cache, ExportError> {
         }
     }
     by_state.retain(|state, _| state.iter().all(|id| portable.contains(id)));
-    let made: Vec<LayerId> = portable
-        .into_iter()
-        .filter(|id| matches!(id, LayerId::Made(_)) && by_state.keys().any(|state| state.contains(id)))
-        .collect();
+    let kept: BTreeSet<LayerId> = by_state.keys().flat_map(|state| state.iter().copied()).collect();
+    let made: Vec<LayerId> = kept.into_iter().filter(|id| matches!(id, LayerId::Made(_))).collect();
     let mut cache = Cache::default();
     let own: Vec<LayerId> = made.iter().filter(|id| layers.claim_of(**id).is_none()).copied().collect();
     let blobs = blobs_of(layers, &own, export.compression)?;

@@ -1,13 +1,15 @@
-//! Layers of caches that are folders, brought into the store once something reads them.
+//! Layers of caches that are folders: brought into the store once something reads them, and sent on without that.
 
 use std::collections::HashMap;
+use std::io::Read;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::digest::Digest;
 use crate::event::Silent;
 use crate::oci::Descriptor;
-use crate::registry::transfer::{self, Layout, Options, StoreEnd};
+use crate::registry::transfer::{self, Layout, Options, Source, StoreEnd};
+use crate::registry::{Check, RegistryError};
 use crate::store::{Fetch, FetchError, Store};
 
 /// Which blobs are in which folders.
@@ -22,6 +24,42 @@ impl Folders {
 
     fn lock(&self) -> MutexGuard<'_, HashMap<Digest, PathBuf>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The store and, for what it lacks, folders and registries, as a place that blobs come from.
+pub struct Anywhere<'a> {
+    store: StoreEnd<'a>,
+    folders: HashMap<Digest, Layout>,
+}
+
+impl<'a> Anywhere<'a> {
+    /// With what `folders` are known to have now.
+    pub fn new(store: StoreEnd<'a>, folders: &Folders) -> Self {
+        let folders = folders.lock().iter().map(|(digest, folder)| (*digest, Layout::new(folder))).collect();
+        Self { store, folders }
+    }
+}
+
+impl Source for Anywhere<'_> {
+    fn document(&self, entry: &Descriptor) -> Result<Option<Vec<u8>>, RegistryError> {
+        self.store.document(entry)
+    }
+
+    fn open(
+        &self,
+        blob: &Descriptor,
+        offset: u64,
+        check: Check,
+    ) -> Result<Option<Box<dyn Read + Send + '_>>, RegistryError> {
+        match self.folders.get(&blob.digest) {
+            Some(folder) if !self.store.store.has(&blob.digest) => folder.open(blob, offset, check),
+            _ => self.store.open(blob, offset, check),
+        }
+    }
+
+    fn repositories(&self, blob: &Descriptor) -> Vec<String> {
+        self.store.repositories(blob)
     }
 }
 

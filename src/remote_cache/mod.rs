@@ -1,7 +1,7 @@
 //! Results of steps in a place that several machines share: a registry, the image itself, or a folder.
 //!
 //! A cache is an OCI artifact: a manifest whose layers are layers of steps, and a configuration that says which keys lead
-//! to which of them ([`format`](mod@format)). It is written after a build ([`export`]) from what the store knows of the
+//! to which of them ([`format`](mod@format)). It is written after a build ([`Writer`]) from what the store knows of the
 //! steps that were reached, and asked during one ([`Import`]) for what the store does not know. Being asked costs the
 //! manifest and the configuration; layers come only when something reads them, as those of base images do.
 //!
@@ -18,7 +18,7 @@ mod format;
 mod import;
 mod place;
 
-pub use export::{Export, export, refer};
+pub use export::{Export, Writer};
 pub use fetch::{FetchFromFolders, Folders};
 pub use format::{Cache, CachedLayer, CachedResult, FormatError};
 pub use import::Import;

@@ -13,7 +13,7 @@ use crate::ops::build::lowering::Lowered;
 use crate::ops::build::make::compression;
 use crate::ops::build::target::Target;
 use crate::ops::build::{LockMode, Session};
-use crate::remote_cache::{Destination, Export, Mode, Place, Source, export, refer};
+use crate::remote_cache::{Destination, Export, Folders, Mode, Place, Source, Writer};
 use crate::solve::{Environment, Reached, Solved, State, reached};
 use crate::store::layers::Layers;
 
@@ -134,11 +134,12 @@ pub(super) fn check(targets: &[Target], mode: LockMode) -> Result<(), Error> {
 /// Writes the caches. What was pushed comes with its target's place in the list.
 pub(super) fn write(
     session: &Session<'_>,
-    layers: &Layers,
+    (layers, folders): (&Layers, &Folders),
     targets: &[Target],
     pending: &[Pending],
     pushed: &[(usize, Pushed)],
 ) -> Result<(), Error> {
+    let writer = Writer { layers, folders, registries: &session.registries, reporter: session.reporter };
     for (number, one) in pending.iter().enumerate() {
         if session.cancel.is_canceled() {
             return Err(Error::Interrupted);
@@ -158,9 +159,9 @@ pub(super) fn write(
                     compression: one.compression,
                     mounts: &one.mounts,
                 };
-                export(&what, place, layers, &session.registries, session.reporter)
+                writer.write(&what, place)
             }
-            None => along(session, layers, targets, one, pushed),
+            None => along(&writer, targets, one, pushed),
         };
         session.reporter.report(Event::TaskFinished(TASK + number, started.elapsed()));
         match written.map_err(Error::from) {
@@ -185,8 +186,7 @@ fn warn(reporter: &dyn Reporter, to: &Destination, error: &Error) {
 
 /// Adds a cache to each image of a target that was pushed.
 fn along(
-    session: &Session<'_>,
-    layers: &Layers,
+    writer: &Writer<'_>,
     targets: &[Target],
     pending: &Pending,
     pushed: &[(usize, Pushed)],
@@ -197,7 +197,7 @@ fn along(
         && pending.targets.iter().filter_map(|place| targets.get(*place)).any(|one| one.requested)
     {
         let text = "--cache-to type=inline has no effect: a cache goes along with an image that is pushed";
-        session.reporter.report(Event::Warning(text.into()));
+        writer.reporter.report(Event::Warning(text.into()));
     }
     for image in images {
         let what = Export {
@@ -209,10 +209,10 @@ fn along(
         };
         let mut repositories: Vec<String> = Vec::new();
         for name in &image.names {
-            let repository = session.registries.repository(name);
+            let repository = writer.registries.repository(name);
             if !repositories.iter().any(|known| known == repository.name()) {
                 repositories.push(repository.name().to_owned());
-                refer(&what, &image.image, &repository, layers, &session.registries, session.reporter)?;
+                writer.refer(&what, &image.image, &repository)?;
             }
         }
     }

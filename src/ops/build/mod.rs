@@ -123,7 +123,7 @@ pub fn build(
     let registries = (!mode.offline).then_some(&*session.registries);
     let import = Import::new(caching::sources(targets), registries, &layers, &folders, &recorder);
     let parts = (&graph, &lowered[..], &layers);
-    let mut result = complete(&recorded, targets, mode, parts, (&recorder, &import), started);
+    let mut result = complete(&recorded, targets, mode, parts, &folders, (&recorder, &import), started);
     // A cache that does not keep its word costs the time that it should have saved, and no more.
     if result.is_err()
         && !session.cancel.is_canceled()
@@ -131,7 +131,7 @@ pub fn build(
     {
         recorder.report(Event::Warning(format!("{broken}; building again without any cache but the store's")));
         let again = caching::Again(&recorder);
-        result = complete(&session.reporting_to(&again), targets, mode, parts, (&recorder, &()), started);
+        result = complete(&session.reporting_to(&again), targets, mode, parts, &folders, (&recorder, &()), started);
     }
     recorder.finish(&result);
     result
@@ -143,6 +143,7 @@ fn complete(
     targets: &[Target],
     mode: LockMode,
     (graph, lowered, layers): Parts<'_>,
+    folders: &Folders,
     others: Others<'_>,
     started: Instant,
 ) -> Result<Vec<Built>, Error> {
@@ -167,7 +168,7 @@ fn complete(
     // What is done is listed, whatever became of the rest.
     listing.write(&session.store)?;
     exported?;
-    caching::write(session, layers, targets, &caches, &pushed)?;
+    caching::write(session, (layers, folders), targets, &caches, &pushed)?;
     summary.elapsed = started.elapsed();
     session.reporter.report(Event::Summary(summary));
     Ok(built)
