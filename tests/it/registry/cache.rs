@@ -340,7 +340,8 @@ fn cache_mounts_go_along_where_that_is_wanted() {
     // Without a step that runs, nothing is fetched.
     let two = Store::with_busybox();
     assert_eq!(build(&two, &["--cache-from", &from, "--cache-to", &to]), ("1".to_owned(), mode()));
-    assert_eq!(fs::read_dir(two.path().join("mounts")).unwrap().count(), 0);
+    let mut mounts = fs::read_dir(two.path().join("mounts")).unwrap();
+    assert!(!mounts.any(|mount| mount.unwrap().path().join("0").exists()));
     // A mount that is not there yet begins with what the cache has; that is so after the export above as well.
     put(&context, "Dockerfile", dockerfile("second"));
     assert_eq!(build(&two, &["--cache-from", &from]), ("2".to_owned(), mode()));
