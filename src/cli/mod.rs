@@ -17,6 +17,7 @@ pub mod keychain;
 pub mod library;
 pub mod program;
 pub mod progress;
+mod rootless;
 pub mod table;
 
 #[cfg(test)]
@@ -44,9 +45,13 @@ pub struct Session {
 }
 
 impl Session {
-    /// The store's folder.
+    /// The store's folder: as given, else as the user's file says, else the default.
     pub fn store(&self) -> Result<PathBuf, Error> {
-        self.env.store(self.root.clone())
+        let given = self.root.clone().filter(|root| !root.as_os_str().is_empty());
+        self.env.store(match given {
+            None => config::Config::read(self)?.store,
+            given => given,
+        })
     }
 
     /// Opens that store, or makes it.
@@ -54,20 +59,28 @@ impl Session {
         Ok(Store::open(&self.store()?)?)
     }
 
-    /// Writes data to standard output. A reader that has gone is no error: it has seen what it wanted.
+    /// Writes data to standard output. Of a reader that has gone nobody is told.
     pub fn print(&self, text: impl AsRef<[u8]>) -> Result<(), Error> {
-        let mut stdout = self.env.stdout();
-        match stdout.write_all(text.as_ref()).and_then(|()| stdout.flush()) {
-            Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-                Err(Error::environment("cannot write to standard output").caused_by(error))
-            }
-            _ => Ok(()),
-        }
+        self.stream(|out| {
+            out.write_all(text.as_ref())
+                .map_err(|error| Error::environment("cannot write to standard output").caused_by(error))
+        })
+    }
+
+    /// The same for data that is made while it is written.
+    pub fn stream(&self, fill: impl FnOnce(&mut dyn io::Write) -> Result<(), Error>) -> Result<(), Error> {
+        crate::ops::write_stream(self.env.stdout(), fill)
     }
 
     /// Writes to standard error. If it is gone, there is nobody left to tell.
     pub fn complain(&self, text: &str) {
         let _ = self.env.stderr().write_all(text.as_bytes());
+    }
+
+    /// Tells of an error; its exit code.
+    pub fn fail(&self, error: &Error) -> u8 {
+        self.complain(&error::render(error, self.style()));
+        error::exit_code(error)
     }
 
     /// How errors are drawn on standard error.
@@ -88,16 +101,37 @@ pub fn main() -> ExitCode {
             return ExitCode::from(error.exit_code().try_into().unwrap_or(error::USAGE));
         }
     };
-    ExitCode::from(execute(cli, Env::real(), &library::Ops))
+    let Cli { root, command, .. } = cli;
+    let session = Session { env: Env::real(), root };
+    let entered = if uses_store(&command) { rootless::enter(&session, runs_programs(&command)) } else { Ok(()) };
+    ExitCode::from(match entered {
+        Ok(()) => execute(command, &session, &library::Ops),
+        Err(error) => session.fail(&error),
+    })
 }
 
-/// Runs a command line; its exit code.
-fn execute(cli: Cli, env: Env, library: &dyn Library) -> u8 {
-    let session = Session { env, root: cli.root };
-    run(cli.command, &session, library).unwrap_or_else(|error| {
-        session.complain(&error::render(&error, session.style()));
-        error::exit_code(&error)
-    })
+/// Runs a command; its exit code.
+fn execute(command: Command, session: &Session, library: &dyn Library) -> u8 {
+    run(command, session, library).unwrap_or_else(|error| session.fail(&error))
+}
+
+/// Whether a command runs programs of images.
+fn runs_programs(command: &Command) -> bool {
+    matches!(command, Command::Build(_) | Command::Bake(_) | Command::Verify(_) | Command::Run(_))
+}
+
+/// Whether a command opens the store. The others do without the rights that this takes.
+fn uses_store(command: &Command) -> bool {
+    !matches!(
+        command,
+        Command::Man(_)
+            | Command::Login(_)
+            | Command::Logout(_)
+            | Command::Search(_)
+            | Command::Tags(_)
+            | Command::Schema(_)
+            | Command::Version(_)
+    )
 }
 
 /// Runs one command. Commands that show progress draw their errors themselves and return only an exit code.
@@ -127,7 +161,8 @@ fn run(command: Command, session: &Session, library: &dyn Library) -> Result<u8,
         Command::Run(args) => commands::run::run(&args, session),
         Command::Ps(args) => commands::ps::run(&args, session).map(done),
         Command::Rm(args) => commands::rm::run(&args, session).map(done),
-        Command::Diff(args) => commands::diff::run(&args, session).map(done),
+        Command::Explore(args) => commands::explore::run(&args, session),
+        Command::Diff(args) => commands::diff::run(&args, session),
         Command::Cp(args) => commands::cp::run(&args, session).map(done),
         Command::Commit(args) => commands::commit::run(&args, session).map(done),
         Command::Mount(args) => commands::mount::run(&args, session).map(done),

@@ -27,6 +27,7 @@ pub struct CacheMount {
     /// Whether there is no folder yet, so that the user has to make it.
     pub fresh: bool,
     fresh_path: PathBuf,
+    overlay: Overlay,
     _lock: File,
 }
 
@@ -65,7 +66,7 @@ pub fn acquire(
             let folder = home.join(number.to_string());
             let fresh = !folder.exists();
             let fresh_path = store.tmp_path("cache")?;
-            return Ok(Some(CacheMount { folder, fresh, fresh_path, _lock: lock }));
+            return Ok(Some(CacheMount { folder, fresh, fresh_path, overlay: store.overlay(), _lock: lock }));
         }
     }
     Ok(None)
@@ -94,7 +95,7 @@ impl CacheMount {
                 files: &NoLowerFiles,
                 base: TreePath::root(),
                 implied: root,
-                overlay: Overlay::Trusted,
+                overlay: self.overlay,
                 adjust: &|_| {},
             };
             snapshot::unpack(&mut tar, folder.as_fd(), &options)?;
@@ -113,7 +114,7 @@ impl CacheMount {
     }
 
     fn fill(&self, toc: &Toc, files: &dyn FileSource, root: Meta) -> Result<(), SnapshotError> {
-        let options = WriteOptions { overlay: Overlay::Trusted, root, verify: false };
+        let options = WriteOptions { overlay: self.overlay, root, verify: false };
         self.fill_with(|folder| snapshot::write(toc, files, folder.as_fd(), &options))
     }
 

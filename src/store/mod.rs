@@ -11,6 +11,7 @@
 //! builds/  builds/objects/                 records of the last builds, for `why`; what several of them say alike
 //! tmp/                                     a folder per living process; tmp/locks: steps that are running
 //! version  gc.lock  index.lock             the format; who uses the store; who changes index.json
+//! pruned                                   an empty file: when it was last looked for what could go by itself
 //! ```
 //!
 //! # What survives what
@@ -67,6 +68,7 @@ pub use images::ResolvedImage;
 pub use index::{ImageEntry, ImageIndex};
 pub use locks::{Exclusive, KeyLock};
 pub use remove::remove_tree;
+use snapshot::Overlay;
 pub use stop::{Stop, Watched};
 pub use usage::{Stored, disk_usage};
 
@@ -88,13 +90,14 @@ pub(crate) mod layout {
     pub const CONTEXTS: &str = "contexts";
     pub const BUILDS: &str = "builds";
     pub const BUILD_OBJECTS: &str = "builds/objects";
+    pub const PRUNED: &str = "pruned";
     pub const TMP: &str = "tmp";
     pub const KEY_LOCKS: &str = "tmp/locks";
 
     /// All folders that a new store gets.
     pub const FOLDERS: [&str; 7] = [BLOBS, SNAPSHOTS, ACTIONS, MOUNTS, CONTAINERS, TMP, KEY_LOCKS];
     /// All names at the top, and what may be there besides them.
-    pub const TOP: [&str; 15] = [
+    pub const TOP: [&str; 16] = [
         VERSION,
         OCI_LAYOUT,
         INDEX,
@@ -107,6 +110,7 @@ pub(crate) mod layout {
         CONTAINERS,
         CONTEXTS,
         BUILDS,
+        PRUNED,
         TMP,
         "lost+found",
         ".index.json.new",
@@ -119,6 +123,7 @@ pub(crate) mod layout {
 #[derive(Debug)]
 pub struct Store {
     root: PathBuf,
+    overlay: Overlay,
     tmp: OnceLock<tmp::OwnFolder>,
     gc: File,
 }
@@ -129,21 +134,27 @@ impl Store {
     /// Waits while another process deletes things. A store that cannot be written is opened for reading.
     pub fn open(root: &Path) -> Result<Self> {
         let path = root.join(layout::VERSION);
+        let overlay = Overlay::of_process();
         match fs::read_to_string(&path) {
-            Ok(text) => check_version(root, &path, &text)?,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => create(root)?,
+            Ok(text) => check_version(root, &path, &text, overlay)?,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => create(root, overlay)?,
             Err(error) if error.kind() == io::ErrorKind::NotADirectory => {
                 return Err(io_error("use as a store", root)(error));
             }
             Err(error) => return Err(io_error("read", &path)(error)),
         }
         let gc = locks::use_store(root)?;
-        Ok(Self { root: root.to_owned(), tmp: OnceLock::new(), gc })
+        Ok(Self { root: root.to_owned(), overlay, tmp: OnceLock::new(), gc })
     }
 
     /// The store's folder.
     pub fn root(&self) -> &Path {
         &self.root
+    }
+
+    /// How its snapshots hold what overlayfs notes.
+    pub fn overlay(&self) -> Overlay {
+        self.overlay
     }
 
     /// The folder for snapshots.
@@ -172,9 +183,19 @@ impl Store {
     }
 }
 
-fn check_version(root: &Path, path: &Path, text: &str) -> Result<()> {
-    match text.trim_ascii_end().parse::<u32>() {
-        Ok(VERSION) => Ok(()),
+/// What `version` holds behind the number where the store is one of a user namespace, whose owners of files are not those
+/// of the machine.
+const USER: &str = " user";
+
+fn check_version(root: &Path, path: &Path, text: &str, overlay: Overlay) -> Result<()> {
+    let text = text.trim_ascii_end();
+    let (number, kind) = match text.strip_suffix(USER) {
+        Some(number) => (number, Overlay::User),
+        None => (text, Overlay::Trusted),
+    };
+    match number.parse::<u32>() {
+        Ok(VERSION) if kind == overlay => Ok(()),
+        Ok(VERSION) => Err(StoreError::OtherOwners { root: root.to_owned(), rootless: kind == Overlay::User }),
         Ok(found) if found > VERSION => Err(StoreError::NewerVersion { root: root.to_owned(), found, known: VERSION }),
         _ => Err(StoreError::Damaged {
             path: path.to_owned(),
@@ -184,7 +205,7 @@ fn check_version(root: &Path, path: &Path, text: &str) -> Result<()> {
 }
 
 /// Makes a store, or completes one whose making was interrupted. Several processes may do so at once.
-fn create(root: &Path) -> Result<()> {
+fn create(root: &Path, overlay: Overlay) -> Result<()> {
     // Snapshots hold other people's programs, with setuid bits: only the store's owner may reach them.
     let mut private = DirBuilder::new();
     private.mode(0o700).recursive(true);
@@ -204,7 +225,8 @@ fn create(root: &Path) -> Result<()> {
     locks::wait(|| lock.lock()).map_err(io_error("lock", &lock_path))?;
     let index = crate::oci::Index::new(Vec::new()).to_json();
     // The version comes last: a folder with it is complete.
-    let version = format!("{VERSION}\n");
+    let kind = if overlay == Overlay::User { USER } else { "" };
+    let version = format!("{VERSION}{kind}\n");
     let files: [(&str, &[u8]); 3] = [
         (layout::OCI_LAYOUT, layout::OCI_LAYOUT_CONTENT),
         (layout::INDEX, &index),
