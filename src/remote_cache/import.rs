@@ -113,7 +113,7 @@ impl<'a> Import<'a> {
 
     fn load(&self, source: &Source) -> Result<Vec<Loaded>, Unusable> {
         match &source.place {
-            Place::Registry(reference) => self.from_registry(source, reference),
+            Place::Registry(reference) => self.in_registry(source, reference),
             Place::Folder { path, name } => {
                 let layout = Layout::new(path);
                 let found = layout.find(Some(name)).map_err(|error| match error {
@@ -131,7 +131,7 @@ impl<'a> Import<'a> {
         }
     }
 
-    fn from_registry(&self, source: &Source, reference: &Reference) -> Result<Vec<Loaded>, Unusable> {
+    fn in_registry(&self, source: &Source, reference: &Reference) -> Result<Vec<Loaded>, Unusable> {
         let repository = self.registries.ok_or(Unusable::Offline)?.repository(reference);
         let at = At::Repository(repository.name().to_owned());
         let which = match (reference.digest(), reference.tag()) {
