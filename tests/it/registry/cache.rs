@@ -102,7 +102,8 @@ fn another_store_runs_nothing_and_reads_no_layer() {
     let mut expected = layers_of(&three, "app").split_off(1);
     expected.push(config);
     let mut read = blobs_read(&proxy, since);
-    (read.sort(), expected.sort());
+    read.sort();
+    expected.sort();
     assert_eq!(read, expected);
     assert_sound(&three);
     // From now on they are like its own: nobody is asked.
