@@ -78,6 +78,12 @@ pub enum Command {
     Why(Box<commands::why::Args>),
     /// Draw the graph of a build
     Graph(Box<commands::graph::Args>),
+    /// List the builds that are recorded
+    Builds(commands::builds::Args),
+    /// Show again what a build showed
+    Log(commands::log::Args),
+    /// Write a page about a build
+    Report(commands::report::Args),
     /// List images
     Images(commands::images::Args),
     /// Give an image another name
