@@ -9,14 +9,14 @@ use std::time::SystemTime;
 
 use crate::event::{Event, Reporter, Stream};
 use crate::fstree::select::{self, select};
-use crate::fstree::{Entry, NodeKind, Toc, TreePath, View, passwd};
+use crate::fstree::{Entry, Meta, NodeKind, Toc, TreePath, View, passwd};
 use crate::graph::{ExecOp, Mount, MountKind, Network, SecretMount, Times};
 use crate::oci::Platform;
 use crate::sandbox::{self, Cancel, Executor, Exit, SandboxMount, Spec, stubs};
 use crate::solve::error::StepError;
 use crate::solve::file::{InputTree, StateTree, mountable};
 use crate::solve::redact::{Redactor, Secrets};
-use crate::solve::{Credentials, SecretValue, emulation};
+use crate::solve::{Credentials, Elsewhere, SecretValue, emulation};
 use crate::store::cache_mount::{self, CacheMount};
 use crate::store::layers::{LayerId, Layers};
 use crate::store::snapshot::{self, FileSource, SnapshotFiles, Source};
@@ -36,6 +36,8 @@ pub struct ExecContext<'a> {
     pub cancel: &'a Cancel,
     /// The secrets and agents that they may ask for.
     pub credentials: &'a Credentials,
+    /// Who knows what their cache mounts can begin with.
+    pub elsewhere: &'a dyn Elsewhere,
     /// What `/etc/resolv.conf` holds for steps that have a network.
     pub resolv_conf: &'a [u8],
 }
@@ -203,7 +205,7 @@ impl ExecStep<'_> {
                 let Some(cache) = cache_mount::acquire(store, id, *sharing, &canceled)? else {
                     return Err(StepError::Canceled);
                 };
-                if cache.fresh {
+                if cache.fresh && !begin_with(context, &cache, id, (*mode, *uid, *gid))? {
                     self.seed(context, &cache, seed.as_ref(), (*mode, *uid, *gid))?;
                 }
                 let kind = sandbox::MountKind::Bind { source: cache.folder.clone(), readonly: *readonly };
@@ -322,6 +324,31 @@ impl ExecStep<'_> {
         let from = context.layers.folder(layer)?;
         let files = SnapshotFiles::new(File::open(&from).map_err(|error| StepError::store(&from, error))?.into());
         Ok(cache.create_from(&toc, &files)?)
+    }
+}
+
+/// Makes the folder of a new cache mount with what it held elsewhere; whether there is such a thing.
+fn begin_with(
+    context: &ExecContext<'_>,
+    cache: &CacheMount,
+    id: &str,
+    (mode, uid, gid): (u32, u32, u32),
+) -> Result<bool, StepError> {
+    let Some(blob) = context.elsewhere.mount(id) else { return Ok(false) };
+    let fill = || -> Result<(), StepError> {
+        context.layers.bring(std::slice::from_ref(&blob))?;
+        let tar = context.layers.stop().watch(context.layers.store().reader(&blob.digest)?);
+        Ok(cache.create_from_tar(tar, Meta { mode, uid, gid, ..Meta::default() })?)
+    };
+    match fill() {
+        Ok(()) => Ok(true),
+        Err(_) if context.cancel.is_canceled() => Err(StepError::Canceled),
+        // It is there for speed only.
+        Err(error) => {
+            let text = format!("the cache mount {id} does not begin with what a cache has for it: {error}");
+            context.reporter.report(Event::Warning(text));
+            Ok(false)
+        }
     }
 }
 

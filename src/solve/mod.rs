@@ -7,6 +7,7 @@
 
 mod archive;
 mod contexts;
+mod elsewhere;
 mod emulation;
 pub mod error;
 mod exec;
@@ -14,6 +15,7 @@ mod file;
 pub mod keys;
 mod observe;
 mod plan;
+mod reached;
 pub mod record;
 pub mod redact;
 mod remote;
@@ -25,12 +27,14 @@ use std::path::PathBuf;
 use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
+pub use elsewhere::{Elsewhere, Found};
 pub use emulation::NoEmulation;
 pub use error::StepError;
 pub use exec::ExecContext;
 pub use file::StateTree;
 pub use observe::Observer;
 pub use plan::{Fate, Foreseen, plan};
+pub use reached::{Reached, reached};
 
 use rayon::prelude::*;
 
@@ -80,6 +84,8 @@ pub struct Environment<'a> {
     pub sources: Option<&'a Sources>,
     /// Who hears of keys and misses.
     pub observer: &'a dyn Observer,
+    /// Who knows results that the store does not have.
+    pub elsewhere: &'a dyn Elsewhere,
 }
 
 /// What steps may be given and what is not recorded anywhere: not in a key, not in a layer, not in the log.
@@ -105,6 +111,8 @@ impl std::fmt::Debug for SecretValue {
 #[derive(Debug, Default)]
 pub struct Solved {
     states: HashMap<StepId, State>,
+    /// The definition keys of all steps that were needed.
+    pub keys: Option<Arc<DefinitionKeys>>,
     /// Steps that ran.
     pub executed: usize,
     /// Steps that did not have to.
@@ -138,7 +146,8 @@ pub fn solve(graph: &Graph, targets: &[StepId], environment: &Environment<'_>) -
     let (solver, needed, keys) = Solver::start(graph, targets, environment)?;
     let result = keys.and_then(|keys| {
         environment.observer.keyed(&needed, &keys);
-        solver.run(&keys, &needed, targets)
+        let solved = solver.run(&keys, &needed, targets)?;
+        Ok(Solved { keys: Some(keys), ..solved })
     });
     solver.contexts.save();
     result
@@ -316,12 +325,17 @@ impl<'a, 'e> Solver<'a, 'e> {
                         schedule.fail(id);
                         // Whatever is stopped in the middle fails in some way.
                         let canceled = self.environment.cancel.is_canceled();
+                        // Whoever asked a cache elsewhere tries again without it.
+                        let again = self.environment.layers.broken_claim().is_some();
                         let error = if canceled { StepError::Canceled } else { error };
-                        let outcome = if canceled { Outcome::Canceled } else { Outcome::Failed(error.to_string()) };
+                        let failed = || Outcome::Failed(error.to_string());
+                        let outcome = if canceled || again { Outcome::Canceled } else { failed() };
                         if failure.is_none() {
                             failure = Some(SolveError { step: Some(id), error });
                             // What runs beside it would be thrown away.
-                            self.environment.cancel.cancel();
+                            if !again {
+                                self.environment.cancel.cancel();
+                            }
                         }
                         outcome
                     }
@@ -391,10 +405,20 @@ impl<'a, 'e> Solver<'a, 'e> {
         }
     }
 
-    /// The recorded result of a key, if all of it is still there, or if nobody will look.
+    /// The recorded result of a key, if all of it is still there, or if nobody will look. What others have recorded counts
+    /// as well, and from then on as if it were from here.
     fn look_up(&self, key: CacheKey, unread: bool) -> Option<State> {
-        let state = record::decode(&self.environment.layers.store().get_action(&key)?)?;
-        (unread || state.iter().all(|layer| self.environment.layers.available(*layer))).then_some(state)
+        let layers = &self.environment.layers;
+        let whole = |state: &State| state.iter().all(|layer| layers.available(*layer));
+        let own = layers.store().get_action(&key).and_then(|record| record::decode(&record));
+        if let Some(state) = own.filter(|state| unread || whole(state)) {
+            return Some(state);
+        }
+        let found = self.environment.elsewhere.find(&key)?;
+        let state = Some(found.state).filter(whole)?;
+        // A record that cannot be written only costs time.
+        let _ = self.record(key, &state);
+        Some(state)
     }
 
     /// Runs a step whose inputs are done, or finds that it need not run. Says whether it ran.
@@ -469,6 +493,7 @@ impl<'a, 'e> Solver<'a, 'e> {
                     reporter: self.environment.reporter,
                     cancel: self.environment.cancel,
                     credentials: (self.environment.credentials)(id),
+                    elsewhere: self.environment.elsewhere,
                     resolv_conf: &self.environment.resolv_conf,
                 })?
             }

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{ArgAction, Args, ValueEnum};
 
+use super::cache::{CacheFrom, CacheTo};
 use super::output::Output;
 use super::values::{self, BuildArg, ContextSource, HostAddress, ImageAnnotation, NamedContext, Secret, Ssh};
 use crate::cli::env::Env;
@@ -272,7 +273,7 @@ impl OutputArgs {
     }
 }
 
-/// What is taken from the cache.
+/// What is taken from caches, and put into them.
 #[derive(Debug, Default, Args)]
 #[command(next_help_heading = "Cache")]
 pub struct CacheArgs {
@@ -287,6 +288,13 @@ pub struct CacheArgs {
     #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value_t = false)]
     #[arg(value_name = "BOOL", action = ArgAction::Set, hide_default_value = true, hide_possible_values = true)]
     pub pull: bool,
+    /// Look for results of steps in a cache or an image: NAME, type=registry,ref=NAME or type=local,src=FOLDER
+    #[arg(long, value_name = "KEY=VALUE,…")]
+    pub cache_from: Vec<CacheFrom>,
+    /// Put results of steps into a cache: type=registry,ref=NAME or type=local,dest=FOLDER, with mode=max those of all steps;
+    /// or type=inline, along with the image that is pushed
+    #[arg(long, value_name = "KEY=VALUE,…")]
+    pub cache_to: Vec<CacheTo>,
 }
 
 /// How steps run.

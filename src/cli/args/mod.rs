@@ -5,6 +5,7 @@
 //! [`build`]; those of a short command stand in that command's file.
 
 pub mod build;
+pub mod cache;
 pub mod csv;
 pub mod filter;
 mod groups;

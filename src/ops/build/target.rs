@@ -11,6 +11,7 @@ use crate::frontend::steps::Definition;
 use crate::fstree::Scrub;
 use crate::graph::Network;
 use crate::oci::{Platform, Reference};
+use crate::remote_cache::{self, Source};
 use crate::solve::Credentials;
 
 /// One thing to build: an image, or files.
@@ -58,6 +59,10 @@ pub struct Target {
     pub requested: bool,
     /// Where the result goes; to the store if empty.
     pub outputs: Vec<Output>,
+    /// Where results of steps are looked for that the store does not have.
+    pub cache_from: Vec<Source>,
+    /// Where results of steps are put besides the store.
+    pub cache_to: Vec<remote_cache::Destination>,
 }
 
 impl Target {
@@ -85,6 +90,8 @@ impl Target {
             scrubs: BTreeSet::new(),
             requested: true,
             outputs: Vec::new(),
+            cache_from: Vec::new(),
+            cache_to: Vec::new(),
         }
     }
 
