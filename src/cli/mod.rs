@@ -6,6 +6,7 @@
 
 pub mod args;
 pub mod attach;
+pub mod choose;
 pub mod commands;
 pub mod config;
 pub mod env;
@@ -114,6 +115,7 @@ fn run(command: Command, session: &Session, library: &dyn Library) -> Result<u8,
         Command::Plan(args) => commands::plan::run(*args, session).map(done),
         Command::Why(args) => commands::why::run(*args, session).map(done),
         Command::Graph(args) => commands::graph::run(*args, session).map(done),
+        Command::Debug(args) => commands::debug::run(*args, session),
         Command::Images(args) => commands::images::run(&args, session).map(done),
         Command::Tag(args) => commands::tag::run(&args, session).map(done),
         Command::Rmi(args) => commands::rmi::run(&args, session).map(done),

@@ -77,6 +77,8 @@ pub enum Command {
     Why(Box<commands::why::Args>),
     /// Draw the graph of a build
     Graph(Box<commands::graph::Args>),
+    /// Open a shell in the state of a failed step, or at any step
+    Debug(Box<commands::debug::Args>),
     /// List images
     Images(commands::images::Args),
     /// Give an image another name

@@ -7,6 +7,7 @@ mod bake;
 mod build;
 mod changes;
 mod check;
+pub(super) mod debug;
 mod foreign;
 mod include;
 pub mod lock;

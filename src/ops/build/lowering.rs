@@ -40,6 +40,8 @@ pub struct Lowered {
     pub ignores: BTreeMap<String, IgnoreFile>,
     /// The layers of its base images.
     pub images: HashMap<Vec<DiffId>, Vec<LayerBlob>>,
+    /// Where it was cut off, if it was.
+    pub stop: Option<dockerfile::Stop>,
     /// The number of steps before its own: those that no target before it has.
     pub first_step: usize,
     /// Its definition, and what the checks found in it.
@@ -307,7 +309,8 @@ impl Job<'_> {
                 clean.ok_or_else(|| told(parsed.diagnostics))?
             }
         };
-        let mut lowered = Lowered::default();
+        let (file, stop) = self.cut(file, name)?;
+        let mut lowered = Lowered { stop, ..Lowered::default() };
         let mut warnings = Vec::new();
         let platforms: Vec<Option<Platform>> = match &self.target.platforms[..] {
             [] => vec![None],
@@ -335,7 +338,9 @@ impl Job<'_> {
             };
             let layers = lowered.images.clone();
             *self.known = Known { fresh: self.target.pull, resolved: resolved.images, layers };
-            self.lock.record_target(&self.target.lock_name(), &build.platform, definition(graph, &build));
+            if self.target.until.is_none() {
+                self.lock.record_target(&self.target.lock_name(), &build.platform, definition(graph, &build));
+            }
             lowered.multi_platform |= build.multi_platform;
             lowered.platforms.push(LoweredPlatform {
                 platform: build.platform,
@@ -350,6 +355,20 @@ impl Job<'_> {
             }
         }
         Ok((lowered, warnings))
+    }
+
+    /// The definition up to where the build is to stop, and where that is.
+    fn cut(
+        &self,
+        file: dockerfile::Dockerfile,
+        name: &str,
+    ) -> Result<(dockerfile::Dockerfile, Option<dockerfile::Stop>), Error> {
+        let Some(place) = &self.target.until else { return Ok((file, None)) };
+        let part = self.parts().iter().find(|part| Some(&part.name) == place.file.as_ref());
+        // Of several files that are one text, the lines are counted on.
+        let line = part.map_or(place.line, |part| file.line(part.start).saturating_add(place.line).saturating_sub(1));
+        let until = file.until(line, place.before).map_err(|error| Error::Usage(format!("{name}: {error}")))?;
+        Ok((until.file, Some(until.stop)))
     }
 
     fn options(
@@ -381,7 +400,8 @@ impl Job<'_> {
         }
         options.parts = self.parts().to_vec();
         options.build_args = target.args.clone();
-        options.target = target.stage.clone();
+        // What is cut off ends with the stage that is wanted.
+        options.target = target.stage.clone().filter(|_| target.until.is_none());
         options.platform = platform;
         options.labels = target.labels.clone();
         options.no_cache = match &target.no_cache {
