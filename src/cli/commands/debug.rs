@@ -184,21 +184,7 @@ mod tests {
             key: None,
             outcome: "exit code 2".into(),
         };
-        let scene = Scene {
-            kind: SceneKind::Failure,
-            step,
-            made: 0,
-            layers: Vec::new(),
-            args: Vec::new(),
-            env: Vec::new(),
-            cwd: "/".into(),
-            user: String::new(),
-            hostname: String::new(),
-            hosts: Vec::new(),
-            network: false,
-            privileged: false,
-            mounts: Vec::new(),
-        };
+        let scene = Scene { step, ..Scene::bare(SceneKind::Failure, Vec::new()) };
         let check = |before, outcome: &str, expected: &str| {
             let step = SceneStep { outcome: outcome.into(), ..scene.step.clone() };
             let standing = Standing { scene: Scene { step, ..scene.clone() }, failure: None, before };

@@ -10,6 +10,9 @@ use crate::ops::debug::{Keeper, Standing};
 use crate::solve::{self, SolveError, State};
 use crate::store::scenes::{Scene, SceneKind, SceneStep};
 
+/// The host name where no process says one.
+const HOSTNAME: &str = "debug";
+
 /// Builds what there is to build up to the line at which `targets[which]` stops, and says what a process sees there. What
 /// is on the line counts as well, unless the target stops before it.
 ///
@@ -138,20 +141,14 @@ fn of_config(
         (name.to_owned(), value.to_owned())
     };
     let target = &targets[which];
-    let scene = Scene {
-        kind: SceneKind::Visit,
-        step: SceneStep::default(),
-        made: 0,
-        layers,
-        args: Vec::new(),
-        env: config.env.iter().map(pair).collect(),
-        cwd: if config.working_dir.is_empty() { "/".into() } else { config.working_dir.clone() },
-        user: config.user.clone(),
-        hostname: "debug".into(),
-        hosts: target.hosts.clone(),
-        network: target.network != Network::None,
-        privileged: false,
-        mounts: Vec::new(),
-    };
+    let mut scene = Scene::bare(SceneKind::Visit, layers);
+    scene.env = config.env.iter().map(pair).collect();
+    if !config.working_dir.is_empty() {
+        scene.cwd.clone_from(&config.working_dir);
+    }
+    scene.user.clone_from(&config.user);
+    scene.hosts.clone_from(&target.hosts);
+    scene.hostname = HOSTNAME.into();
+    scene.network = target.network != Network::None;
     Ok(Standing { scene, failure: None, before })
 }

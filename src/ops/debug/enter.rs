@@ -251,11 +251,14 @@ impl Mounter<'_> {
                 Some(self.bind(layers, source, *is_file, *writable)?)
             }
             SceneMountKind::Cache { id, readonly } => {
-                // What is there now, and nothing that is written to it reaches it.
+                // What is there now, and nothing that is written to it reaches it. The folder that it is in comes along,
+                // so that its own owner and permissions are seen, which the root of an overlay has from its upper folder.
                 let folder = cache_mount::folder(self.layers.store(), id);
-                let lower = if folder.is_dir() { vec![folder] } else { Vec::new() };
-                let writable = !readonly;
-                Some(MountKind::Overlay { lower, source: String::new(), is_file: false, writable, scratch: None })
+                let (lower, source) = match (folder.is_dir(), folder.parent(), folder.file_name()) {
+                    (true, Some(home), Some(name)) => (vec![home.to_owned()], name.to_string_lossy().into_owned()),
+                    _ => (Vec::new(), String::new()),
+                };
+                Some(MountKind::Overlay { lower, source, is_file: false, writable: !readonly, scratch: None })
             }
             SceneMountKind::Tmpfs { size } => Some(MountKind::Tmpfs { size: *size }),
             SceneMountKind::File { text, mode } => {

@@ -152,6 +152,25 @@ pub enum SceneMountKind {
 }
 
 impl Scene {
+    /// One with these layers, and root in an empty environment without a network.
+    pub fn bare(kind: SceneKind, layers: Vec<LayerId>) -> Self {
+        Self {
+            kind,
+            step: SceneStep::default(),
+            made: 0,
+            layers,
+            args: Vec::new(),
+            env: Vec::new(),
+            cwd: "/".into(),
+            user: String::new(),
+            hostname: String::new(),
+            hosts: Vec::new(),
+            network: false,
+            privileged: false,
+            mounts: Vec::new(),
+        }
+    }
+
     /// All layers that it needs.
     pub fn all_layers(&self) -> impl Iterator<Item = LayerId> {
         let of_mounts = self.mounts.iter().flat_map(|mount| match &mount.kind {
