@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::io::{Read as _, Write as _};
 use std::os::fd::OwnedFd;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 
 use rustix::pty::OpenptFlags;
 use rustix::termios::Winsize;
@@ -12,12 +12,12 @@ use super::is_root;
 use crate::support::Store;
 
 /// A terminal whose other end a test holds.
-struct Terminal {
-    outer: File,
+pub(super) struct Terminal {
+    pub(super) outer: File,
     seen: String,
 }
 
-fn open() -> (Terminal, OwnedFd) {
+pub(super) fn open() -> (Terminal, OwnedFd) {
     let outer = rustix::pty::openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
     rustix::pty::grantpt(&outer).unwrap();
     rustix::pty::unlockpt(&outer).unwrap();
@@ -31,13 +31,13 @@ impl Terminal {
         rustix::termios::tcsetwinsize(&self.outer, size).unwrap();
     }
 
-    fn types(&mut self, text: &str) {
+    pub(super) fn types(&mut self, text: &str) {
         self.outer.write_all(text.as_bytes()).unwrap();
     }
 
     /// Reads what is shown until it has this in it.
     #[track_caller]
-    fn shows(&mut self, text: &str) {
+    pub(super) fn shows(&mut self, text: &str) {
         let mut buffer = [0; 4096];
         while !self.seen.contains(text) {
             let count = self.outer.read(&mut buffer).unwrap_or(0);
@@ -49,6 +49,16 @@ impl Terminal {
     }
 }
 
+/// Starts the program in front of a terminal.
+pub(super) fn start(store: &Store, words: &[&str], inner: OwnedFd) -> Child {
+    let program = store.command();
+    // The terminal must be the controlling one of whoever is to hear of its size.
+    let mut command = Command::new("setsid");
+    command.args(["--ctty", "--wait"]).arg(program.get_program()).args(program.get_args()).args(words);
+    let stream = || Stdio::from(inner.try_clone().unwrap());
+    command.stdin(stream()).stdout(stream()).stderr(stream()).spawn().unwrap()
+}
+
 #[test]
 fn a_shell_has_a_terminal_of_its_own() {
     if !is_root() {
@@ -58,14 +68,7 @@ fn a_shell_has_a_terminal_of_its_own() {
     let (mut terminal, inner) = open();
     terminal.resize(30, 90);
     let before = rustix::termios::tcgetattr(&terminal.outer).unwrap();
-    let program = store.command();
-    // The terminal must be the controlling one of whoever is to hear of its size.
-    let mut command = Command::new("setsid");
-    command.args(["--ctty", "--wait"]).arg(program.get_program()).args(program.get_args());
-    command.args(["run", "-it", "--rm", "--name", "shell", "busybox", "sh"]);
-    let stream = || Stdio::from(inner.try_clone().unwrap());
-    let mut child = command.stdin(stream()).stdout(stream()).stderr(stream()).spawn().unwrap();
-    drop(inner);
+    let mut child = start(&store, &["run", "-it", "--rm", "--name", "shell", "busybox", "sh"], inner);
     // What is typed is echoed, so that what is waited for must not stand in it.
     terminal.types("echo at $(tty) $(stty size) $TERM\n");
     terminal.shows("at /dev/pts/0 30 90 xterm\r\n");
