@@ -46,7 +46,7 @@ pub fn scene(
         let solved = solver.run(&keys, &needed, &targets)?;
         Ok((solved, keys))
     });
-    solver.save_contexts();
+    solver.contexts.save();
     let (solved, keys) = solved?;
     let step = &graph[id];
     let failed = |error| SolveError { step: Some(id), error };
