@@ -24,6 +24,6 @@ pub fn run(args: BakeArgs, session: &Session, library: &dyn Library) -> Result<u
     let code = build_with_progress(args.progress, session, &args.output, notes, |reporter| {
         library.bake(&args, session, reporter).inspect_err(|error| kept = debug::kept(error))
     });
-    debug::on_error(args.on_error, kept, &args.values, session)?;
+    debug::on_error(args.on_error, kept, &args.values, session);
     Ok(code)
 }

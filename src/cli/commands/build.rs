@@ -24,7 +24,7 @@ pub fn run(args: BuildArgs, session: &Session, library: &dyn Library) -> Result<
     let code = build_with_progress(args.progress, session, &args.output, notes, |reporter| {
         library.build(&args, session, reporter).inspect_err(|error| kept = debug::kept(error))
     });
-    debug::on_error(args.on_error, kept, &args.values, session)?;
+    debug::on_error(args.on_error, kept, &args.values, session);
     Ok(code)
 }
 

@@ -11,7 +11,7 @@ use crate::cli::args::values::BuildArg;
 use crate::cli::attach::{self, Attach};
 use crate::cli::explain::step_title;
 use crate::cli::library::debug;
-use crate::cli::{Session, interrupt};
+use crate::cli::{Session, error, interrupt};
 use crate::ops::Error;
 use crate::ops::debug::{EnterOptions, Standing, enter};
 use crate::sandbox::Namespaces;
@@ -115,17 +115,20 @@ pub(super) fn kept(error: &Error) -> Option<String> {
     }
 }
 
-/// Opens a shell in what a failed step left, right after it failed, if that is wanted. How the shell ends does not matter.
-pub(super) fn on_error(
-    on_error: OnError,
-    kept: Option<String>,
-    values: &ValueArgs,
-    session: &Session,
-) -> Result<(), Error> {
-    let (OnError::Shell, Some(id)) = (on_error, kept) else { return Ok(()) };
-    let standing = Standing::failed(&session.open_store()?, Some(&id))?;
-    let credentials = debug::credentials(values, session)?;
-    open(&standing, EnterOptions { credentials, ..EnterOptions::default() }, session).map(drop)
+/// Opens a shell in what a failed step left, right after it failed, if that is wanted. How that goes changes nothing about the
+/// build.
+pub(super) fn on_error(on_error: OnError, kept: Option<String>, values: &ValueArgs, session: &Session) {
+    let (OnError::Shell, Some(id)) = (on_error, kept) else { return };
+    let opened = || {
+        let standing = Standing::failed(&session.open_store()?, Some(&id))?;
+        let credentials = debug::credentials(values, session)?;
+        open(&standing, EnterOptions { credentials, ..EnterOptions::default() }, session)
+    };
+    // Below the error, which is about something else.
+    session.complain("\n");
+    if let Err(error) = opened() {
+        session.complain(&error::render(&error, session.style()));
+    }
 }
 
 fn open(standing: &Standing, options: EnterOptions, session: &Session) -> Result<u8, Error> {

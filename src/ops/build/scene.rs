@@ -24,12 +24,16 @@ pub fn scene(
     place: &LockPlace,
     mode: LockMode,
 ) -> Result<Standing, Error> {
-    let before = targets.get(which).and_then(|target| target.until.as_ref()).is_some_and(|line| line.before);
+    let line = targets.get(which).and_then(|target| target.until.clone());
+    let before = line.as_ref().is_some_and(|line| line.before);
     let whole = with_line(targets, which, false);
     let prepared = prepare(session, &whole, place, mode)?;
     let (build, lowered) = only(&prepared, which)?;
     let Some(stop) = lowered.stop.clone() else { return Err(Error::build("nothing says where to stop")) };
-    let file = lowered.warnings.name.clone();
+    let here = match line.and_then(|line| Some((line.file?, line.line))) {
+        Some(known) => known,
+        None => (lowered.warnings.name.clone(), stop.line),
+    };
     let parts = (&prepared.graph, &prepared.lowered[..], &prepared.layers);
     let mut standing = if stop.is_run {
         let id = build.step;
@@ -68,7 +72,7 @@ pub fn scene(
         let step = &mut standing.scene.step;
         // Not every instruction is a step.
         if !stop.is_run {
-            *step = SceneStep { name: stop.text, origin: Some((file, stop.line)), ..SceneStep::default() };
+            *step = SceneStep { name: stop.text, origin: Some(here), ..SceneStep::default() };
         }
     }
     Ok(standing)
