@@ -19,7 +19,7 @@ use crate::fstree::tar::{self, Contents, Verify};
 use crate::fstree::{Entry, Merged, Meta, Toc, TreePath};
 use crate::graph::key::{KeyHasher, Visitor};
 use crate::oci::{Descriptor, media};
-use crate::store::snapshot::{self, FileSource, LowerFiles, Overlay, SnapshotFiles, Source, Unpack, WriteOptions};
+use crate::store::snapshot::{self, FileSource, LowerFiles, SnapshotFiles, Source, Unpack, WriteOptions};
 use crate::store::{Blob, Fetch, FetchError, Stop, Store, StoreError, io_error};
 
 /// The identity of a layer.
@@ -341,7 +341,7 @@ impl Layers {
         std::fs::create_dir(&fresh).map_err(io_error("create", &fresh))?;
         let root = File::open(&fresh).map_err(io_error("open", &fresh))?;
         if let (Some(origin), Some(toc)) = (&known.origin, known.toc.get()) {
-            let options = WriteOptions { overlay: Overlay::Trusted, root: implied_root(), verify: true };
+            let options = WriteOptions { overlay: self.store.overlay(), root: implied_root(), verify: true };
             let origin = Stoppable { origin: origin.as_ref(), stop: &self.stop };
             snapshot::write(toc, &origin, root.as_fd(), &options)?;
             return self.settle_folder(id, toc, &fresh);
@@ -358,7 +358,7 @@ impl Layers {
             files: &StackFiles(files),
             base: TreePath::root(),
             implied: implied_root(),
-            overlay: Overlay::Trusted,
+            overlay: self.store.overlay(),
             adjust: &|_| {},
         };
         let toc = snapshot::unpack(&mut reader, root.as_fd(), &options).map_err(|error| failed(error.into()))?;

@@ -122,7 +122,6 @@ pub fn create(store: Arc<Store>, options: &CreateOptions) -> Result<Created, Err
         lower: Vec::new(),
         upper: PathBuf::new(),
         work: PathBuf::new(),
-        userxattr: false,
         args: args.clone(),
         env,
         cwd,
