@@ -112,7 +112,7 @@ fn execute(command: Command, session: &Session, library: &dyn Library) -> u8 {
 
 /// Whether a command runs programs of images.
 fn runs_programs(command: &Command) -> bool {
-    matches!(command, Command::Build(_) | Command::Bake(_) | Command::Verify(_) | Command::Run(_))
+    matches!(command, Command::Build(_) | Command::Bake(_) | Command::Verify(_) | Command::Run(_) | Command::Debug(_))
 }
 
 /// Whether a command opens the store. The others do without the rights that this takes.

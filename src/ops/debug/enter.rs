@@ -14,7 +14,7 @@ use crate::sandbox::{MountKind, Network, SandboxMount, Spec, stubs};
 use crate::solve::{Credentials, SecretValue, StateTree};
 use crate::store::layers::{LayerId, Layers};
 use crate::store::scenes::{KeptScene, Scene, SceneLock, SceneMount, SceneMountKind};
-use crate::store::snapshot::{self, CommitOptions, Overlay, Settle};
+use crate::store::snapshot::{self, CommitOptions, Settle};
 use crate::store::{Stop, Store, cache_mount, io_error};
 
 /// What there is when nothing says otherwise.
@@ -87,7 +87,7 @@ pub fn enter(store: &Arc<Store>, standing: &Standing, options: &EnterOptions) ->
         if inside.is_none() {
             return Err(Error::build("the state of the failed step is not kept any more"));
         }
-        view = with_upper(&view, &failure.upper())?;
+        view = with_upper(store, &view, &failure.upper())?;
         lower.insert(0, failure.upper());
     }
     let user = user(&tree, options.user.as_ref().unwrap_or(&scene.user))?;
@@ -148,7 +148,6 @@ pub fn enter(store: &Arc<Store>, standing: &Standing, options: &EnterOptions) ->
         lower,
         upper: folder.join("upper"),
         work: folder.join("work"),
-        userxattr: false,
         args,
         env,
         cwd,
@@ -204,10 +203,10 @@ fn user(tree: &StateTree, user: &str) -> Result<passwd::ResolvedUser, Error> {
 }
 
 /// What is seen with the changes of a process that failed.
-fn with_upper(view: &Merged, upper: &Path) -> Result<Merged, Error> {
+fn with_upper(store: &Store, view: &Merged, upper: &Path) -> Result<Merged, Error> {
     let root = File::open(upper).map_err(io_error("open", upper))?;
     let settle = Settle { clock: None, epoch: Times::default().epoch, ceiling: None };
-    let options = CommitOptions { overlay: Overlay::Trusted, settle, stop: Stop::NEVER };
+    let options = CommitOptions { overlay: store.overlay(), settle, stop: Stop::NEVER };
     Ok(view.with(Arc::new(snapshot::look(root.as_fd(), view, &options)?)))
 }
 
