@@ -24,6 +24,9 @@ pub struct Args {
     /// Keep owners
     #[arg(short, long)]
     pub archive: bool,
+    /// If SOURCE is a symbolic link, copy what it leads to
+    #[arg(short = 'L', long)]
+    pub follow_link: bool,
     /// Accepted for docker's sake: nothing is shown anyway
     #[arg(short, long, hide = true)]
     pub quiet: bool,
@@ -50,18 +53,18 @@ fn end(text: &str) -> End<'_> {
 
 /// Copies.
 pub fn run(args: &Args, session: &Session) -> Result<(), Error> {
-    let options = TransferOptions { archive: args.archive };
+    let options = TransferOptions { archive: args.archive, follow: args.follow_link };
     let store = || session.open_store().map(Arc::new);
-    let mut stdout = session.env.stdout();
     match (end(&args.source), end(&args.target)) {
         (End::Container(name, path), End::Here(to)) => {
-            copy_out(&store()?, name, absolute(path)?, &Side::Path(Path::new(to)), options, &mut stdout)
+            copy_out(&store()?, name, absolute(path)?, &Side::Path(Path::new(to)), options, &mut std::io::sink())
         }
         (End::Container(..), End::Tar) if session.env.stdout_is_terminal() => {
             Err(Error::Usage("a tar is not written to a terminal: redirect stdout".into()))
         }
         (End::Container(name, path), End::Tar) => {
-            copy_out(&store()?, name, absolute(path)?, &Side::Tar, options, &mut stdout)
+            let (store, path) = (store()?, absolute(path)?);
+            session.stream(|out| copy_out(&store, name, path, &Side::Tar, options, out))
         }
         (End::Here(from), End::Container(name, path)) => {
             copy_in(&store()?, &Side::Path(Path::new(from)), name, absolute(path)?, options, None)

@@ -3,7 +3,7 @@
 mod debug;
 mod life;
 mod prune;
-mod terminal;
+pub mod terminal;
 mod trips;
 
 use std::fs;
