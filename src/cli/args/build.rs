@@ -12,7 +12,7 @@ use crate::cli::program::Source;
 use crate::oci::Platform;
 use crate::ops::Error;
 
-/// `imgbuild build`.
+/// Build an image from a Dockerfile
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -98,7 +98,7 @@ impl BuildArgs {
     }
 }
 
-/// `imgbuild bake`.
+/// Build the targets of a build file
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -286,6 +286,9 @@ pub struct OutputArgs {
     /// Write what was built to a file, as JSON
     #[arg(long, value_name = "FILE")]
     pub metadata_file: Option<PathBuf>,
+    /// Write when what happened to a file, for Perfetto or chrome://tracing
+    #[arg(long, value_name = "FILE")]
+    pub trace: Option<PathBuf>,
 }
 
 impl OutputArgs {

@@ -17,7 +17,7 @@ use crate::ops::debug::{EnterOptions, Standing, enter};
 use crate::sandbox::Namespaces;
 use crate::store::scenes::SceneStep;
 
-/// The flags.
+/// Open a shell in the state of a failed step, or at any step
 #[derive(Debug, clap::Args)]
 #[command(override_usage = "imgbuild debug [OPTIONS] [STEP|LINE] [TARGET|CONTEXT] [-- COMMAND...]")]
 #[command(after_help = "\

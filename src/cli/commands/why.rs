@@ -15,7 +15,7 @@ use crate::graph::explain::Reason;
 use crate::ops::Error;
 use crate::ops::account::{Account, StepState};
 
-/// The flags.
+/// Explain why steps would run, or ran
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
