@@ -19,6 +19,7 @@ mod reached;
 pub mod record;
 pub mod redact;
 mod remote;
+mod scene;
 pub mod schedule;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -32,9 +33,10 @@ pub use emulation::NoEmulation;
 pub use error::StepError;
 pub use exec::ExecContext;
 pub use file::StateTree;
-pub use observe::Observer;
+pub use observe::{Failure, Observer};
 pub use plan::{Fate, Foreseen, plan};
 pub use reached::{Reached, reached};
+pub use scene::{scene, step_of};
 
 use rayon::prelude::*;
 
@@ -49,6 +51,7 @@ use crate::source::Sources;
 use crate::source::agent::Agent;
 use crate::store::Store;
 use crate::store::layers::{LayerBlob, LayerId, Layers};
+use crate::store::scenes::Scene;
 use contexts::Contexts;
 use file::{FileStep, InputTree};
 use keys::{DefinitionKeys, KeyError, Selections, partial_uses, select_uses, state_key};
@@ -421,18 +424,23 @@ impl<'a, 'e> Solver<'a, 'e> {
         Some(state)
     }
 
+    /// The inputs of a step, which came to these states.
+    fn trees(&self, id: StepId, states: &[State]) -> Result<BTreeMap<usize, InputTree>, StepError> {
+        let tree = |(number, input): (usize, StepId)| {
+            let tree = match self.contexts.get(input) {
+                Some(context) => InputTree::Context(context.clone()),
+                None => InputTree::State(Arc::new(StateTree::new(&self.environment.layers, &states[number])?)),
+            };
+            Ok((number, tree))
+        };
+        self.graph.inputs(id).into_iter().enumerate().map(tree).collect()
+    }
+
     /// Runs a step whose inputs are done, or finds that it need not run. Says whether it ran.
     fn step(&self, keys: &DefinitionKeys, id: StepId, states: &[State]) -> Result<(State, bool), StepError> {
         let step = &self.graph[id];
         let layers = &self.environment.layers;
-        let mut inputs: BTreeMap<usize, InputTree> = BTreeMap::new();
-        for (number, input) in self.graph.inputs(id).into_iter().enumerate() {
-            let tree = match self.contexts.get(input) {
-                Some(context) => InputTree::Context(context.clone()),
-                None => InputTree::State(Arc::new(StateTree::new(layers, &states[number])?)),
-            };
-            inputs.insert(number, tree);
-        }
+        let inputs = self.trees(id, states)?;
         let mut selections: Selections = keys.selections(id).clone();
         let mut input_keys = Vec::new();
         for (number, tree) in &inputs {
@@ -461,10 +469,7 @@ impl<'a, 'e> Solver<'a, 'e> {
         }
         self.environment.observer.missed(id);
         self.environment.reporter.report(Event::Started(id.index()));
-        let root = match inputs.get(&0) {
-            Some(InputTree::State(state)) => state.clone(),
-            _ => Arc::new(StateTree::new(layers, &[])?),
-        };
+        let root = scene::root(layers, &inputs)?;
         let layer = match &step.op {
             Op::File(op) => {
                 let scratch = || Ok(layers.store().tmp_path("archive")?);
@@ -479,7 +484,7 @@ impl<'a, 'e> Solver<'a, 'e> {
                 step.run(layers)?
             }
             Op::Exec(op) => {
-                let step = exec::ExecStep {
+                let process = exec::ExecStep {
                     number: id.index(),
                     op,
                     platform: &step.platform,
@@ -487,7 +492,7 @@ impl<'a, 'e> Solver<'a, 'e> {
                     root: &root,
                     inputs: &inputs,
                 };
-                step.run(&ExecContext {
+                process.run(&ExecContext {
                     layers,
                     executor: self.environment.executor,
                     reporter: self.environment.reporter,
@@ -495,6 +500,10 @@ impl<'a, 'e> Solver<'a, 'e> {
                     credentials: (self.environment.credentials)(id),
                     elsewhere: self.environment.elsewhere,
                     resolv_conf: &self.environment.resolv_conf,
+                    failed: &|failure| {
+                        let scene = Scene { step: step_of(step, Some(keys.key(id))), ..failure.scene };
+                        self.environment.observer.failed(id, Failure { scene, ..failure })
+                    },
                 })?
             }
             Op::Http(op) => self.remote(id).http(op, step.times)?,

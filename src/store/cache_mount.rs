@@ -31,6 +31,16 @@ pub struct CacheMount {
     _lock: File,
 }
 
+/// The folder that everybody shares of a cache mount, and the first of a private one; there may be none yet. Nobody is kept
+/// from changing it.
+pub fn folder(store: &Store, id: &str) -> PathBuf {
+    home(store, id).join("0")
+}
+
+fn home(store: &Store, id: &str) -> PathBuf {
+    store.mounts_dir().join(&ContentDigest::of(id.as_bytes()).hex()[..32])
+}
+
 /// Waits for a cache mount; none if `canceled` says so first.
 pub fn acquire(
     store: &Store,
@@ -38,7 +48,7 @@ pub fn acquire(
     sharing: Sharing,
     canceled: &dyn Fn() -> bool,
 ) -> Result<Option<CacheMount>, StoreError> {
-    let home = store.mounts_dir().join(&ContentDigest::of(id.as_bytes()).hex()[..32]);
+    let home = home(store, id);
     std::fs::create_dir_all(&home).map_err(io_error("create", &home))?;
     for number in 0.. {
         let path = home.join(format!("{number}.lock"));

@@ -27,6 +27,8 @@ Examples:
       copy the files of a stage to ./out
   imgbuild build --secret id=token,env=API_TOKEN --build-context lib=../lib .
       let steps read a secret, and files of another folder
+  imgbuild build --on-error=shell .
+      look around where a RUN failed; `imgbuild debug` does so afterwards
   imgbuild build --frozen .
       use only what the lockfile pins and the store holds")]
 pub struct BuildArgs {
@@ -39,6 +41,19 @@ pub struct BuildArgs {
     /// The stage to build [default: the last]
     #[arg(long, value_name = "STAGE")]
     pub target: Option<String>,
+    /// Stop after a line of the Dockerfile, or a step by its name or STAGE:NUMBER: that is the image
+    #[arg(long, value_name = "LINE|STEP", conflicts_with = "target")]
+    pub until: Option<String>,
+    /// What to do when a RUN fails: end, or open a shell in the state that it left, and end after that
+    #[arg(
+        long,
+        value_enum,
+        value_name = "WHAT",
+        default_value_t,
+        hide_default_value = true,
+        help_heading = "What to do"
+    )]
+    pub on_error: OnError,
     /// Values, contexts and secrets for the build.
     #[command(flatten)]
     pub values: ValueArgs,
@@ -151,6 +166,16 @@ pub struct BakeArgs {
     /// With --list, as JSON, which it always is
     #[arg(long, requires = "list", hide = true)]
     pub json: bool,
+    /// What to do when a RUN fails: end, or open a shell in the state that it left, and end after that
+    #[arg(
+        long,
+        value_enum,
+        value_name = "WHAT",
+        default_value_t,
+        hide_default_value = true,
+        help_heading = "What to do"
+    )]
+    pub on_error: OnError,
     /// Flags without a meaning here.
     #[command(flatten)]
     pub compatibility: CompatibilityArgs,
@@ -186,6 +211,16 @@ pub enum List {
     Targets,
     /// Variables
     Variables,
+}
+
+/// What happens when a step fails.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub enum OnError {
+    /// The build fails
+    #[default]
+    Fail,
+    /// A shell is opened first
+    Shell,
 }
 
 /// What `build --call` does.

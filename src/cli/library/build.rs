@@ -12,7 +12,7 @@ use crate::cli::args::output::{self, OutputKind as Kind};
 use crate::cli::args::values::{AnnotationTarget, ContextSource, HostAddress, ImageAnnotation, Secret, Ssh};
 use crate::cli::env::ResolvedSecret;
 use crate::cli::library::metadata::Metadata;
-use crate::cli::library::running;
+use crate::cli::library::{debug, running};
 use crate::cli::{Session, interrupt};
 use crate::compress::{Compression, LevelError};
 use crate::event::Reporter;
@@ -38,7 +38,11 @@ pub(super) fn build(
     run.report_to(&reporter);
     let built = target(args, session, &run)
         .and_then(|(target, lock)| {
-            build::build(&run.session(reporter.as_ref())?, &[target], &lock, lock_mode(args.lock))
+            let (mut targets, mode) = ([target], lock_mode(args.lock));
+            if let Some(place) = &args.until {
+                debug::stop_at(&run, &mut targets, &lock, mode, place, false)?;
+            }
+            build::build(&run.session(reporter.as_ref())?, &targets, &lock, mode)
         })
         .map_err(|error| if interrupt::is_interrupted() { Error::Interrupted } else { error })?;
     write_results(&args.output, &built)?;

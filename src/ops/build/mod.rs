@@ -13,6 +13,7 @@ mod lowering;
 mod make;
 mod output;
 mod remote;
+mod scene;
 mod target;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -21,7 +22,7 @@ use std::time::Instant;
 
 pub use locking::LockPlace;
 pub use target::{
-    Destination, Dockerfile, Entitlement, Folder, LockMode, NamedContext, NoCache, Output, OutputKind, Target,
+    Destination, Dockerfile, Entitlement, Folder, Line, LockMode, NamedContext, NoCache, Output, OutputKind, Target,
 };
 
 use crate::compress::Compression;
@@ -44,6 +45,7 @@ pub(super) use locking::Lock;
 pub(super) use lowering::Checked;
 use lowering::{Lowered, lower_all};
 pub(super) use make::{TargetImage, fetch, make};
+pub(super) use scene::scene;
 
 /// What all builds of a process share.
 pub struct Session<'a> {
@@ -447,10 +449,10 @@ fn step_failure(graph: &Graph, lowered: &[Lowered], error: SolveError) -> Error 
         StepError::Emulation(missing) => Some((missing.to_string(), missing.advice())),
         _ => None,
     };
-    let (exit, log) = match error {
+    let (exit, log, kept) = match error {
         StepError::Canceled => return Error::Interrupted,
-        StepError::Failed { exit: Exit::Code(code), tail } => (StepExit::Code(code), tail),
-        StepError::Failed { exit: Exit::Signal(signal), tail } => (StepExit::Signal(signal), tail),
+        StepError::Failed { exit: Exit::Code(code), tail, kept } => (StepExit::Code(code), tail, kept),
+        StepError::Failed { exit: Exit::Signal(signal), tail, kept } => (StepExit::Signal(signal), tail, kept),
         StepError::Store(error) => return error.into(),
         StepError::Layer(error) => return error.into(),
         StepError::Snapshot(error) => return error.into(),
@@ -459,9 +461,9 @@ fn step_failure(graph: &Graph, lowered: &[Lowered], error: SolveError) -> Error 
             return Error::environment("this machine cannot run the step").caused_by(error);
         }
         StepError::NotInContext { path, context, pattern } => {
-            (StepExit::Message(not_in_context(lowered, &path, &context, pattern)), Vec::new())
+            (StepExit::Message(not_in_context(lowered, &path, &context, pattern)), Vec::new(), None)
         }
-        error => (StepExit::Message(error.to_string()), Vec::new()),
+        error => (StepExit::Message(error.to_string()), Vec::new(), None),
     };
     let Some(step) = step else {
         return Error::build(exit.to_string());
@@ -475,7 +477,7 @@ fn step_failure(graph: &Graph, lowered: &[Lowered], error: SolveError) -> Error 
         Some(Origin { file: origin.file.clone(), text: text.to_owned(), span: origin.span.clone() })
     });
     let name = if label.text.is_empty() { "the build context".to_owned() } else { label.text.clone() };
-    StepFailure { name, origin, exit, log }.into()
+    StepFailure { name, origin, exit, log, kept }.into()
 }
 
 /// Says that a path is not in a build context, and why if it is in its folder.

@@ -29,6 +29,8 @@ pub struct Target {
     pub contexts: BTreeMap<String, NamedContext>,
     /// The stage that is built; the last if none.
     pub stage: Option<String>,
+    /// Where the build stops, if not at the end of a stage.
+    pub until: Option<Line>,
     /// `--build-arg`.
     pub args: BTreeMap<String, String>,
     /// Labels of the image, over those of the Dockerfile.
@@ -75,6 +77,7 @@ impl Target {
             remote_context: None,
             contexts: BTreeMap::new(),
             stage: None,
+            until: None,
             args: BTreeMap::new(),
             labels: BTreeMap::new(),
             annotations: BTreeMap::new(),
@@ -131,6 +134,17 @@ pub enum Dockerfile {
         /// The steps.
         definition: Definition,
     },
+}
+
+/// A line of a definition that a build stops at.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Line {
+    /// Of a definition that is made of several files, which; else none.
+    pub file: Option<String>,
+    /// The line, counted from 1.
+    pub line: u32,
+    /// Whether the instruction that holds it is left out.
+    pub before: bool,
 }
 
 /// A folder of this machine that serves as a context.
