@@ -13,6 +13,7 @@ mod log;
 mod recorder;
 
 use std::collections::BTreeSet;
+use std::path::Path;
 use std::time::Duration;
 
 use crate::digest::CacheKey;
@@ -149,14 +150,17 @@ impl Summary {
 }
 
 /// The builds to compare a new one with: the latest of the same definition, as many as it takes to have one for each of
-/// its targets. A definition that has none may have been moved: then those of another file of that name count.
+/// its targets. A definition that has none may have been moved: then the last of a file of that name counts whose folder
+/// is gone.
 pub(super) fn past(store: &Store, definition: &str, targets: &[&str], before: Option<&str>) -> Vec<Past> {
     let all: Vec<Summary> =
         builds(store).filter(|build| before.is_none_or(|name| build.name.as_str() < name)).collect();
     let last = |definition: &str| definition.rsplit('/').next().unwrap_or_default().to_owned();
     let mut of: Vec<&Summary> = all.iter().filter(|build| build.definition == definition).collect();
     if of.is_empty() {
-        of = all.iter().filter(|build| last(&build.definition) == last(definition)).take(1).collect();
+        let gone = |definition: &str| !Path::new(definition).parent().is_some_and(Path::exists);
+        let moved = |build: &&Summary| last(&build.definition) == last(definition) && gone(&build.definition);
+        of = all.iter().filter(moved).take(1).collect();
     }
     let mut missing: BTreeSet<&str> = targets.iter().copied().collect();
     let mut past = Vec::new();
