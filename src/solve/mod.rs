@@ -18,6 +18,7 @@ pub mod redact;
 mod remote;
 pub mod schedule;
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
@@ -427,27 +428,29 @@ impl<'a, 'e> Solver<'a, 'e> {
     fn step(&self, keys: &DefinitionKeys, id: StepId, states: &[State]) -> Result<(State, bool), StepError> {
         let step = &self.graph[id];
         let layers = &self.environment.layers;
-        let mut inputs: BTreeMap<usize, InputTree> = BTreeMap::new();
-        for (number, input) in self.graph.inputs(id).into_iter().enumerate() {
-            let tree = match ContextKey::of(&self.graph[input]).and_then(|key| self.contexts.get(&key)) {
+        let nodes = self.graph.inputs(id);
+        let tree = |number: usize| -> Result<InputTree, StepError> {
+            Ok(match ContextKey::of(&self.graph[nodes[number]]).and_then(|key| self.contexts.get(&key)) {
                 Some(context) => InputTree::Context(context.clone()),
                 None => InputTree::State(Arc::new(StateTree::new(layers, &states[number])?)),
-            };
-            inputs.insert(number, tree);
-        }
+            })
+        };
+        let mut inputs: BTreeMap<usize, InputTree> = BTreeMap::new();
         let mut selections: Selections = keys.selections(id).clone();
         let mut input_keys = Vec::new();
-        for (number, tree) in &inputs {
-            let key = match (selections.get(number), partial_uses(&step.op, *number)) {
+        for (number, state) in states.iter().enumerate() {
+            let key = match (selections.get(&number), partial_uses(&step.op, number)) {
                 (Some(selection), _) => InputKey::Files(selection.key()),
                 (None, Some(uses)) => {
-                    let selection =
-                        select_uses(tree.view(), &uses).map_err(|error| self.explain(id, *number, error))?;
+                    let tree = tree(number)?;
+                    let selection = select_uses(tree.view(), &uses).map_err(|error| self.explain(id, number, error))?;
                     let key = InputKey::Files(selection.key());
-                    selections.insert(*number, Arc::new(selection));
+                    selections.insert(number, Arc::new(selection));
+                    inputs.insert(number, tree);
                     key
                 }
-                (None, None) => InputKey::State(state_key(&states[*number])),
+                // Nothing of it is read for that.
+                (None, None) => InputKey::State(state_key(state)),
             };
             input_keys.push(key);
         }
@@ -463,6 +466,15 @@ impl<'a, 'e> Solver<'a, 'e> {
         }
         self.environment.observer.missed(id);
         self.environment.reporter.report(Event::Started(id.index()));
+        if let (Op::Exec(_), Some(state)) = (&step.op, states.first()) {
+            // It needs the folders; making them says what is in them.
+            layers.folders(state)?;
+        }
+        for number in 0..nodes.len() {
+            if let Entry::Vacant(place) = inputs.entry(number) {
+                place.insert(tree(number)?);
+            }
+        }
         let root = match inputs.get(&0) {
             Some(InputTree::State(state)) => state.clone(),
             _ => Arc::new(StateTree::new(layers, &[])?),

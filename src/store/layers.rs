@@ -4,6 +4,8 @@
 //! A form is made when somebody needs it and kept: the folder when a process is to run on it, the blob when it leaves
 //! the store. Each is made once, whoever asks, and appears in the store by one rename.
 
+mod archive;
+
 use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::fs::File;
@@ -14,7 +16,7 @@ use std::str::FromStr;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use crate::compress::{self, Compression};
-use crate::digest::{CacheKey, ChainId, DiffId, Digest, HashingReader, HashingWriter, TreeDigest};
+use crate::digest::{CacheKey, ChainId, DiffId, Digest, HashingWriter, TreeDigest};
 use crate::fstree::tar::{self, Contents, Verify};
 use crate::fstree::{Entry, Merged, Meta, Toc, TreePath};
 use crate::graph::key::{KeyHasher, Visitor};
@@ -91,12 +93,17 @@ pub enum LayerError {
     },
 }
 
-/// The files of layers below one that is unpacked.
-struct StackFiles(Vec<SnapshotFiles>);
+/// The files of layers below one that is unpacked. Few layers need any, so those below are unpacked only then.
+struct StackFiles<'a> {
+    layers: &'a Layers,
+    below: &'a [LayerId],
+}
 
-impl LowerFiles for StackFiles {
+impl LowerFiles for StackFiles<'_> {
     fn open(&self, layer: usize, path: &TreePath) -> io::Result<File> {
-        self.0.get(layer).ok_or(io::ErrorKind::NotFound)?.file(path)
+        let id = *self.below.get(layer).ok_or(io::ErrorKind::NotFound)?;
+        let files = self.layers.files(&[id]).map_err(io::Error::other)?;
+        files.first().ok_or(io::ErrorKind::NotFound)?.file(path)
     }
 }
 
@@ -136,24 +143,6 @@ impl FileSource for Stoppable<'_> {
             Source::File(file) => Box::new(self.stop.watch(file)),
             Source::Reader(reader) => Box::new(self.stop.watch(reader)),
         }))
-    }
-}
-
-/// Reads to the end, and then says what was read.
-struct Diffed<R> {
-    inner: Option<HashingReader<R>>,
-    seen: Arc<Mutex<Option<Digest>>>,
-}
-
-impl<R: Read> Read for Diffed<R> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let Some(inner) = &mut self.inner else { return Ok(0) };
-        let read = inner.read(buffer)?;
-        if read == 0 && !buffer.is_empty() {
-            let digest = self.inner.take().map(|inner| inner.finish().1);
-            *self.seen.lock().unwrap_or_else(PoisonError::into_inner) = digest;
-        }
-        Ok(read)
     }
 }
 
@@ -305,9 +294,8 @@ impl Layers {
         if let Some(toc) = saved() {
             return Ok(known.toc.get_or_init(|| Arc::new(toc)).clone());
         }
-        // Only its archive is left, or somebody removed the table: unpacking says what it holds.
-        self.unpack(id, &known)?;
-        known.toc.get().cloned().ok_or(LayerError::Missing(id))
+        // Only its archive is left, or somebody removed the table.
+        self.list(id, &known)
     }
 
     /// What layers on top of each other hold, bottom first.
@@ -327,56 +315,35 @@ impl Layers {
 
     /// Makes a layer's folder.
     fn unpack(&self, id: LayerId, known: &Known) -> Result<(), LayerError> {
-        if let Some(image) = &known.image {
-            // Others' layers can need what is below them, which must not be asked for while this one is being made.
-            for below in &image.below {
-                self.folder(*below)?;
-            }
-        }
         let _making = known.making.lock().unwrap_or_else(PoisonError::into_inner);
-        if self.home(id).join("fs").exists() && known.toc.get().is_some() {
+        if self.home(id).join("fs").exists() {
             return Ok(());
         }
         let fresh = self.store.tmp_path("snapshot")?;
         std::fs::create_dir(&fresh).map_err(io_error("create", &fresh))?;
-        let root = File::open(&fresh).map_err(io_error("open", &fresh))?;
+        self.fill(id, known, &fresh).inspect_err(|_| drop(crate::store::remove_tree(&fresh)))
+    }
+
+    /// Fills a folder with what a layer holds, and makes it the layer's own.
+    fn fill(&self, id: LayerId, known: &Known, fresh: &std::path::Path) -> Result<(), LayerError> {
+        let root = File::open(fresh).map_err(io_error("open", fresh))?;
         if let (Some(origin), Some(toc)) = (&known.origin, known.toc.get()) {
             let options = WriteOptions { overlay: Overlay::Trusted, root: implied_root(), verify: true };
             let origin = Stoppable { origin: origin.as_ref(), stop: &self.stop };
             snapshot::write(toc, &origin, root.as_fd(), &options)?;
-            return self.settle_folder(id, toc, &fresh);
+            return self.settle_folder(id, toc, fresh);
         }
         let (descriptor, below) = self.blob_of(id, known)?;
-        let view = self.merged(&below)?;
-        let files = self.files(&below)?;
-        let failed = |source: Box<dyn std::error::Error + Send + Sync>| LayerError::Unpack { id, source };
-        let seen = Arc::new(Mutex::new(None));
-        let reader = Diffed { inner: Some(HashingReader::new(self.read_blob(id, &descriptor)?)), seen: seen.clone() };
-        let mut reader = tar::TarReader::new(reader, tar::Dialect::Layer, tar::Limits::default());
         let options = Unpack {
-            lower: &view,
-            files: &StackFiles(files),
+            lower: &self.merged(&below)?,
+            files: &StackFiles { layers: self, below: &below },
             base: TreePath::root(),
             implied: implied_root(),
             overlay: Overlay::Trusted,
             adjust: &|_| {},
         };
-        let toc = snapshot::unpack(&mut reader, root.as_fd(), &options).map_err(|error| failed(error.into()))?;
-        // The digest is checked at the end of the blob, which a tar need not reach.
-        reader.drain().map_err(|error| failed(error.into()))?;
-        if matches!(id, LayerId::Made(digest) if digest != toc.digest()) {
-            return Err(failed("its blob holds something else".into()));
-        }
-        // The identity of an image's layer is made of what its configuration says. If that lies, this must not be taken for
-        // the layer of another image.
-        let seen = seen.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let (Some(image), Some(seen)) = (&known.image, seen)
-            && image.blob.diff_id.as_bytes() != seen.as_bytes()
-        {
-            let lie = format!("its image says that it unpacks to {}, but that is {seen}", image.blob.diff_id);
-            return Err(failed(lie.into()));
-        }
-        self.settle_folder(id, &toc, &fresh)?;
+        let toc = self.with_archive(id, known, &descriptor, |tar| snapshot::unpack(tar, root.as_fd(), &options))?;
+        self.settle_folder(id, &toc, fresh)?;
         known.toc.get_or_init(|| Arc::new(toc));
         Ok(())
     }
@@ -392,6 +359,13 @@ impl Layers {
         let mut seen = HashSet::new();
         folders.retain(|folder| seen.insert(folder.clone()));
         Ok(folders)
+    }
+
+    /// Unpacks the layers of images, for somebody who is going to read all of their files: one pass over a blob makes the
+    /// folder and says what it holds.
+    pub fn unpack_images(&self, state: &[LayerId]) -> Result<(), LayerError> {
+        let images: Vec<LayerId> = state.iter().copied().filter(|id| matches!(id, LayerId::Image(_))).collect();
+        self.folders(&images).map(drop)
     }
 
     /// The files of layers that have folders, bottom first.

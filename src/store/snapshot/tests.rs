@@ -130,8 +130,17 @@ fn unpacked(
         overlay: Overlay::Trusted,
         adjust: &|_| {},
     };
-    let toc = unpack(&mut reader, open(folder.path()).as_fd(), &options)?;
-    Ok((toc, folder))
+    let unpacked = unpack(&mut reader, open(folder.path()).as_fd(), &options);
+    if base.is_empty() {
+        let listed = list(&mut TarReader::new(bytes, dialect, Limits::default()), lower, options.implied.clone());
+        match (&unpacked, listed) {
+            (Ok(toc), Ok(listed)) => assert_eq!(listed, *toc),
+            (Err(SnapshotError::Io { .. }), _) => {}
+            (Err(error), Err(listed)) => assert_eq!(listed.to_string(), error.to_string()),
+            (unpacked, listed) => panic!("{listed:?} {unpacked:?}"),
+        }
+    }
+    Ok((unpacked?, folder))
 }
 
 fn commit_in(folder: &Path, view: &Merged) -> Toc {

@@ -5,6 +5,7 @@ mod access;
 mod build;
 mod cuts;
 mod hostile;
+mod lazy;
 mod lock;
 mod server;
 mod tokens;

@@ -1,0 +1,142 @@
+//! What can be had of a layer's blob without unpacking it: what it holds, and single small files.
+//!
+//! The blob is checked before anything in it is believed: its digest, what it unpacks to, and for a layer of our own also
+//! what it holds.
+
+use std::io::Read;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::{Known, LayerError, LayerId, Layers, implied_root};
+use crate::digest::{ContentDigest, Digest, HashingReader};
+use crate::fstree::tar::{self, RawKind, TarReader};
+use crate::fstree::{Entry, Kind, Merged, Toc, TreePath};
+use crate::oci::Descriptor;
+use crate::store::snapshot::{self, SnapshotError, Source};
+
+/// The tar in a blob.
+pub(super) type Archive = TarReader<Diffed<Box<dyn Read + Send>>>;
+
+/// Reads to the end, and then says what was read.
+pub(super) struct Diffed<R> {
+    inner: Option<HashingReader<R>>,
+    seen: Arc<Mutex<Option<Digest>>>,
+}
+
+impl<R: Read> Read for Diffed<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        let Some(inner) = &mut self.inner else { return Ok(0) };
+        let read = inner.read(buffer)?;
+        if read == 0 && !buffer.is_empty() {
+            let digest = self.inner.take().map(|inner| inner.finish().1);
+            *self.seen.lock().unwrap_or_else(PoisonError::into_inner) = digest;
+        }
+        Ok(read)
+    }
+}
+
+impl Layers {
+    /// What a layer holds, from its blob.
+    pub(super) fn list(&self, id: LayerId, known: &Known) -> Result<Arc<Toc>, LayerError> {
+        let (descriptor, below) = self.blob_of(id, known)?;
+        // Others' layers can say of folders and links only that they are as they are below.
+        let below = self.merged(&below)?;
+        let _making = known.making.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(toc) = known.toc.get() {
+            return Ok(toc.clone());
+        }
+        let toc = self.with_archive(id, known, &descriptor, |tar| snapshot::list(tar, &below, implied_root()))?;
+        self.save_toc(id, &toc)?;
+        Ok(known.toc.get_or_init(|| Arc::new(toc)).clone())
+    }
+
+    /// Gives the tar in a layer's blob to `read`. What that says of the layer counts only once all of the blob was found to
+    /// be what it should be.
+    pub(super) fn with_archive(
+        &self,
+        id: LayerId,
+        known: &Known,
+        descriptor: &Descriptor,
+        read: impl FnOnce(&mut Archive) -> Result<Toc, SnapshotError>,
+    ) -> Result<Toc, LayerError> {
+        let failed = |source: Box<dyn std::error::Error + Send + Sync>| LayerError::Unpack { id, source };
+        let seen = Arc::new(Mutex::new(None));
+        let reader = Diffed { inner: Some(HashingReader::new(self.read_blob(id, descriptor)?)), seen: seen.clone() };
+        let mut archive = TarReader::new(reader, tar::Dialect::Layer, tar::Limits::default());
+        let toc = read(&mut archive).map_err(|error| failed(error.into()))?;
+        // The digest is checked at the end of the blob, which a tar need not reach.
+        archive.drain().map_err(|error| failed(error.into()))?;
+        if matches!(id, LayerId::Made(digest) if digest != toc.digest()) {
+            return Err(failed("its blob holds something else".into()));
+        }
+        // The identity of an image's layer is made of what its configuration says. If that lies, this must not be taken for
+        // the layer of another image.
+        let seen = seen.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let (Some(image), Some(seen)) = (&known.image, seen)
+            && image.blob.diff_id.as_bytes() != seen.as_bytes()
+        {
+            let lie = format!("its image says that it unpacks to {}, but that is {seen}", image.blob.diff_id);
+            return Err(failed(lie.into()));
+        }
+        Ok(toc)
+    }
+
+    /// The bytes of the regular file that is seen at `path`, links not followed: at most `limit` of them. A layer that is
+    /// only a blob stays one.
+    pub fn read(&self, state: &[LayerId], view: &Merged, path: &TreePath, limit: u64) -> Result<Vec<u8>, LayerError> {
+        let failed = |error| LayerError::Read { path: path.clone(), error };
+        if let Some((layer, entry)) = view.entry(path)
+            && let Some(id) = state.get(layer)
+            && let Some(bytes) = self.in_archive(*id, entry, limit)?
+        {
+            return Ok(bytes);
+        }
+        let mut reader: Box<dyn Read> = match self.open(state, view, path)? {
+            Source::File(file) => Box::new(file),
+            Source::Reader(reader) => reader,
+        };
+        let mut bytes = Vec::new();
+        reader.by_ref().take(limit).read_to_end(&mut bytes).map_err(failed)?;
+        Ok(bytes)
+    }
+
+    /// A file of a layer that has no other form than its blob; none if it must be looked for in another way.
+    fn in_archive(&self, id: LayerId, entry: &Entry, limit: u64) -> Result<Option<Vec<u8>>, LayerError> {
+        let known = self.known(id);
+        if known.origin.is_some() || self.home(id).join("fs").exists() {
+            return Ok(None);
+        }
+        let toc = self.toc(id)?;
+        let first = match &entry.kind {
+            Kind::Hardlink(first) => toc.get(first),
+            _ => Some(entry),
+        };
+        let Some(&Kind::File { size, content }) = first.map(|entry| &entry.kind) else { return Ok(None) };
+        if size > limit {
+            return Ok(None);
+        }
+        let (descriptor, _) = self.blob_of(id, &known)?;
+        let reader = self.read_blob(id, &descriptor)?;
+        find(reader, size, content).map_err(|error| LayerError::Unpack { id, source: error.into() })
+    }
+}
+
+/// The bytes of the file with this content, wherever it is in a tar.
+fn find(tar: impl Read, size: u64, content: ContentDigest) -> Result<Option<Vec<u8>>, tar::TarError> {
+    let mut archive = TarReader::new(tar, tar::Dialect::Layer, tar::Limits::default());
+    while let Some((entry, mut file)) = archive.next()? {
+        if entry.kind != RawKind::File(size) {
+            continue;
+        }
+        let mut bytes = Vec::new();
+        let failed = |error: std::io::Error| tar::TarError {
+            entry: Some(entry.path.to_string()),
+            offset: 0,
+            reason: error.into(),
+        };
+        file.read_to_end(&mut bytes).map_err(failed)?;
+        if ContentDigest::of(&bytes) == content {
+            return Ok(Some(bytes));
+        }
+    }
+    Ok(None)
+}
