@@ -1,10 +1,8 @@
 //! `imgbuild diff`: what a container changed.
 
-use std::sync::Arc;
-
 use serde::Serialize;
 
-use super::{Format, json_line};
+use super::{Format, json_line, with_layers};
 use crate::cli::Session;
 use crate::ops::Error;
 use crate::ops::container::{self, Change, ChangeKind};
@@ -33,7 +31,7 @@ struct Line {
 
 /// Prints the changes.
 pub fn run(args: &Args, session: &Session) -> Result<(), Error> {
-    let changes = container::changes(&Arc::new(session.open_store()?), &args.container)?;
+    let changes = with_layers(session, |layers| container::changes(layers, &args.container))?;
     let mut text = String::new();
     for Change { path, kind } in changes {
         let kind = match kind {

@@ -53,11 +53,13 @@ use super::args::build::{OutputArgs, ProgressArgs};
 use super::args::output::Output;
 use super::error;
 use super::interrupt;
+use super::library::network;
 use super::progress::Progress;
 use crate::event::Reporter;
 use crate::oci::Reference;
 use crate::ops::Error;
 use crate::ops::error::Diagnostics;
+use crate::store::layers::Layers;
 
 /// How lists are printed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
@@ -92,6 +94,16 @@ fn with_progress<T>(
         }
         error::exit_code(&error)
     })
+}
+
+/// Does something with the layers of the store. What the store lacks of images is fetched from where it is known to be, which
+/// is shown on standard error.
+fn with_layers<T>(session: &Session, operation: impl FnOnce(&Arc<Layers>) -> Result<T, Error>) -> Result<T, Error> {
+    let progress = Progress::start(ProgressArgs::default(), &session.env, true);
+    let layers = network::layers(session, session.open_store()?, &progress.reporter())?;
+    let result = operation(&layers);
+    progress.finish();
+    result
 }
 
 /// Builds with progress, and shows what there is to say about the definition at the end.

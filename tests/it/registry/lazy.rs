@@ -4,8 +4,8 @@ use std::fs;
 use std::path::Path;
 
 use super::server::{Proxy, Registry};
-use super::{context, digest_of, has_blob};
-use crate::support::{Built, Store, put, scratch};
+use super::{HURRIED, context, digest_of, has_blob, is_root};
+use crate::support::{Built, Store, outcome, put, run, scratch, text};
 
 /// The digests of an image's layers.
 fn layers_of(store: &Store, image: &str) -> Vec<String> {
@@ -150,4 +150,80 @@ fn only_layers_with_copied_files_are_unpacked() {
     assert_eq!(base.downloads(), [1, 1, 1, 1]);
     assert_eq!(unpacked(&store), 2);
     assert_eq!(built.digest, as_without_any_of_it(&base, &context));
+}
+
+/// Takes away all that a store has of the layers of images.
+fn forget_layers(store: &Store, layers: &[String]) {
+    for entry in fs::read_dir(store.path().join("snapshots")).unwrap() {
+        let path = entry.unwrap().path();
+        if path.file_name().unwrap().to_string_lossy().starts_with("chain-") {
+            fs::remove_dir_all(path).unwrap();
+        }
+    }
+    for layer in layers {
+        let _ = fs::remove_file(store.path().join("blobs/sha256").join(layer.trim_start_matches("sha256:")));
+    }
+}
+
+#[test]
+fn whoever_reads_an_image_gets_what_is_missing() {
+    if !is_root() {
+        eprintln!("skipped: containers and mounts are for root");
+        return;
+    }
+    let base = Base::new();
+    let (store, folder, name) = (Store::new(), scratch(), base.name());
+    store.run(&["pull", &name]);
+    store.run(&["run", "--name", "box", "--network=none", &name, "sh", "-c", "echo changed > /real/there"]);
+    let file = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let (tar, archive) = (file("rootfs.tar"), file("image.tar"));
+    let steps: [&[&str]; 9] = [
+        &["run", "--rm", "--network=none", &name, "cat", "/etc/passwd"],
+        &["diff", "box"],
+        &["cp", "box:/etc/passwd", &file("passwd")],
+        &["export", "-o", &tar, "box"],
+        &["export", "-o", &tar, &name],
+        &["commit", "box", "committed"],
+        &["save", "-o", &archive, &name],
+        &["mount", &name],
+        &["push", &format!("{}/again:1", base.proxy.host())],
+    ];
+    store.run(&["tag", &name, &format!("{}/again:1", base.proxy.host())]);
+    for words in steps {
+        forget_layers(&store, &base.layers);
+        let before: usize = base.downloads().iter().sum();
+        let (code, _, said) = outcome(store.command().args(words));
+        assert_eq!(code, 0, "{words:?}: {said}");
+        let fetched = base.downloads().iter().sum::<usize>() - before;
+        // What is pushed to where it is already is not fetched.
+        assert_eq!(fetched, if words[0] == "push" { 0 } else { 4 }, "{words:?}: {said}");
+        assert_eq!(said.contains("pulling"), fetched > 0, "{words:?}: {said}");
+    }
+    store.run(&["umount", &name]);
+    let listed = text(&run(std::process::Command::new("tar").args(["tf", &tar])).stdout);
+    assert!(listed.contains("etc/passwd") && listed.contains("real/there"), "{listed}");
+    let loaded = Store::new();
+    loaded.run(&["load", "--quiet", "-i", &archive]);
+    assert_eq!(digest_of(&loaded, &name), digest_of(&store, &name));
+
+    // Nobody is there any more who has it.
+    forget_layers(&store, &base.layers);
+    let config = put(folder.path(), "imgbuild.toml", HURRIED);
+    drop(base);
+    let fails: [(&[&str], i32); 4] = [
+        (&["run", &name, "true"], 125),
+        (&["export", "-o", &tar, &name], 1),
+        (&["save", "-o", &archive, &name], 1),
+        (&["mount", &name], 1),
+    ];
+    for (words, expected) in fails {
+        let (code, _, said) = outcome(store.command().env("IMGBUILD_CONFIG", &config).args(words));
+        assert_eq!(code, expected, "{words:?}: {said}");
+        assert!(said.contains("refuses the connection"), "{words:?}: {said}");
+    }
+    let local = Store::with_busybox();
+    forget_layers(&local, &layers_of(&local, "busybox"));
+    let (code, _, said) = outcome(local.command().args(["mount", "busybox"]));
+    assert_eq!(code, 1);
+    assert!(said.contains("is not to be had"), "{said}");
 }
