@@ -116,12 +116,36 @@ impl Graph {
         if let Some(id) = self.known.get(&identity) {
             return *id;
         }
-        let id = StepId(self.dag.add_node(Step { op, platform, label, times: self.times, no_cache, definition }));
+        self.insert(identity, Step { op, platform, label, times: self.times, no_cache, definition }, inputs)
+    }
+
+    /// Adds a step of another graph, whose inputs are these here.
+    pub fn adopt(&mut self, step: Step, inputs: &[StepId]) -> StepId {
+        let identity = (step.definition, step.times, step.no_cache);
+        if let Some(id) = self.known.get(&identity) {
+            return *id;
+        }
+        self.insert(identity, step, inputs)
+    }
+
+    fn insert(&mut self, identity: (DefinitionDigest, Times, bool), step: Step, inputs: &[StepId]) -> StepId {
+        let id = StepId(self.dag.add_node(step));
         for (place, input) in inputs.iter().enumerate() {
             self.dag.add_edge(input.0, id.0, place);
         }
         self.known.insert(identity, id);
         id
+    }
+
+    /// All steps with their inputs, inputs before what uses them.
+    pub fn into_steps(self) -> impl Iterator<Item = (Step, Vec<StepId>)> {
+        let (nodes, edges) = self.dag.into_nodes_edges();
+        // A step's edges were added with it.
+        let mut edges = edges.into_iter().peekable();
+        nodes.into_iter().enumerate().map(move |(number, node)| {
+            let own = std::iter::from_fn(|| edges.next_if(|edge| edge.target().index() == number));
+            (node.weight, own.map(|edge| StepId(edge.source())).collect())
+        })
     }
 
     /// The inputs of a step, in the order of its op's input numbers.

@@ -43,7 +43,7 @@ pub struct ImageOp {
 }
 
 /// A build context on this machine.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct LocalOp {
     /// The name by which the caller of the solver knows the folder (`context` for the main one).
     pub name: String,

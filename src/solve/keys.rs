@@ -10,7 +10,7 @@ use crate::fstree::select::{Match, SelectError, Selected, Source, regular_files,
 use crate::fstree::{NodeKind, View};
 use crate::graph::explain::{FileFact, FileKind, FileList, Keys};
 use crate::graph::key::{InputKey, KeyHasher, Visitor, cache_key};
-use crate::graph::{CopySource, FileAction, Graph, MountKind, Op, Step, StepId};
+use crate::graph::{CopySource, FileAction, Graph, MountKind, Op, StepId};
 use crate::store::layers::LayerId;
 
 /// What the sources of one input came to: for each use of it, the matches and the digests of their regular files.
@@ -148,6 +148,9 @@ pub fn state_key(layers: &[LayerId]) -> CacheKey {
     hasher.finish()
 }
 
+/// So many selections are made one after another.
+const FEW_USES: usize = 8;
+
 /// The definition keys of steps, and what was selected from contexts on the way.
 pub struct DefinitionKeys {
     keys: Vec<Option<CacheKey>>,
@@ -170,7 +173,7 @@ impl DefinitionKeys {
     pub fn compute<'v>(
         graph: &Graph,
         steps: &[StepId],
-        context: impl Fn(&Step) -> Option<&'v dyn View> + Sync,
+        context: impl Fn(StepId) -> Option<&'v dyn View> + Sync,
     ) -> Result<Self, KeyError> {
         let uses: Vec<(StepId, usize, &dyn View, Vec<Source<'_>>)> = steps
             .iter()
@@ -178,19 +181,20 @@ impl DefinitionKeys {
                 let inputs = graph.inputs(*id);
                 let context = &context;
                 inputs.into_iter().enumerate().filter_map(move |(number, input)| {
-                    let view = context(&graph[input])?;
+                    let view = context(input)?;
                     let whole = Source { path: "/", wildcard: false, parents: false, exclude: &[] };
                     let uses = partial_uses(&graph[*id].op, number).unwrap_or_else(|| vec![whole]);
                     Some((*id, number, view, uses))
                 })
             })
             .collect();
-        // Walking a context is waiting for the kernel most of the time, so all of it goes side by side.
+        // Walking a context is waiting for the kernel most of the time, so all of it goes side by side. Within a large folder it
+        // does so anyway, and for a few small things threads are not worth waking.
         let one = |(id, number, view, uses): &(StepId, usize, &dyn View, Vec<Source<'_>>)| {
             let selection = select_uses(*view, uses).map_err(|error| KeyError { step: *id, input: *number, error })?;
             Ok((*id, *number, Arc::new(selection)))
         };
-        let selected: Vec<(StepId, usize, Arc<Selection>)> = if uses.len() < 2 {
+        let selected: Vec<(StepId, usize, Arc<Selection>)> = if uses.len() <= FEW_USES {
             uses.iter().map(one).collect::<Result<_, _>>()?
         } else {
             uses.par_iter().map(one).collect::<Result<_, _>>()?

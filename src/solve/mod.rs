@@ -6,6 +6,7 @@
 //! rebuild.
 
 mod archive;
+mod contexts;
 mod emulation;
 pub mod error;
 mod exec;
@@ -19,7 +20,7 @@ mod remote;
 pub mod schedule;
 
 use std::collections::btree_map::Entry;
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::{Arc, mpsc};
@@ -36,16 +37,16 @@ use rayon::prelude::*;
 
 use crate::digest::CacheKey;
 use crate::event::{Event, Outcome, Reporter, StepInfo};
-use crate::fstree::pattern::Matcher;
+use crate::fstree::TreePath;
 use crate::fstree::select::SelectError;
-use crate::fstree::{TreePath, View};
 use crate::graph::key::{InputKey, cache_key};
-use crate::graph::{Graph, LocalOp, Op, Step, StepId, Times};
+use crate::graph::{Graph, Op, StepId};
 use crate::sandbox::{Cancel, Executor};
+use crate::source::Sources;
 use crate::source::agent::Agent;
-use crate::source::{LocalContext, Sources, StatCache};
 use crate::store::Store;
 use crate::store::layers::{LayerBlob, LayerId, Layers};
+use contexts::Contexts;
 use file::{FileStep, InputTree};
 use keys::{DefinitionKeys, KeyError, Selections, partial_uses, select_uses, state_key};
 use remote::RemoteStep;
@@ -140,7 +141,7 @@ pub fn solve(graph: &Graph, targets: &[StepId], environment: &Environment<'_>) -
         environment.observer.keyed(&needed, &keys);
         solver.run(&keys, &needed, targets)
     });
-    solver.save_contexts();
+    solver.contexts.save();
     result
 }
 
@@ -154,54 +155,6 @@ pub fn recorded_layers(store: &Store, key: CacheKey) -> Option<(Vec<u8>, State)>
 /// Whether a step is work that people want to see counted.
 pub fn is_work(op: &Op) -> bool {
     matches!(op, Op::Exec(_) | Op::File(_) | Op::Http(_) | Op::Git(_))
-}
-
-#[derive(Clone, PartialEq, Eq, Hash)]
-struct ContextKey {
-    op: (String, Vec<String>),
-    times: Times,
-}
-
-impl ContextKey {
-    fn of(step: &Step) -> Option<Self> {
-        match &step.op {
-            Op::Local(LocalOp { name, ignore }) => Some(Self { op: (name.clone(), ignore.clone()), times: step.times }),
-            _ => None,
-        }
-    }
-}
-
-fn open_contexts(
-    graph: &Graph,
-    needed: &[StepId],
-    environment: &Environment<'_>,
-) -> Result<HashMap<ContextKey, Arc<LocalContext>>, SolveError> {
-    let mut keys: Vec<(ContextKey, StepId)> = Vec::new();
-    let mut known = HashSet::new();
-    for id in needed {
-        if let Some(key) = ContextKey::of(&graph[*id]).filter(|key| known.insert(key.clone())) {
-            keys.push((key, *id));
-        }
-    }
-    let (folders, layers) = (environment.contexts, &environment.layers);
-    let open = |(key, id): (ContextKey, StepId)| {
-        let (name, ignore) = &key.op;
-        let failed = |error: String| SolveError { step: Some(id), error: StepError::Other(error) };
-        let path = folders.get(name).ok_or_else(|| {
-            failed(format!("there is no build context named {name:?}: add --build-context {name}=PATH"))
-        })?;
-        let matcher = Matcher::new(ignore).map_err(|error| failed(error.to_string()))?;
-        let cache = StatCache::open(&layers.store().stat_cache(path));
-        let context = LocalContext::open(path, matcher, key.times.epoch, cache, layers.stop().clone())
-            .map_err(|error| failed(format!("the build context {} cannot be read: {error}", path.display())))?;
-        Ok((key, Arc::new(context)))
-    };
-    // A monorepo has hundreds; for a few, threads would cost more than they bring.
-    match keys.len() {
-        0..=8 => keys.into_iter().map(open).collect(),
-        // Of several errors, the first is told.
-        _ => keys.into_par_iter().map(open).collect::<Vec<_>>().into_iter().collect(),
-    }
 }
 
 /// The layers of the second state that the first does not have.
@@ -227,10 +180,15 @@ fn announce(graph: &Graph, needed: &[StepId], reporter: &dyn Reporter) {
     reporter.report(Event::Planned(infos.collect()));
 }
 
+/// With no more targets than this, threads would cost more than they bring.
+const FEW_TARGETS: usize = 8;
+
 struct Solver<'a, 'e> {
     graph: &'a Graph,
     environment: &'a Environment<'e>,
-    contexts: HashMap<ContextKey, Arc<LocalContext>>,
+    contexts: Contexts,
+    /// What was recorded of targets, if there are many: they were looked up side by side.
+    ahead: HashMap<StepId, Option<State>>,
 }
 
 /// What a running step reports when it ends.
@@ -254,26 +212,35 @@ impl<'a, 'e> Solver<'a, 'e> {
         for layers in images.into_values() {
             environment.layers.add_image(layers);
         }
-        let contexts = open_contexts(graph, &needed, environment)?;
+        let contexts = Contexts::open(graph, &needed, environment)?;
         announce(graph, &needed, environment.reporter);
-        let keys = DefinitionKeys::compute(graph, &needed, |step| {
-            let context = contexts.get(&ContextKey::of(step)?)?;
-            Some(context.as_ref() as &dyn View)
-        });
-        let solver = Self { graph, environment, contexts };
+        let keys = DefinitionKeys::compute(graph, &needed, |step| contexts.view(step));
+        let mut solver = Self { graph, environment, contexts, ahead: HashMap::new() };
         let keys =
             keys.map(Arc::new).map_err(|KeyError { step, input, error }| match environment.cancel.is_canceled() {
                 true => StepError::Canceled.into(),
                 false => SolveError { step: Some(step), error: solver.explain(step, input, error) },
             });
+        if let Ok(keys) = &keys {
+            solver.ahead = solver.look_ahead(keys, targets);
+        }
         Ok((solver, needed, keys))
     }
 
-    fn save_contexts(&self) {
-        for context in self.contexts.values() {
-            // A cache that cannot be written only costs time.
-            let _ = context.save_cache();
+    /// Looks up targets side by side, if they are many: it is waiting for the kernel most of the time.
+    fn look_ahead(&self, keys: &DefinitionKeys, targets: &[StepId]) -> HashMap<StepId, Option<State>> {
+        if targets.len() <= FEW_TARGETS {
+            return HashMap::new();
         }
+        let recorded = targets.par_iter().filter(|id| self.is_recorded(**id));
+        recorded.map(|id| (*id, self.look_up(keys.key(*id), self.environment.unread.contains(id)))).collect()
+    }
+
+    /// Whether there can be a record of what a step came to, and it counts.
+    fn is_recorded(&self, id: StepId) -> bool {
+        let step = &self.graph[id];
+        let made = !matches!(step.op, Op::Scratch | Op::Local(_) | Op::Image(_) | Op::Merge | Op::Diff);
+        made && !step.no_cache
     }
 
     fn run(&self, keys: &DefinitionKeys, needed: &[StepId], targets: &[StepId]) -> Result<Solved, SolveError> {
@@ -403,9 +370,8 @@ impl<'a, 'e> Solver<'a, 'e> {
                 Some(blobs) => self.environment.layers.add_image(blobs),
                 None => return false,
             },
-            Op::Merge | Op::Diff => return false,
-            _ if step.no_cache => return false,
-            _ => match self.look_up(keys.key(id), self.environment.unread.contains(&id)) {
+            _ if !self.is_recorded(id) => return false,
+            _ => match self.recorded(keys, id) {
                 Some(state) => {
                     self.environment.reporter.report(Event::Finished(id.index(), Outcome::Cached, Duration::ZERO));
                     outcomes.insert(id, Outcome::Cached);
@@ -416,6 +382,14 @@ impl<'a, 'e> Solver<'a, 'e> {
         };
         solved.states.insert(id, state);
         true
+    }
+
+    /// The recorded result of a step.
+    fn recorded(&self, keys: &DefinitionKeys, id: StepId) -> Option<State> {
+        match self.ahead.get(&id) {
+            Some(found) => found.clone(),
+            None => self.look_up(keys.key(id), self.environment.unread.contains(&id)),
+        }
     }
 
     /// The recorded result of a key, if all of it is still there, or if nobody will look.
@@ -430,7 +404,7 @@ impl<'a, 'e> Solver<'a, 'e> {
         let layers = &self.environment.layers;
         let nodes = self.graph.inputs(id);
         let tree = |number: usize| -> Result<InputTree, StepError> {
-            Ok(match ContextKey::of(&self.graph[nodes[number]]).and_then(|key| self.contexts.get(&key)) {
+            Ok(match self.contexts.get(nodes[number]) {
                 Some(context) => InputTree::Context(context.clone()),
                 None => InputTree::State(Arc::new(StateTree::new(layers, &states[number])?)),
             })
@@ -526,11 +500,10 @@ impl<'a, 'e> Solver<'a, 'e> {
 
     /// An error at choosing files of an input, with what there is to say about that input.
     fn explain(&self, step: StepId, input: usize, error: SelectError) -> StepError {
-        let input = self.graph.inputs(step).get(input).map(|input| &self.graph[*input]);
-        let context = input.and_then(|input| Some((ContextKey::of(input)?, &input.op)));
-        match (error, context) {
-            (SelectError::Missing(path), Some((key, Op::Local(op)))) => StepError::NotInContext {
-                pattern: self.contexts.get(&key).and_then(|context| context.excluded_by(&TreePath::clean(&path))),
+        let input = self.graph.inputs(step).get(input).copied();
+        match (error, input.map(|input| (input, &self.graph[input].op))) {
+            (SelectError::Missing(path), Some((input, Op::Local(op)))) => StepError::NotInContext {
+                pattern: self.contexts.get(input).and_then(|context| context.excluded_by(&TreePath::clean(&path))),
                 path,
                 context: op.name.clone(),
             },

@@ -40,7 +40,7 @@ pub struct Foreseen {
 /// Finds out what [`solve`](crate::solve::solve) would do. The environment's reporter should be silent.
 pub fn plan(graph: &Graph, targets: &[StepId], environment: &Environment<'_>) -> Result<Foreseen, SolveError> {
     let (solver, needed, keys) = Solver::start(graph, targets, environment)?;
-    solver.save_contexts();
+    solver.contexts.save();
     let keys = keys?;
     let fates = solver.foresee(&keys, &needed, targets);
     Ok(Foreseen { needed, keys, fates })

@@ -7,7 +7,7 @@
 //! not fit is a miss, never an error. Values are opaque here.
 
 use std::fs;
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
@@ -36,14 +36,20 @@ pub struct ActionRecord {
 impl Store {
     /// What is recorded for a key, if anything that is whole.
     pub fn get_action(&self, key: &CacheKey) -> Option<Vec<u8>> {
-        let value = self.peek_action(key)?;
-        mark_used(&self.action_path(key));
+        let (file, value) = self.open_action(key)?;
+        mark_used(&file);
         Some(value)
     }
 
     /// The same, for those who only look around: it is no use of the record.
     pub fn peek_action(&self, key: &CacheKey) -> Option<Vec<u8>> {
-        let mut bytes = fs::read(self.action_path(key)).ok()?;
+        Some(self.open_action(key)?.1)
+    }
+
+    fn open_action(&self, key: &CacheKey) -> Option<(fs::File, Vec<u8>)> {
+        let mut file = fs::File::open(self.action_path(key)).ok()?;
+        let mut bytes = Vec::with_capacity(512);
+        file.read_to_end(&mut bytes).ok()?;
         let fits = bytes.len() >= HEADER
             && bytes.starts_with(MAGIC)
             && bytes[MAGIC.len()..HEADER] == *checksum(key, &bytes[HEADER..]).as_bytes();
@@ -51,7 +57,7 @@ impl Store {
             return None;
         }
         bytes.drain(..HEADER);
-        Some(bytes)
+        Some((file, bytes))
     }
 
     /// Records a value for a key, in place of what was there.
@@ -115,10 +121,10 @@ fn checksum(key: &CacheKey, value: &[u8]) -> blake3::Hash {
 }
 
 /// Notes the use of a record, at most once in [`USED`]. Fails in silence: the store may be read-only.
-fn mark_used(path: &Path) {
+fn mark_used(file: &fs::File) {
     let old = |modified: SystemTime| modified.elapsed().is_ok_and(|age| age > USED);
-    if fs::metadata(path).and_then(|metadata| metadata.modified()).is_ok_and(old) {
-        let _ = fs::File::open(path).and_then(|file| file.set_modified(SystemTime::now()));
+    if file.metadata().and_then(|metadata| metadata.modified()).is_ok_and(old) {
+        let _ = file.set_modified(SystemTime::now());
     }
 }
 

@@ -6,6 +6,7 @@
 //!
 //! Changes hold the lock on `index.lock` and replace the file by rename, so readers need no lock.
 
+use std::collections::{HashMap, HashSet};
 use std::fs::{self, OpenOptions};
 use std::io;
 use std::os::unix::fs::OpenOptionsExt;
@@ -86,18 +87,41 @@ impl ImageIndex {
 
     /// Gives an image a name. An image that had the name before stays, without one if it has no other.
     pub fn set(&mut self, reference: &Reference, descriptor: Descriptor) {
-        let old = self.take_name(reference, &descriptor.digest);
-        if let Some(old) = old.filter(|old| !self.contains(&old.digest)) {
-            self.manifests.push(Entry::Image(Box::new(unnamed(old))));
+        self.set_all([(reference.clone(), descriptor)]);
+    }
+
+    /// Gives images names, of which each counts once; of equal ones, the last. What has its name already stays as it is.
+    ///
+    /// Takes time for the list once, not for each name.
+    pub fn set_all(&mut self, names: impl IntoIterator<Item = (Reference, Descriptor)>) {
+        let mut order = Vec::new();
+        let mut wanted: HashMap<Reference, Descriptor> = HashMap::new();
+        for (reference, descriptor) in names {
+            let named = named(descriptor, &reference);
+            if wanted.insert(reference.clone(), named).is_none() {
+                order.push(reference);
+            }
         }
+        let mut lost = Vec::new();
+        self.retain(|entry| {
+            let Some(reference) = name_of(entry) else { return true };
+            match wanted.get(&reference) {
+                None => true,
+                Some(new) if new == entry => wanted.remove(&reference).is_some(),
+                Some(_) => {
+                    lost.push(unnamed(entry.clone()));
+                    false
+                }
+            }
+        });
+        let new: HashSet<Digest> = wanted.values().map(|descriptor| descriptor.digest).collect();
         // A name is better than none: the same image without one need not be listed.
-        let digest = descriptor.digest;
-        self.retain(|entry| entry.digest != digest || has_name(entry));
-        let mut descriptor = unnamed(descriptor);
-        for key in [ANNOTATION_REF_NAME, ANNOTATION_IMAGE_NAME] {
-            descriptor.annotations.insert(key.into(), reference.to_string());
-        }
-        self.manifests.push(Entry::Image(Box::new(descriptor)));
+        self.retain(|entry| has_name(entry) || !new.contains(&entry.digest));
+        let mut listed: HashSet<Digest> = self.descriptors().map(|entry| entry.digest).chain(new).collect();
+        let lost = lost.into_iter().filter(|old| listed.insert(old.digest));
+        let named = order.iter().filter_map(|reference| wanted.remove(reference));
+        let added: Vec<Entry> = lost.chain(named).map(|one| Entry::Image(Box::new(one))).collect();
+        self.manifests.extend(added);
     }
 
     /// Lists an image that has no name, unless it is listed already.
@@ -131,15 +155,11 @@ impl ImageIndex {
         self.descriptors().any(|entry| entry.digest == *digest)
     }
 
-    fn retain(&mut self, keep: impl Fn(&Descriptor) -> bool) {
+    fn retain(&mut self, mut keep: impl FnMut(&Descriptor) -> bool) {
         self.manifests.retain(|entry| match entry {
             Entry::Image(descriptor) => keep(descriptor),
             Entry::Other(_) => true,
         });
-    }
-
-    fn take_name(&mut self, reference: &Reference, unless: &Digest) -> Option<Descriptor> {
-        self.remove(reference).filter(|old| old.digest != *unless)
     }
 }
 
@@ -165,6 +185,14 @@ pub(crate) fn name_of(descriptor: &Descriptor) -> Option<Reference> {
 
 fn has_name(descriptor: &Descriptor) -> bool {
     [ANNOTATION_REF_NAME, ANNOTATION_IMAGE_NAME].iter().any(|key| descriptor.annotations.contains_key(*key))
+}
+
+fn named(descriptor: Descriptor, reference: &Reference) -> Descriptor {
+    let mut descriptor = unnamed(descriptor);
+    for key in [ANNOTATION_REF_NAME, ANNOTATION_IMAGE_NAME] {
+        descriptor.annotations.insert(key.into(), reference.to_string());
+    }
+    descriptor
 }
 
 fn unnamed(mut descriptor: Descriptor) -> Descriptor {
@@ -257,6 +285,37 @@ mod tests {
         assert_eq!(index.get(&reference("c")).map(|entry| entry.digest), Some(one.digest));
         assert_eq!(index.remove_digest(&two.digest), [reference("a"), reference("b")]);
         assert_eq!(listing(&index), [("c:latest".into(), one.digest)]);
+    }
+
+    #[test]
+    fn many_names_at_once_are_like_one_after_another() {
+        let [one, two, three] = ["one", "two", "three"].map(image);
+        let names = |list: &[(&str, &Descriptor)]| -> Vec<(Reference, Descriptor)> {
+            list.iter().map(|(name, image)| (reference(name), (*image).clone())).collect()
+        };
+        let before = names(&[("a", &one), ("b", &two), ("c", &two)]);
+        let check = |change: &[(&str, &Descriptor)], expected: &[(&str, &Descriptor)]| {
+            let mut index = ImageIndex::default();
+            index.set_all(before.clone());
+            index.set_all(names(change));
+            let expected: Vec<_> = expected.iter().map(|(name, image)| ((*name).to_owned(), image.digest)).collect();
+            assert_eq!(listing(&index), expected);
+        };
+        check(&[], &[("a:latest", &one), ("b:latest", &two), ("c:latest", &two)]);
+        check(&[("a", &one), ("b", &two)], &[("a:latest", &one), ("b:latest", &two), ("c:latest", &two)]);
+        check(
+            &[("a", &three), ("d", &three)],
+            &[("b:latest", &two), ("c:latest", &two), ("<none>", &one), ("a:latest", &three), ("d:latest", &three)],
+        );
+        check(&[("b", &three), ("b", &one)], &[("a:latest", &one), ("c:latest", &two), ("b:latest", &one)]);
+        check(
+            &[("b", &one), ("c", &one)],
+            &[("a:latest", &one), ("<none>", &two), ("b:latest", &one), ("c:latest", &one)],
+        );
+        check(
+            &[("a", &two), ("x", &one)],
+            &[("b:latest", &two), ("c:latest", &two), ("a:latest", &two), ("x:latest", &one)],
+        );
     }
 
     #[test]

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use serde_json::Value;
 
@@ -10,7 +11,7 @@ use super::parse::without_lone_surrogates;
 use super::{ContextSource, Lowered, Need, Options, Resolved, ResolvedImage, apply_fixes, check, lower, parse};
 use crate::digest::{CacheKey, DiffId};
 use crate::frontend::diagnostic::{Diagnostic, Severity};
-use crate::fstree::pattern::{Matcher, parse_ignore_file};
+use crate::fstree::pattern::{IgnoreList, parse_ignore_file};
 use crate::graph::{FileAction, Graph, Op, StepId};
 use crate::oci::{History, ImageConfig};
 
@@ -93,12 +94,9 @@ fn strings(value: &Value) -> BTreeMap<String, String> {
 }
 
 /// The patterns of a folder's ignore file; an error if one cannot be used.
-fn ignore(file: Option<String>) -> Result<Vec<String>, String> {
-    let patterns = file
-        .map(|text| parse_ignore_file(&text).into_iter().map(|(_, pattern)| pattern).collect::<Vec<_>>())
-        .unwrap_or_default();
-    Matcher::new(&patterns).map_err(|error| error.to_string())?;
-    Ok(patterns)
+fn ignore(file: Option<String>) -> Result<IgnoreList, String> {
+    let lines = parse_ignore_file(&file.unwrap_or_default()).into_iter();
+    IgnoreList::new(lines.map(|(_, pattern)| pattern).collect()).map_err(|error| error.to_string())
 }
 
 fn build(case: &Path) -> Result<(ImageConfig, usize), String> {
@@ -117,9 +115,9 @@ fn prepare(case: &Path) -> Result<(String, Options), String> {
     chosen.build_args = strings(&options["args"]);
     chosen.target = options["target"].as_str().map(str::to_owned);
     let patterns = ignore(find(&format!("{name}.dockerignore")).or_else(|| find(".dockerignore")))?;
-    chosen.context = ContextSource::Local { name: "context".into(), ignore: patterns };
+    chosen.context = ContextSource::Local { name: "context".into(), ignore: patterns.into() };
     for name in strings(&options["contexts"]).into_keys() {
-        chosen.contexts.insert(name.clone(), ContextSource::Local { name, ignore: Vec::new() });
+        chosen.contexts.insert(name.clone(), ContextSource::Local { name, ignore: Arc::default() });
     }
     Ok((text, chosen))
 }

@@ -7,9 +7,11 @@
 
 mod glob;
 mod ignore;
+mod list;
 
 pub use glob::{Glob, has_wildcards};
 pub use ignore::{Matcher, Verdict, parse_ignore_file};
+pub use list::IgnoreList;
 
 /// A pattern that cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

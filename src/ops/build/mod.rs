@@ -136,12 +136,18 @@ fn complete(
     })?;
     let mut built = Vec::new();
     let mut summary = Summary { executed: solved.executed, cached: solved.cached, ..Summary::default() };
-    for (target, lowered) in targets.iter().zip(lowered) {
-        let (done, image) = export(session, target, lowered, &solved, layers)
+    let mut listing = output::Listing::default();
+    let mut each = targets.iter().zip(lowered);
+    let exported: Result<(), Error> = each.try_for_each(|(target, lowered)| {
+        let (done, image) = export(session, target, lowered, &solved, layers, &mut listing)
             .map_err(|error| if session.cancel.is_canceled() { Error::Interrupted } else { error })?;
         summary.images.push(image);
         built.push(done);
-    }
+        Ok(())
+    });
+    // What is done is listed, whatever became of the rest.
+    listing.write(&session.store)?;
+    exported?;
     summary.elapsed = started.elapsed();
     session.reporter.report(Event::Summary(summary));
     Ok(built)
@@ -330,6 +336,7 @@ fn export(
     lowered: &Lowered,
     solved: &solve::Solved,
     layers: &Layers,
+    listing: &mut output::Listing,
 ) -> Result<(Built, ImageSummary), Error> {
     let default = [Output { kind: OutputKind::Store(Vec::new()), compression: Compression::GZIP }];
     // A target that another one is linked to is built for that one.
@@ -380,7 +387,7 @@ fn export(
         }
         let image = made.map(|made| &made.image);
         let finished = output::Finished { image, tags: &target.tags, states: &states };
-        summary.outputs.extend(output::write(session, layers, &output.kind, &finished)?);
+        summary.outputs.extend(output::write(session, layers, &output.kind, &finished, listing)?);
     }
     summary.tags = target.tags.iter().map(|tag| tag.familiar()).collect();
     Ok((built, summary))

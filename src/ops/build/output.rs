@@ -12,7 +12,7 @@ use crate::ops::push::push_image;
 use crate::ops::save::Remembering;
 use crate::ops::{Error, write_file};
 use crate::store::layers::{LayerId, Layers};
-use crate::store::{ArchiveFormat, ArchiveImage};
+use crate::store::{ArchiveFormat, ArchiveImage, Store};
 
 /// A target that is done.
 pub struct Finished<'a> {
@@ -41,26 +41,46 @@ pub fn wants_layers(kind: &OutputKind) -> bool {
     wants_image(kind) && !matches!(kind, OutputKind::Registry(_))
 }
 
-/// Writes one output; what it wrote, as the user named it.
+/// The images of a build that the store will list. They are listed together, since each change writes the whole list.
+#[derive(Default)]
+pub struct Listing {
+    named: Vec<(Reference, Descriptor)>,
+    unnamed: Vec<Descriptor>,
+}
+
+impl Listing {
+    /// Lists them.
+    pub fn write(self, store: &Store) -> Result<(), Error> {
+        if self.named.is_empty() && self.unnamed.is_empty() {
+            return Ok(());
+        }
+        store.update_index(|index| {
+            index.set_all(self.named);
+            for descriptor in self.unnamed {
+                index.add_untagged(descriptor);
+            }
+        })?;
+        Ok(())
+    }
+}
+
+/// Writes one output; what it wrote, as the user named it. An image for the store is only added to `listing`.
 pub fn write(
     session: &Session<'_>,
     layers: &Layers,
     kind: &OutputKind,
     finished: &Finished<'_>,
+    listing: &mut Listing,
 ) -> Result<Option<String>, Error> {
     match kind {
         OutputKind::Store(names) => {
             let Some(image) = finished.image else { return Ok(None) };
             let tags: Vec<&Reference> = finished.tags.iter().chain(names).collect();
             let listed = Descriptor { platform: None, ..image.clone() };
-            layers.store().update_index(|index| {
-                for tag in &tags {
-                    index.set(tag, listed.clone());
-                }
-                if tags.is_empty() && !index.contains(&listed.digest) {
-                    index.add_untagged(listed.clone());
-                }
-            })?;
+            if tags.is_empty() {
+                listing.unnamed.push(listed.clone());
+            }
+            listing.named.extend(tags.into_iter().map(|tag| (tag.clone(), listed.clone())));
             Ok(None)
         }
         OutputKind::Registry(names) => {

@@ -140,3 +140,66 @@ fn find(tar: impl Read, size: u64, content: ContentDigest) -> Result<Option<Vec<
     }
     Ok(None)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::digest::DiffId;
+    use crate::oci::{Descriptor, media};
+    use crate::store::Store;
+    use crate::store::layers::LayerBlob;
+
+    /// A layer's tar: files by name and text, and links by name and `=` and target.
+    fn layer(store: &Store, entries: &[(&str, &str)]) -> LayerBlob {
+        let mut builder = ::tar::Builder::new(Vec::new());
+        for (name, text) in entries {
+            let mut header = ::tar::Header::new_ustar();
+            header.set_mode(0o644);
+            match text.strip_prefix('=') {
+                Some(target) => {
+                    header.set_entry_type(::tar::EntryType::Link);
+                    header.set_size(0);
+                    builder.append_link(&mut header, name, target).unwrap();
+                }
+                None => {
+                    header.set_size(text.len() as u64);
+                    builder.append_data(&mut header, name, text.as_bytes()).unwrap();
+                }
+            }
+        }
+        let blob = store.put(&builder.into_inner().unwrap()).unwrap();
+        let diff_id = DiffId::from_bytes(*blob.digest.as_bytes());
+        LayerBlob { descriptor: Descriptor::new(media::LAYER, blob.digest, blob.size), diff_id }
+    }
+
+    #[test]
+    fn small_files_are_read_without_unpacking() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Arc::new(Store::open(folder.path()).unwrap());
+        let below = [("a", "old"), ("b", "one"), ("same", "size")];
+        let above = [("a", "new"), ("c/d", "again"), ("c/e", "=c/d"), ("c/d", "twice")];
+        let blobs = [layer(&store, &below), layer(&store, &above)];
+        let layers = Layers::new(store);
+        let state = layers.add_image(&blobs);
+        let view = layers.merged(&state).unwrap();
+        let check = |path: &str, expected: &str| {
+            let bytes = layers.read(&state, &view, &TreePath::clean(path), 100).unwrap();
+            assert_eq!(String::from_utf8(bytes).unwrap(), expected, "{path}");
+        };
+        check("a", "new");
+        check("b", "one");
+        check("same", "size");
+        check("c/d", "twice");
+        check("c/e", "again");
+        assert!(state.iter().all(|id| layers.home(*id).join("toc").exists() && !layers.home(*id).join("fs").exists()));
+        assert!(matches!(layers.read(&state, &view, &TreePath::clean("x"), 100), Err(LayerError::Read { .. })));
+        // Once the blobs are gone, what they hold is still known.
+        for blob in &blobs {
+            std::fs::remove_file(layers.store().blob_path(&blob.descriptor.digest)).unwrap();
+        }
+        let later = Layers::new(layers.store().clone());
+        let state = later.add_image(&blobs);
+        assert!(later.merged(&state).unwrap().entry(&TreePath::clean("c/e")).is_some());
+        assert!(later.read(&state, &view, &TreePath::clean("a"), 100).is_err());
+    }
+}

@@ -4,12 +4,14 @@ use std::collections::BTreeSet;
 
 use super::*;
 use crate::frontend::dockerfile::{ContextSource, Options, Resolved, ResolvedImage, apply_fixes, check, parse};
+use crate::fstree::pattern::IgnoreList;
 use crate::graph::Graph;
 use crate::oci::ImageConfig;
 
 fn options() -> Options {
     let mut options = Options::new("Dockerfile", "linux/amd64".parse().unwrap());
-    options.context = ContextSource::Local { name: "context".into(), ignore: vec!["*.log".into()] };
+    options.context =
+        ContextSource::Local { name: "context".into(), ignore: IgnoreList::new(vec!["*.log".into()]).unwrap().into() };
     options
 }
 

@@ -255,19 +255,19 @@ impl Lowering<'_> {
         let ContextSource::Local { ignore, .. } = options.contexts.get("context").unwrap_or(&options.context) else {
             return;
         };
-        let Ok(matcher) = Matcher::new(ignore) else { return };
+        let matcher = ignore.matcher();
         // Whether an exception takes something of a folder back cannot be told without looking at it.
         if matcher.has_exceptions() {
             return;
         }
         let path = TreePath::clean(source);
         let by = if path.is_root() {
-            ignore.iter().position(|pattern| matches!(pattern.as_str(), "*" | "**" | "**/*"))
+            ignore.patterns().iter().position(|pattern| matches!(pattern.as_str(), "*" | "**" | "**/*"))
         } else {
             let verdict = matcher.decide(&path);
             verdict.decided_by.filter(|_| verdict.excluded)
         };
-        let Some(pattern) = by.and_then(|index| ignore.get(index)) else { return };
+        let Some(pattern) = by.and_then(|index| ignore.patterns().get(index)) else { return };
         let message = format!("`{keyword}` of `{source}`, which .dockerignore excludes");
         let finding = Linter::finding(rule::CopyIgnoredFile, current.at(&word.span), message)
             .help(format!("the pattern `{pattern}` excludes it: change the pattern, or remove the source"));

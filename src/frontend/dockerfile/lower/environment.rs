@@ -1,6 +1,6 @@
 //! The variables that an instruction sees, and the arguments that a stage has declared.
 
-use std::collections::HashMap;
+use foldhash::HashMap;
 
 use crate::frontend::dockerfile::expand::Lookup;
 

@@ -24,6 +24,7 @@ mod stage;
 mod variable;
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::sync::Arc;
 
 use crate::digest::Digest;
 use crate::frontend::diagnostic::{Diagnostic, Part};
@@ -32,6 +33,7 @@ use crate::frontend::dockerfile::expand::{Expander, Lookup};
 use crate::frontend::dockerfile::lint::{Linter, advise, check_syntax};
 use crate::frontend::dockerfile::parse::{CHECK_HELP, check_front_end, parse_check};
 use crate::fstree::Scrub;
+use crate::fstree::pattern::IgnoreList;
 use crate::graph::{
     CopyAction, CopySource, FileAction, FileOp, GitOp, Graph, HttpOp, ImageOp, Label, LocalOp, Network, Op, Origin,
     StepId, Unpack,
@@ -96,7 +98,7 @@ impl Options {
             target: None,
             platform: None,
             build_platform,
-            context: ContextSource::Local { name: "context".into(), ignore: Vec::new() },
+            context: ContextSource::Local { name: "context".into(), ignore: Arc::default() },
             contexts: BTreeMap::new(),
             labels: BTreeMap::new(),
             no_cache: NoCache::None,
@@ -121,7 +123,7 @@ pub enum ContextSource {
         /// The name by which the solver knows it.
         name: String,
         /// The patterns of its ignore file.
-        ignore: Vec<String>,
+        ignore: Arc<IgnoreList>,
     },
     /// An image, by reference; `scratch` is an empty one.
     Image(String),
@@ -495,7 +497,8 @@ impl<'a> Lowering<'a> {
 
     /// The named context that takes the place of a stage or an image of this name.
     fn named_context(&self, name: &str) -> Option<&'a ContextSource> {
-        if name.eq_ignore_ascii_case("scratch") || name.eq_ignore_ascii_case("context") {
+        let reserved = name.eq_ignore_ascii_case("scratch") || name.eq_ignore_ascii_case("context");
+        if reserved || self.options.contexts.is_empty() {
             return None;
         }
         let wanted = reference::familiar(name).ok()?;
@@ -539,7 +542,7 @@ impl<'a> Lowering<'a> {
         let label = self.label(format!("load context {name}"), None);
         Ok(match source {
             ContextSource::Local { name, ignore } => {
-                let op = Op::Local(LocalOp { name: name.clone(), ignore: ignore.clone() });
+                let op = Op::Local(LocalOp { name: name.clone(), ignore: ignore.patterns().to_vec() });
                 (Some(self.graph.add(op, &[], platform.clone(), label, false)), None)
             }
             ContextSource::State { step, config } => (Some(*step), Some((**config).clone())),

@@ -155,6 +155,11 @@ impl<'a> Lowering<'a> {
         ] {
             predefined.set(name, self.options.build_args.get(name).unwrap_or(&value));
         }
+        if self.file.globals.is_empty() {
+            self.check_defaults(&predefined);
+            self.globals = predefined;
+            return;
+        }
         let (defaults, failed) = self.evaluate(predefined.clone(), false);
         if failed.is_none() {
             self.check_defaults(&defaults);

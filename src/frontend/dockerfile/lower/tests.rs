@@ -159,7 +159,8 @@ fn scripts_are_files() {
 #[test]
 fn copies() {
     let mut setup = setup();
-    setup.options.context = ContextSource::Local { name: "ctx".into(), ignore: vec!["x".into()] };
+    setup.options.context =
+        ContextSource::Local { name: "ctx".into(), ignore: IgnoreList::new(vec!["x".into()]).unwrap().into() };
     let step = setup.build("FROM base\nWORKDIR /w\nENV D=d\nCOPY --chown=u:g --exclude=*.o ../a//b c*/ $D/\n").step;
     let copy = setup.copies(step).remove(0);
     let path = |path: &str, wildcard| CopySource::Path { input: 1, path: path.into(), wildcard };
@@ -346,7 +347,10 @@ fn the_target_platform_is_the_images() {
 #[test]
 fn checks() {
     let mut setup = setup();
-    setup.options.context = ContextSource::Local { name: "context".into(), ignore: vec!["secret*".into()] };
+    setup.options.context = ContextSource::Local {
+        name: "context".into(),
+        ignore: IgnoreList::new(vec!["secret*".into()]).unwrap().into(),
+    };
     let text = "FROM --platform=linux/amd64 base as One\nWORKDIR w\nenv a b\nCOPY secret.txt $dset/\nARG API_KEY\nCMD x\nCMD [\"y\"]\n\
                 EXPOSE 80:80/TCP\nMAINTAINER m\nFROM one\n";
     let build = setup.build(text);
