@@ -66,12 +66,8 @@ impl Repository<'_> {
     ) -> Result<Sent, RegistryError> {
         match self.has_blob(&descriptor.digest) {
             Ok(true) => return Ok(Sent::Existed),
-            // Some registries refuse to say anything of a repository that does not exist yet, and pull-through caches fail
-            // at it; writing will tell.
-            Ok(false)
-            | Err(
-                RegistryError::Denied { .. } | RegistryError::Status { status: StatusCode::INTERNAL_SERVER_ERROR, .. },
-            ) => {}
+            // Some registries refuse to say anything of a repository that does not exist yet; writing will tell.
+            Ok(false) | Err(RegistryError::Denied { .. }) => {}
             Err(error) => return Err(error),
         }
         let mut session = None;
