@@ -22,7 +22,8 @@ fi
 missing=
 for need in cc:gcc git:git openssl:openssl python3:python3 mmdebstrap:mmdebstrap skopeo:skopeo umoci:umoci podman:podman \
     buildah:buildah docker-registry:docker-registry htpasswd:apache2-utils runc:runc ssh:openssh-client sshd:openssh-server \
-    qemu-aarch64-static:qemu-user-static faketime:faketime /bin/busybox:busybox-static xz:xz-utils zstd:zstd bzip2:bzip2 ip:iproute2; do
+    newuidmap:uidmap qemu-aarch64-static:qemu-user-static faketime:faketime /bin/busybox:busybox-static xz:xz-utils zstd:zstd bzip2:bzip2 \
+    ip:iproute2; do
     command -v "${need%%:*}" >/dev/null || missing="$missing ${need#*:}"
 done
 # The package is for the system's Python, which need not be the first in the PATH.
@@ -57,16 +58,36 @@ part() {
     if [ -e "$scratch/fine" ]; then rm "$scratch/fine"; else failed_parts="$failed_parts, $title"; fi
 }
 
-# The conformance cases that are not known to fail.
+# The cases that files name, one a line.
+named() {
+    cat "$@" | grep -v '^#' | grep . || :
+}
+
+# The conformance cases that are known to fail, and all that these files do not name.
 known() {
-    grep -v '^#' tests/known-failures.txt | grep . || :
+    named tests/known-failures.txt
 }
 
 cases() {
     find tests/conformance/cases -mindepth 3 -maxdepth 3 -name expected.json |
         sed 's|^tests/conformance/cases/||; s|/expected\.json$||' | sort >"$scratch/all"
-    known | sort >"$scratch/known"
+    named "$@" | sort >"$scratch/known"
     comm -23 "$scratch/all" "$scratch/known" | sed 's|^|tests/conformance/cases/|'
+}
+
+# The conformance cases as a user without root, which the integration tests have made. Its files are nobody's but its own, so
+# all of it is in a place that it can reach, and in a user namespace that can remove them.
+rootless() {
+    place=$(mktemp -d /var/tmp/imgbuild-rootless.XXXXXX)
+    cp -r "$binary" tests/conformance "$place"
+    # shellcheck disable=SC2046 # one word for each case is meant
+    (cd "$place" && chown -R imgbuild-test-mapped . && mkdir tmp && chmod 1777 tmp &&
+        TMPDIR=$place/tmp runuser -u imgbuild-test-mapped -- unshare --user --mount --map-auto --map-root-user \
+            python3 -B conformance/check.py --imgbuild "$place/imgbuild" \
+            $(cd "$OLDPWD" && cases tests/known-failures.txt tests/known-failures-rootless.txt | sed 's|^tests/||'))
+    result=$?
+    rm -rf "$place"
+    return $result
 }
 
 # The quickstart, whose lockfile must not change: it says what the Dockerfile defines, and that is committed.
@@ -85,9 +106,12 @@ part "cargo test" cargo test --locked --no-fail-fast
 part quickstart quickstart
 binary=${CARGO_TARGET_DIR:-target}/release/imgbuild
 # shellcheck disable=SC2046 # one word for each case is meant
-part conformance python3 -B tests/conformance/check.py --imgbuild "$binary" $(cases)
+part conformance python3 -B tests/conformance/check.py --imgbuild "$binary" $(cases tests/known-failures.txt)
 # shellcheck disable=SC2046
-part reproducibility python3 -B tests/conformance/reproduce.py --imgbuild "$binary" $(cases)
+part reproducibility python3 -B tests/conformance/reproduce.py --imgbuild "$binary" $(cases tests/known-failures.txt)
+if [ "$(id -u)" = 0 ]; then
+    part "conformance without root" rootless
+fi
 
 printf '\n'
 if [ -n "$(known)" ]; then

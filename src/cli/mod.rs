@@ -17,6 +17,7 @@ pub mod keychain;
 pub mod library;
 pub mod program;
 pub mod progress;
+mod rootless;
 pub mod table;
 
 #[cfg(test)]
@@ -70,6 +71,12 @@ impl Session {
         let _ = self.env.stderr().write_all(text.as_bytes());
     }
 
+    /// Tells of an error; its exit code.
+    pub fn fail(&self, error: &Error) -> u8 {
+        self.complain(&error::render(error, self.style()));
+        error::exit_code(error)
+    }
+
     /// How errors are drawn on standard error.
     pub fn style(&self) -> error::Style {
         let width = console::Term::stderr().size_checked().map(|(_, columns)| usize::from(columns));
@@ -88,16 +95,37 @@ pub fn main() -> ExitCode {
             return ExitCode::from(error.exit_code().try_into().unwrap_or(error::USAGE));
         }
     };
-    ExitCode::from(execute(cli, Env::real(), &library::Ops))
+    let Cli { root, command, .. } = cli;
+    let session = Session { env: Env::real(), root };
+    let entered = if uses_store(&command) { rootless::enter(&session, runs_programs(&command)) } else { Ok(()) };
+    ExitCode::from(match entered {
+        Ok(()) => execute(command, &session, &library::Ops),
+        Err(error) => session.fail(&error),
+    })
 }
 
-/// Runs a command line; its exit code.
-fn execute(cli: Cli, env: Env, library: &dyn Library) -> u8 {
-    let session = Session { env, root: cli.root };
-    run(cli.command, &session, library).unwrap_or_else(|error| {
-        session.complain(&error::render(&error, session.style()));
-        error::exit_code(&error)
-    })
+/// Runs a command; its exit code.
+fn execute(command: Command, session: &Session, library: &dyn Library) -> u8 {
+    run(command, session, library).unwrap_or_else(|error| session.fail(&error))
+}
+
+/// Whether a command runs programs of images.
+fn runs_programs(command: &Command) -> bool {
+    matches!(command, Command::Build(_) | Command::Bake(_) | Command::Verify(_) | Command::Run(_))
+}
+
+/// Whether a command opens the store. The others do without the rights that this takes.
+fn uses_store(command: &Command) -> bool {
+    !matches!(
+        command,
+        Command::Man(_)
+            | Command::Login(_)
+            | Command::Logout(_)
+            | Command::Search(_)
+            | Command::Tags(_)
+            | Command::Schema(_)
+            | Command::Version(_)
+    )
 }
 
 /// Runs one command. Commands that show progress draw their errors themselves and return only an exit code.

@@ -9,7 +9,7 @@ use clap::Parser as _;
 use super::args::BakeArgs;
 use super::env::Env;
 use super::library::Ops;
-use super::{Session, commands, error};
+use super::{Session, commands, error, rootless};
 use crate::frontend::dsl::Project;
 use crate::ops::Error;
 
@@ -52,10 +52,8 @@ pub fn main(project: &Project) -> ExitCode {
         }
     };
     let session = Session { env: Env::real(), root: program.root };
-    ExitCode::from(run(project, program.command, &session).unwrap_or_else(|error| {
-        session.complain(&error::render(&error, session.style()));
-        error::exit_code(&error)
-    }))
+    let done = rootless::enter(&session, true).and_then(|()| run(project, program.command, &session));
+    ExitCode::from(done.unwrap_or_else(|error| session.fail(&error)))
 }
 
 fn run(project: &Project, command: Command, session: &Session) -> Result<u8, Error> {

@@ -67,7 +67,7 @@ fn run(words: &str) -> (u8, String, String) {
     let (stdout, stderr) = (Paper::default(), Paper::default());
     let cli = Cli::try_parse_from(["imgbuild"].into_iter().chain(words.split_whitespace())).unwrap();
     let env = Env::fake([("HOME", "/h")]).writing_to(stdout.open(), stderr.open());
-    let code = execute(cli, env, &Pretender);
+    let code = execute(cli.command, &Session { env, root: cli.root }, &Pretender);
     (code, stdout.text(), stderr.text())
 }
 

@@ -9,7 +9,7 @@ use crate::compress;
 use crate::fstree::tar::{Dialect, Limits, TarReader};
 use crate::fstree::{Merged, Meta, TreePath};
 use crate::ops::Error;
-use crate::store::snapshot::{self, NoLowerFiles, Overlay, Unpack};
+use crate::store::snapshot::{self, NoLowerFiles, Unpack};
 use crate::store::{Store, io_error};
 
 /// Unpacks the archive of a build context, compressed or not, into a temporary folder that goes with this process.
@@ -28,7 +28,7 @@ pub fn unpack_context(store: &Store, archive: impl Read + Send) -> Result<PathBu
         files: &NoLowerFiles,
         base: TreePath::root(),
         implied: Meta { mode: 0o755, ..Meta::default() },
-        overlay: Overlay::Trusted,
+        overlay: store.overlay(),
         adjust: &|_| {},
     };
     snapshot::unpack(&mut reader, root.as_fd(), &options).map_err(|error| failed(&error))?;

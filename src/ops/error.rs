@@ -123,6 +123,7 @@ impl From<StoreError> for Error {
             }
             StoreError::Io { .. }
             | StoreError::NewerVersion { .. }
+            | StoreError::OtherOwners { .. }
             | StoreError::NotAStore { .. }
             | StoreError::Busy { .. } => Self::environment(error.to_string()),
             StoreError::Mismatch { .. } => Self::build(error.to_string()).help(DAMAGED),

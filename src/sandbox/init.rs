@@ -247,7 +247,7 @@ fn mount_root(spec: &Spec, attributes: MountAttrFlags) -> Result<(OwnedFd, Owned
         Ok(scratch)
     };
     let scratch = prepare().map_err(|errno| Failure::new("mount a tmpfs for the sandbox", "", errno))?;
-    let overlay = Overlay { lower, upper: Some((upper.as_fd(), work.as_fd())), userxattr: spec.userxattr, attributes };
+    let overlay = Overlay { lower, upper: Some((upper.as_fd(), work.as_fd())), attributes };
     let root = overlay
         .mount(scratch.as_fd(), "root")
         .map_err(|errno| Failure::new("mount an overlay of the layers", "", errno))?;

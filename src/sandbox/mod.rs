@@ -45,6 +45,7 @@ mod spec;
 mod standard;
 pub mod stubs;
 mod sys;
+mod userns;
 mod view;
 
 pub use attached::{Attached, Streams};
@@ -53,4 +54,5 @@ pub use error::{CommandProblem, SandboxError};
 pub use init::init_if_asked;
 pub use run::{Executor, Namespaces, Simulated};
 pub use spec::{Bytes, Exit, MountKind, Network, SandboxMount, Spec};
+pub use userns::{Privileges, UserNamespaceError, become_root};
 pub use view::{mount_merged, open_merged};

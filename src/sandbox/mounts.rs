@@ -43,12 +43,12 @@ impl Mounter<'_> {
             mount.map_err(|errno| explain("mount a file at", target, errno))?;
         }
         for (index, mount) in spec.ordered_mounts() {
-            self.mount(spec, index, mount)?;
+            self.mount(index, mount)?;
         }
         Ok(())
     }
 
-    fn mount(&mut self, spec: &Spec, index: usize, mount: &SandboxMount) -> std::result::Result<(), Failure> {
+    fn mount(&mut self, index: usize, mount: &SandboxMount) -> std::result::Result<(), Failure> {
         let target = mount.target.as_str();
         match &mount.kind {
             MountKind::Bind { source, readonly } => {
@@ -58,7 +58,7 @@ impl Mounter<'_> {
                 self.attach(&bind, target).map_err(|errno| explain("bind a file or folder at", target, errno))
             }
             MountKind::Overlay { lower, source, writable, scratch, .. } => {
-                let mount = self.overlay(spec, lower, source, *writable, scratch.as_ref());
+                let mount = self.overlay(lower, source, *writable, scratch.as_ref());
                 let mount =
                     mount.map_err(|errno| explain("mount an overlay of the mount's layers at", target, errno))?;
                 self.attach(&mount, target).map_err(|errno| explain("mount files at", target, errno))
@@ -108,7 +108,6 @@ impl Mounter<'_> {
 
     fn overlay(
         &mut self,
-        spec: &Spec,
         lower: &[PathBuf],
         source: &str,
         writable: bool,
@@ -129,7 +128,7 @@ impl Mounter<'_> {
             (true, Some(path)) => Some((make_folder(path, "upper")?, make_folder(path, "work")?)),
         };
         let upper = upper.as_ref().map(|(upper, work)| (upper.as_fd(), work.as_fd()));
-        let overlay = Overlay { lower: folders, upper, userxattr: spec.userxattr, attributes };
+        let overlay = Overlay { lower: folders, upper, attributes };
         // Mounted in the scratch folder first: only what has a place can be copied in part by older kernels.
         let name = self.name();
         let root = overlay.mount(self.scratch, &name)?;

@@ -10,7 +10,7 @@ use rustix::fs::{CWD, Mode, OFlags};
 use rustix::io::{Errno, Result};
 use rustix::mount::{FsMountFlags, FsOpenFlags, MountAttrFlags, MountFlags};
 
-use crate::sandbox::{path, sys};
+use crate::sandbox::{path, sys, userns};
 
 /// An overlay to be mounted.
 pub(super) struct Overlay<'a> {
@@ -18,8 +18,6 @@ pub(super) struct Overlay<'a> {
     pub(super) lower: Vec<OwnedFd>,
     /// Where changes go, and the folder that overlayfs works in; read-only if none.
     pub(super) upper: Option<(BorrowedFd<'a>, BorrowedFd<'a>)>,
-    /// Whether its marks are in the `user.` namespace.
-    pub(super) userxattr: bool,
     /// Attributes of the mount.
     pub(super) attributes: MountAttrFlags,
 }
@@ -64,7 +62,7 @@ impl Overlay<'_> {
         for (key, value) in OPTIONS {
             rustix::mount::fsconfig_set_string(context, key, value)?;
         }
-        if self.userxattr {
+        if userns::inside() {
             rustix::mount::fsconfig_set_flag(context, "userxattr")?;
         }
         rustix::mount::fsconfig_create(context)?;
@@ -82,7 +80,7 @@ impl Overlay<'_> {
         if let Some((upper, work)) = self.upper {
             data += &format!(",upperdir={},workdir={},volatile", name(upper), name(work));
         }
-        if self.userxattr {
+        if userns::inside() {
             data += ",userxattr";
         }
         let data = path::c_string(data)?;

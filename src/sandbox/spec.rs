@@ -20,9 +20,6 @@ pub struct Spec {
     pub upper: PathBuf,
     /// An empty folder for overlayfs's own use, on the same file system as `upper`. Not to be used twice.
     pub work: PathBuf,
-    /// Whether overlayfs keeps its marks in `user.overlay.*` instead of `trusted.overlay.*` attributes: in a user namespace.
-    #[serde(default)]
-    pub userxattr: bool,
     /// The program and its arguments. A program without a slash is looked up in the `PATH` of `env`.
     pub args: Vec<String>,
     /// The whole environment, in order.

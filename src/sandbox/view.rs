@@ -9,7 +9,7 @@ use rustix::io::Result;
 use rustix::mount::{FsMountFlags, FsOpenFlags, MountAttrFlags};
 
 use crate::sandbox::root::{OPTIONS, open_folder};
-use crate::sandbox::sys;
+use crate::sandbox::{sys, userns};
 
 /// The longest text that a mount option may have, in bytes.
 const LONGEST: usize = 255;
@@ -47,6 +47,9 @@ pub fn open_merged(lower: &[PathBuf], upper: Option<(&Path, &Path)>) -> Result<O
     }
     for (key, value) in OPTIONS {
         rustix::mount::fsconfig_set_string(context, key, value)?;
+    }
+    if userns::inside() {
+        rustix::mount::fsconfig_set_flag(context, "userxattr")?;
     }
     rustix::mount::fsconfig_create(context)?;
     rustix::mount::fsmount(context, FsMountFlags::FSMOUNT_CLOEXEC, attributes)

@@ -86,7 +86,6 @@ impl ExecStep<'_> {
             lower: context.layers.folders(&self.root.layers)?,
             upper: upper.clone(),
             work,
-            userxattr: false,
             args: self.op.args.clone(),
             env,
             cwd: self.op.cwd.clone(),
@@ -128,7 +127,7 @@ impl ExecStep<'_> {
                 let clock = Some(snapshot::Clock::new(started, SystemTime::now()));
                 let Times { epoch, ceiling } = self.times;
                 let settle = snapshot::Settle { clock, epoch, ceiling };
-                let overlay = snapshot::Overlay::Trusted;
+                let overlay = store.overlay();
                 let stop = context.layers.stop().clone();
                 let root = File::open(&upper).map_err(|error| StepError::store(&upper, error))?;
                 self.scrub(context, &root, overlay, settle)?;

@@ -22,6 +22,7 @@ pub struct CacheMount {
     /// Whether there is no folder yet, so that the user has to make it.
     pub fresh: bool,
     fresh_path: PathBuf,
+    overlay: Overlay,
     _lock: File,
 }
 
@@ -60,7 +61,7 @@ pub fn acquire(
             let folder = home.join(number.to_string());
             let fresh = !folder.exists();
             let fresh_path = store.tmp_path("cache")?;
-            return Ok(Some(CacheMount { folder, fresh, fresh_path, _lock: lock }));
+            return Ok(Some(CacheMount { folder, fresh, fresh_path, overlay: store.overlay(), _lock: lock }));
         }
     }
     Ok(None)
@@ -82,7 +83,7 @@ impl CacheMount {
         let failed = |error| SnapshotError::Io { path: TreePath::root(), action: "create the cache mount", error };
         std::fs::create_dir(&self.fresh_path).map_err(failed)?;
         let folder = File::open(&self.fresh_path).map_err(failed)?;
-        let options = WriteOptions { overlay: Overlay::Trusted, root, verify: false };
+        let options = WriteOptions { overlay: self.overlay, root, verify: false };
         snapshot::write(toc, files, folder.as_fd(), &options)?;
         match std::fs::rename(&self.fresh_path, &self.folder) {
             // Another user of a shared mount was faster: its folder is as good.

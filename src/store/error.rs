@@ -32,6 +32,18 @@ pub enum StoreError {
         /// The newest format that this program knows.
         known: u32,
     },
+    /// The owners of its files are those of a user namespace, or of the machine, and this process is not there.
+    #[error(
+        "the store {root} {}; use another store with --root",
+        if *rootless { "is that of a user without root, so root cannot use it" } else { "was made by root, so it cannot be used without root" },
+        root = root.display()
+    )]
+    OtherOwners {
+        /// The store.
+        root: PathBuf,
+        /// Whether it is one of a user namespace.
+        rootless: bool,
+    },
     /// The folder belongs to something else.
     #[error("{root} is not an imgbuild store: it already holds {entry:?}; choose an empty or new folder", root = root.display())]
     NotAStore {

@@ -21,7 +21,7 @@ use crate::fstree::tar::{self, Contents, Verify};
 use crate::fstree::{Entry, Merged, Meta, Toc, TreePath};
 use crate::graph::key::{KeyHasher, Visitor};
 use crate::oci::{Descriptor, media};
-use crate::store::snapshot::{self, FileSource, LowerFiles, Overlay, SnapshotFiles, Source, Unpack, WriteOptions};
+use crate::store::snapshot::{self, FileSource, LowerFiles, SnapshotFiles, Source, Unpack, WriteOptions};
 use crate::store::{Blob, Fetch, FetchError, Stop, Store, StoreError, io_error};
 
 /// The identity of a layer.
@@ -328,7 +328,7 @@ impl Layers {
     fn fill(&self, id: LayerId, known: &Known, fresh: &std::path::Path) -> Result<(), LayerError> {
         let root = File::open(fresh).map_err(io_error("open", fresh))?;
         if let (Some(origin), Some(toc)) = (&known.origin, known.toc.get()) {
-            let options = WriteOptions { overlay: Overlay::Trusted, root: implied_root(), verify: true };
+            let options = WriteOptions { overlay: self.store.overlay(), root: implied_root(), verify: true };
             let origin = Stoppable { origin: origin.as_ref(), stop: &self.stop };
             snapshot::write(toc, &origin, root.as_fd(), &options)?;
             return self.settle_folder(id, toc, fresh);
@@ -339,7 +339,7 @@ impl Layers {
             files: &StackFiles { layers: self, below: &below },
             base: TreePath::root(),
             implied: implied_root(),
-            overlay: Overlay::Trusted,
+            overlay: self.store.overlay(),
             adjust: &|_| {},
         };
         let toc = self.with_archive(id, known, &descriptor, |tar| snapshot::unpack(tar, root.as_fd(), &options))?;

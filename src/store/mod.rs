@@ -65,6 +65,7 @@ pub use images::ResolvedImage;
 pub use index::{ImageEntry, ImageIndex};
 pub use locks::{Exclusive, KeyLock};
 pub use remove::remove_tree;
+use snapshot::Overlay;
 pub use stop::{Stop, Watched};
 pub use usage::{Stored, disk_usage};
 
@@ -117,6 +118,7 @@ pub(crate) mod layout {
 #[derive(Debug)]
 pub struct Store {
     root: PathBuf,
+    overlay: Overlay,
     tmp: OnceLock<tmp::OwnFolder>,
     gc: File,
 }
@@ -127,21 +129,27 @@ impl Store {
     /// Waits while another process deletes things. A store that cannot be written is opened for reading.
     pub fn open(root: &Path) -> Result<Self> {
         let path = root.join(layout::VERSION);
+        let overlay = Overlay::of_process();
         match fs::read_to_string(&path) {
-            Ok(text) => check_version(root, &path, &text)?,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => create(root)?,
+            Ok(text) => check_version(root, &path, &text, overlay)?,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => create(root, overlay)?,
             Err(error) if error.kind() == io::ErrorKind::NotADirectory => {
                 return Err(io_error("use as a store", root)(error));
             }
             Err(error) => return Err(io_error("read", &path)(error)),
         }
         let gc = locks::use_store(root)?;
-        Ok(Self { root: root.to_owned(), tmp: OnceLock::new(), gc })
+        Ok(Self { root: root.to_owned(), overlay, tmp: OnceLock::new(), gc })
     }
 
     /// The store's folder.
     pub fn root(&self) -> &Path {
         &self.root
+    }
+
+    /// How its snapshots hold what overlayfs notes.
+    pub fn overlay(&self) -> Overlay {
+        self.overlay
     }
 
     /// The folder for snapshots.
@@ -170,9 +178,19 @@ impl Store {
     }
 }
 
-fn check_version(root: &Path, path: &Path, text: &str) -> Result<()> {
-    match text.trim_ascii_end().parse::<u32>() {
-        Ok(VERSION) => Ok(()),
+/// What `version` holds behind the number where the store is one of a user namespace, whose owners of files are not those
+/// of the machine.
+const USER: &str = " user";
+
+fn check_version(root: &Path, path: &Path, text: &str, overlay: Overlay) -> Result<()> {
+    let text = text.trim_ascii_end();
+    let (number, kind) = match text.strip_suffix(USER) {
+        Some(number) => (number, Overlay::User),
+        None => (text, Overlay::Trusted),
+    };
+    match number.parse::<u32>() {
+        Ok(VERSION) if kind == overlay => Ok(()),
+        Ok(VERSION) => Err(StoreError::OtherOwners { root: root.to_owned(), rootless: kind == Overlay::User }),
         Ok(found) if found > VERSION => Err(StoreError::NewerVersion { root: root.to_owned(), found, known: VERSION }),
         _ => Err(StoreError::Damaged {
             path: path.to_owned(),
@@ -182,7 +200,7 @@ fn check_version(root: &Path, path: &Path, text: &str) -> Result<()> {
 }
 
 /// Makes a store, or completes one whose making was interrupted. Several processes may do so at once.
-fn create(root: &Path) -> Result<()> {
+fn create(root: &Path, overlay: Overlay) -> Result<()> {
     // Snapshots hold other people's programs, with setuid bits: only the store's owner may reach them.
     let mut private = DirBuilder::new();
     private.mode(0o700).recursive(true);
@@ -202,7 +220,8 @@ fn create(root: &Path) -> Result<()> {
     locks::wait(|| lock.lock()).map_err(io_error("lock", &lock_path))?;
     let index = crate::oci::Index::new(Vec::new()).to_json();
     // The version comes last: a folder with it is complete.
-    let version = format!("{VERSION}\n");
+    let kind = if overlay == Overlay::User { USER } else { "" };
+    let version = format!("{VERSION}{kind}\n");
     let files: [(&str, &[u8]); 3] = [
         (layout::OCI_LAYOUT, layout::OCI_LAYOUT_CONTENT),
         (layout::INDEX, &index),

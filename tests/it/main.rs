@@ -17,6 +17,7 @@ mod registry;
 mod remote;
 mod repositories;
 mod reproducible;
+mod rootless;
 mod sandbox;
 mod schemas;
 mod secrets;

@@ -74,7 +74,6 @@ impl World {
             lower: vec![self.path("image")],
             upper,
             work,
-            userxattr: false,
             args: ["/bin/sh", "-c", script].map(String::from).into(),
             env: vec![("PATH".into(), "/usr/bin:/bin".into())],
             cwd: "/".into(),

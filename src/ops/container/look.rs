@@ -74,9 +74,10 @@ impl Below {
 
 /// What a container changed, by path. Something that is the same as in the image is no change.
 pub fn changes(layers: &Arc<Layers>, name: &str) -> Result<Vec<Change>, Error> {
-    let container = layers.store().find_container(name)?;
+    let store = layers.store();
+    let container = store.find_container(name)?;
     let view = Below::of(layers, &container)?.view()?;
-    let toc = snapshot::look(open(&container.upper())?.as_fd(), &view, &commit_options(Times::default(), None))?;
+    let toc = snapshot::look(open(&container.upper())?.as_fd(), &view, &commit_options(store, Times::default(), None))?;
     let mut all = Vec::new();
     for entry in toc.entries().iter().filter(|entry| !entry.path.is_root()) {
         let before = view.lookup(&entry.path).map_err(|error| Error::build(error.to_string()))?;
@@ -128,7 +129,7 @@ pub fn commit(layers: &Arc<Layers>, name: &str, options: &Commit) -> Result<Impo
     let paused = options.pause.then(|| Paused::new(&container)).transpose()?;
     let upper = open(&container.upper())?;
     let clock = Clock::new(moment(record.created), moment(options.now.saturating_add(1)));
-    let toc = snapshot::look(upper.as_fd(), &view, &commit_options(options.times, Some(clock)))?;
+    let toc = snapshot::look(upper.as_fd(), &view, &commit_options(layers.store(), options.times, Some(clock)))?;
     state.push(layers.promise(toc, Arc::new(SnapshotFiles::new(upper.into()))));
     let mut config = image.config.clone();
     config.config = container_config;
@@ -205,6 +206,10 @@ pub fn mount(
     target: Option<&Path>,
     now: i64,
 ) -> Result<PathBuf, Error> {
+    if layers.store().overlay() == Overlay::User {
+        let error = Error::environment("without root, a mount would be seen by nobody else and end with this command");
+        return Err(error.help("look at the files with `imgbuild cp`, `imgbuild export` or `imgbuild run`"));
+    }
     match layers.store().find_container(name) {
         Ok(container) => mount_container(layers, container, target),
         Err(ContainerError::NotFound(_)) => mount_image(layers, name, platform, target, now),
@@ -411,9 +416,9 @@ impl Drop for Paused {
     }
 }
 
-fn commit_options(times: Times, clock: Option<Clock>) -> CommitOptions {
+fn commit_options(store: &Store, times: Times, clock: Option<Clock>) -> CommitOptions {
     let settle = Settle { clock, epoch: times.epoch, ceiling: times.ceiling };
-    CommitOptions { overlay: Overlay::Trusted, settle, stop: Stop::NEVER }
+    CommitOptions { overlay: store.overlay(), settle, stop: Stop::NEVER }
 }
 
 fn moment(seconds: i64) -> std::time::SystemTime {

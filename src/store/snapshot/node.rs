@@ -14,7 +14,7 @@ use rustix::fs::{
 use rustix::io::Errno;
 
 use super::tree::{name_in_parent, os};
-use super::{Overlay, attributes};
+use super::{Overlay, attributes, only_root_exists};
 use crate::fstree::{Kind, Meta, TreePath};
 
 /// A modification time; the access time is the same, so that nothing depends on the clock.
@@ -27,6 +27,19 @@ fn owner(meta: &Meta) -> (Option<Uid>, Option<Gid>) {
     (Some(Uid::from_raw(meta.uid)), Some(Gid::from_raw(meta.gid)))
 }
 
+/// Judges a change of owner. In a user namespace not all users exist; where only root does, everything is root's and only
+/// the data says otherwise.
+fn owned(result: Result<(), Errno>, meta: &Meta) -> io::Result<()> {
+    match result {
+        Err(Errno::INVAL) if only_root_exists() => Ok(()),
+        Err(Errno::INVAL) => Err(io::Error::other(format!(
+            "it belongs to user {} and group {}, which are beyond the ranges of this user in /etc/subuid and /etc/subgid",
+            meta.uid, meta.gid
+        ))),
+        result => Ok(result?),
+    }
+}
+
 /// A new, empty regular file, open for writing.
 pub(super) fn create(parent: impl AsFd, path: &TreePath) -> io::Result<File> {
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
@@ -36,7 +49,7 @@ pub(super) fn create(parent: impl AsFd, path: &TreePath) -> io::Result<File> {
 /// Gives an open file or folder its owner, attributes, mode and time.
 pub(super) fn dress(file: impl AsFd, meta: &Meta) -> io::Result<()> {
     let (uid, gid) = owner(meta);
-    fchown(&file, uid, gid)?;
+    owned(fchown(&file, uid, gid), meta)?;
     attributes::write(&file, &meta.xattrs)?;
     fchmod(&file, Mode::from_raw_mode(meta.mode))?;
     futimens(&file, &times(meta.mtime))?;
@@ -92,7 +105,7 @@ pub(super) fn make_special(
 fn dress_by_name(parent: BorrowedFd<'_>, path: &TreePath, meta: &Meta, mode: bool) -> io::Result<()> {
     let name = name_in_parent(path);
     let (uid, gid) = owner(meta);
-    chownat(parent, name, uid, gid, AtFlags::SYMLINK_NOFOLLOW)?;
+    owned(chownat(parent, name, uid, gid, AtFlags::SYMLINK_NOFOLLOW), meta)?;
     if mode {
         // Not a link: it was made by us, in a folder that nobody else can enter.
         chmodat(parent, name, Mode::from_raw_mode(meta.mode), AtFlags::empty())?;
