@@ -1,4 +1,5 @@
-//! `imgbuild.toml`: what this user or machine says about registries and the network. See `docs/registries.md`.
+//! `imgbuild.toml`: what this user or machine says about registries, the network, and what is too much. See
+//! `docs/registries.md`, `docs/containers.md` and `docs/explore.md`.
 //!
 //! The first file that is there counts: `IMGBUILD_CONFIG`, then the user's own, then the machine's. Builds do not depend on
 //! it: it says how things are reached, not what they are.
@@ -7,9 +8,11 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use serde::Deserialize;
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer};
 
 use super::Session;
+use super::args::{filter, values};
 use crate::oci::Reference;
 use crate::ops::Error;
 use crate::registry::HostSettings;
@@ -19,8 +22,14 @@ use crate::source::http::{self, Identity};
 #[derive(Debug, Default)]
 pub struct Config {
     network: Network,
+    /// The store's folder, if it says.
+    pub store: Option<PathBuf>,
     /// By host and port, as references have it.
     pub registries: BTreeMap<String, HostSettings>,
+    /// What `explore --ci` lets pass.
+    pub explore: Explore,
+    /// What goes after a build.
+    pub prune: Prune,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -30,6 +39,55 @@ struct File {
     network: Network,
     #[serde(default)]
     registry: BTreeMap<String, Registry>,
+    #[serde(default)]
+    store: Store,
+    #[serde(default)]
+    explore: Explore,
+    #[serde(default)]
+    prune: Prune,
+}
+
+/// `[store]`
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+struct Store {
+    root: Option<PathBuf>,
+}
+
+/// `[explore]`
+#[derive(Debug, Default, Clone, Copy, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Explore {
+    /// How much of what is stored must be seen in the image, from 0 to 1.
+    pub min_efficiency: Option<f64>,
+    /// How many bytes may be stored in vain.
+    #[serde(default, deserialize_with = "size")]
+    pub max_wasted: Option<u64>,
+}
+
+/// `[prune]`
+#[derive(Debug, Default, Clone, Copy, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Prune {
+    /// How large the cache and the cache mounts may stay after a build, in bytes.
+    #[serde(default, deserialize_with = "size")]
+    pub keep_storage: Option<u64>,
+    /// What was used for so long ago, in seconds, may go; all if it does not say.
+    #[serde(default, deserialize_with = "age")]
+    pub until: Option<i64>,
+}
+
+fn size<'de, D: Deserializer<'de>>(input: D) -> Result<Option<u64>, D::Error> {
+    let text = String::deserialize(input)?;
+    values::size(&text).map(Some).map_err(D::Error::custom)
+}
+
+fn age<'de, D: Deserializer<'de>>(input: D) -> Result<Option<i64>, D::Error> {
+    let text = String::deserialize(input)?;
+    match filter::age(&text).filter(|age| *age > 0) {
+        Some(age) => Ok(Some(age)),
+        None => Err(D::Error::custom(format!("{text:?} is no age, such as 48h or 7d"))),
+    }
 }
 
 /// `[network]`
@@ -99,7 +157,12 @@ impl Config {
             let settings = HostSettings { insecure: registry.insecure, ca, identity, mirrors: registry.mirrors };
             registries.insert(name, settings);
         }
-        let config = Self { network: file.network, registries };
+        let File { network, store, explore, prune, .. } = file;
+        let store = store.root.map(|root| folder.join(root));
+        let config = Self { network, store, registries, explore, prune };
+        if let Some(odd) = explore.min_efficiency.filter(|ratio| !(0.0..=1.0).contains(ratio)) {
+            return Err(wrong(format!("[explore]: min-efficiency is {odd}, and a number from 0 to 1 is meant")));
+        }
         let seconds = [config.network.timeout, config.network.pause, config.network.window];
         match seconds.into_iter().flatten().find(|value| !(0.0..=86_400.0).contains(value)) {
             Some(odd) => Err(wrong(format!("[network]: {odd} is no number of seconds up to a day"))),
@@ -142,13 +205,19 @@ mod tests {
         let config = parse(
             "[network]\ntimeout = 0.5\ntries = 2\ntransfers = 8\n\
              [registry.\"lab:5000\"]\ninsecure = true\nca = 'ca.pem'\ncert = '/k/c'\nkey = 'k'\n\
-             [registry.\"docker.io\"]\nmirrors = ['mirror.example/hub']\n",
+             [registry.\"docker.io\"]\nmirrors = ['mirror.example/hub']\n\
+             [store]\nroot = 'store'\n\
+             [explore]\nmin-efficiency = 0.95\nmax-wasted = '20MB'\n\
+             [prune]\nkeep-storage = '20g'\nuntil = '2d'\n",
         )
         .unwrap();
         let identity = Some(Identity { certificate: "/k/c".into(), key: "/c/k".into() });
         let lab = HostSettings { insecure: true, ca: Some("/c/ca.pem".into()), identity, mirrors: Vec::new() };
         assert_eq!(config.registries["lab:5000"], lab);
         assert_eq!(config.registries["docker.io"].mirrors, ["mirror.example/hub"]);
+        assert_eq!(config.store, Some("/c/store".into()));
+        assert_eq!(config.explore, Explore { min_efficiency: Some(0.95), max_wasted: Some(20 << 20) });
+        assert_eq!(config.prune, Prune { keep_storage: Some(20 << 30), until: Some(2 * 86_400) });
         let mut settings = http::Settings::default();
         config.apply(&mut settings);
         assert_eq!((settings.idle, settings.tries, config.transfers()), (Duration::from_millis(500), 2, Some(8)));
@@ -166,5 +235,8 @@ mod tests {
         check("[registry.\"h.x\"]\ncert = 'a'\n", "belong together");
         check("[network]\ntimeout = -1\n", "-1");
         check("[network", "TOML");
+        check("[explore]\nmin-efficiency = 95\n", "from 0 to 1");
+        check("[prune]\nkeep-storage = 'much'\n", "much");
+        check("[prune]\nuntil = 'yesterday'\n", "yesterday");
     }
 }

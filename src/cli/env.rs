@@ -116,14 +116,24 @@ impl Env {
         self.stderr_is_terminal
     }
 
+    /// Whether terminals can only print.
+    pub fn is_dumb(&self) -> bool {
+        self.filled("TERM").is_some_and(|term| term == "dumb")
+    }
+
     /// Whether standard error is a terminal whose cursor can be moved.
     pub fn is_live(&self) -> bool {
-        self.stderr_is_terminal && self.filled("TERM").is_none_or(|term| term != "dumb")
+        self.stderr_is_terminal && !self.is_dumb()
     }
 
     /// Whether standard error may be coloured: it is a terminal, and `NO_COLOR` (no-color.org) does not say otherwise.
     pub fn colours(&self) -> bool {
         self.is_live() && self.filled("NO_COLOR").is_none()
+    }
+
+    /// The same of standard output.
+    pub fn stdout_colours(&self) -> bool {
+        self.stdout_is_terminal && !self.is_dumb() && self.filled("NO_COLOR").is_none()
     }
 
     /// The store's folder: the one given, else the default of this user.

@@ -26,6 +26,8 @@ pub const USAGE: u8 = 2;
 pub const ENVIRONMENT: u8 = 3;
 /// The user stopped it.
 pub const INTERRUPTED: u8 = 130;
+/// Nobody read standard output to its end: what a shell says of programs that SIGPIPE ended.
+pub const READER_GONE: u8 = 141;
 
 /// The exit code that tells a script what kind of error it was.
 pub fn exit_code(error: &Error) -> u8 {
@@ -34,6 +36,7 @@ pub fn exit_code(error: &Error) -> u8 {
         Error::Usage(_) => USAGE,
         Error::Environment { .. } => ENVIRONMENT,
         Error::Interrupted => INTERRUPTED,
+        Error::ReaderGone => READER_GONE,
     }
 }
 
@@ -81,6 +84,7 @@ pub fn render(error: &Error, style: Style) -> String {
         Error::Environment { message, hint, .. } => plain(message, &causes(error), hint.as_slice(), style),
         Error::Build { message, help, .. } => plain(message, &causes(error), help, style),
         Error::Interrupted => plain("interrupted", &[], &[], style),
+        Error::ReaderGone => String::new(),
     }
 }
 
@@ -294,6 +298,7 @@ pub fn to_json(error: &Error) -> Failure {
             failure.help = help.clone();
         }
         Error::Interrupted => failure.kind = "interrupted",
+        Error::ReaderGone => failure.kind = "output",
     }
     failure
 }
@@ -444,6 +449,7 @@ error: cannot write to the store
         );
         check(Error::build("no"), "error: no\n");
         check(Error::Interrupted, "error: interrupted\n");
+        check(Error::ReaderGone, "");
     }
 
     #[test]
@@ -472,6 +478,7 @@ error: cannot write to the store
         check(Error::Usage("a".into()), 2, "usage");
         check(Error::environment("a"), 3, "environment");
         check(Error::Interrupted, 130, "interrupted");
+        check(Error::ReaderGone, 141, "output");
     }
 
     #[test]

@@ -45,9 +45,13 @@ pub struct Session {
 }
 
 impl Session {
-    /// The store's folder.
+    /// The store's folder: as given, else as the user's file says, else the default.
     pub fn store(&self) -> Result<PathBuf, Error> {
-        self.env.store(self.root.clone())
+        let given = self.root.clone().filter(|root| !root.as_os_str().is_empty());
+        self.env.store(match given {
+            None => config::Config::read(self)?.store,
+            given => given,
+        })
     }
 
     /// Opens that store, or makes it.
@@ -55,15 +59,17 @@ impl Session {
         Ok(Store::open(&self.store()?)?)
     }
 
-    /// Writes data to standard output. A reader that has gone is no error: it has seen what it wanted.
+    /// Writes data to standard output. Of a reader that has gone nobody is told.
     pub fn print(&self, text: impl AsRef<[u8]>) -> Result<(), Error> {
-        let mut stdout = self.env.stdout();
-        match stdout.write_all(text.as_ref()).and_then(|()| stdout.flush()) {
-            Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-                Err(Error::environment("cannot write to standard output").caused_by(error))
-            }
-            _ => Ok(()),
-        }
+        self.stream(|out| {
+            out.write_all(text.as_ref())
+                .map_err(|error| Error::environment("cannot write to standard output").caused_by(error))
+        })
+    }
+
+    /// The same for data that is made while it is written.
+    pub fn stream(&self, fill: impl FnOnce(&mut dyn io::Write) -> Result<(), Error>) -> Result<(), Error> {
+        crate::ops::write_stream(self.env.stdout(), fill)
     }
 
     /// Writes to standard error. If it is gone, there is nobody left to tell.
@@ -155,7 +161,8 @@ fn run(command: Command, session: &Session, library: &dyn Library) -> Result<u8,
         Command::Run(args) => commands::run::run(&args, session),
         Command::Ps(args) => commands::ps::run(&args, session).map(done),
         Command::Rm(args) => commands::rm::run(&args, session).map(done),
-        Command::Diff(args) => commands::diff::run(&args, session).map(done),
+        Command::Explore(args) => commands::explore::run(&args, session),
+        Command::Diff(args) => commands::diff::run(&args, session),
         Command::Cp(args) => commands::cp::run(&args, session).map(done),
         Command::Commit(args) => commands::commit::run(&args, session).map(done),
         Command::Mount(args) => commands::mount::run(&args, session).map(done),

@@ -6,6 +6,7 @@
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
+use std::sync::Arc;
 
 use crate::event::Reporter;
 use crate::oci::{Descriptor, Platform, Reference};
@@ -69,11 +70,11 @@ pub struct Copied {
 }
 
 /// A store that lives as long as a copy.
-struct Scratch(Store);
+pub(super) struct Scratch(pub(super) Arc<Store>);
 
 impl Scratch {
-    fn new(store: &Store) -> Result<Self, Error> {
-        Ok(Self(Store::open(&store.tmp_path("copy")?)?))
+    pub(super) fn new(store: &Store) -> Result<Self, Error> {
+        Ok(Self(Arc::new(Store::open(&store.tmp_path("copy")?)?)))
     }
 }
 

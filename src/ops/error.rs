@@ -61,6 +61,9 @@ pub enum Error {
     /// The user stopped it.
     #[error("interrupted")]
     Interrupted,
+    /// Whoever read what was written has gone: it has seen what it wanted, and nobody is to be told.
+    #[error("nobody reads standard output any more")]
+    ReaderGone,
 }
 
 impl Error {
@@ -79,7 +82,7 @@ impl Error {
         match &mut self {
             Self::Environment { hint, .. } => *hint = Some(text.into()),
             Self::Build { help, .. } => help.push(text.into()),
-            Self::Diagnostics(_) | Self::StepFailed(_) | Self::Usage(_) | Self::Interrupted => {}
+            Self::Diagnostics(_) | Self::StepFailed(_) | Self::Usage(_) | Self::Interrupted | Self::ReaderGone => {}
         }
         self
     }
@@ -96,7 +99,7 @@ impl Error {
     pub fn caused_by(mut self, cause: impl StdError + Send + Sync + 'static) -> Self {
         match &mut self {
             Self::Environment { source, .. } | Self::Build { source, .. } => *source = Some(Box::new(cause)),
-            Self::Diagnostics(_) | Self::StepFailed(_) | Self::Usage(_) | Self::Interrupted => {}
+            Self::Diagnostics(_) | Self::StepFailed(_) | Self::Usage(_) | Self::Interrupted | Self::ReaderGone => {}
         }
         self
     }

@@ -4,6 +4,8 @@
 //! differ. The real thing has the store for itself: a build in another process holds a shared lock on it, so nothing
 //! can go that one needs. Containers hold no such lock, but what they need is in their records.
 
+mod automatic;
+
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
@@ -13,6 +15,8 @@ use crate::oci::Reference;
 use crate::store::containers::ContainerKind;
 use crate::store::layers::LayerId;
 use crate::store::{Exclusive, Store, StoreError};
+
+pub use automatic::{Limit, prune_if_due};
 
 /// What `prune` looks at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

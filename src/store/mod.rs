@@ -11,6 +11,7 @@
 //! builds/  builds/objects/                 records of the last builds, for `why`; what several of them say alike
 //! tmp/                                     a folder per living process; tmp/locks: steps that are running
 //! version  gc.lock  index.lock             the format; who uses the store; who changes index.json
+//! pruned                                   an empty file: when it was last looked for what could go by itself
 //! ```
 //!
 //! # What survives what
@@ -87,13 +88,14 @@ pub(crate) mod layout {
     pub const CONTEXTS: &str = "contexts";
     pub const BUILDS: &str = "builds";
     pub const BUILD_OBJECTS: &str = "builds/objects";
+    pub const PRUNED: &str = "pruned";
     pub const TMP: &str = "tmp";
     pub const KEY_LOCKS: &str = "tmp/locks";
 
     /// All folders that a new store gets.
     pub const FOLDERS: [&str; 7] = [BLOBS, SNAPSHOTS, ACTIONS, MOUNTS, CONTAINERS, TMP, KEY_LOCKS];
     /// All names at the top, and what may be there besides them.
-    pub const TOP: [&str; 15] = [
+    pub const TOP: [&str; 16] = [
         VERSION,
         OCI_LAYOUT,
         INDEX,
@@ -106,6 +108,7 @@ pub(crate) mod layout {
         CONTAINERS,
         CONTEXTS,
         BUILDS,
+        PRUNED,
         TMP,
         "lost+found",
         ".index.json.new",

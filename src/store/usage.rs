@@ -62,7 +62,21 @@ impl Store {
     }
 }
 
+impl Store {
+    /// When somebody last looked for what could go by itself, if anybody did.
+    pub fn last_pruned(&self) -> Option<SystemTime> {
+        fs::metadata(self.path(layout::PRUNED)).and_then(|metadata| metadata.modified()).ok()
+    }
+}
+
 impl Exclusive<'_> {
+    /// Notes that somebody looks for what could go by itself.
+    pub fn note_pruned(&self) -> Result<()> {
+        let path = self.path(layout::PRUNED);
+        let written = fs::write(&path, b"").and_then(|()| File::options().write(true).open(&path));
+        written.and_then(|file| file.set_modified(SystemTime::now())).map_err(io_error("write", &path))
+    }
+
     /// Removes a layer's folder and table of contents; not its blob.
     pub fn remove_layer(&self, id: LayerId) -> Result<()> {
         self.remove_whole(&self.snapshots_dir().join(id.to_string()))

@@ -7,6 +7,7 @@ mod containers;
 mod debian;
 mod docker_files;
 mod examples;
+mod explore;
 mod failures;
 mod images;
 mod lock;

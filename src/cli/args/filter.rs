@@ -52,7 +52,7 @@ pub fn until(text: &str, now: i64) -> Result<i64, String> {
 }
 
 /// An age in seconds: numbers with units, the largest first.
-fn age(text: &str) -> Option<i64> {
+pub fn age(text: &str) -> Option<i64> {
     let mut total: i64 = 0;
     let mut rest = text;
     while !rest.is_empty() {

@@ -89,6 +89,8 @@ pub enum Command {
     History(commands::history::Args),
     /// Show which images share which layers
     Tree(commands::tree::Args),
+    /// Look into the layers of an image, and for what they store in vain
+    Explore(commands::explore::Args),
     /// Write images to an archive
     Save(commands::save::Args),
     /// Read images from an archive
@@ -103,7 +105,7 @@ pub enum Command {
     Ps(commands::ps::Args),
     /// Remove containers
     Rm(commands::rm::Args),
-    /// Show what a container changed
+    /// Show what a container changed, or how two images differ
     Diff(commands::diff::Args),
     /// Copy files into a container or out of it
     Cp(commands::cp::Args),

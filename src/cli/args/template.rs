@@ -1,4 +1,4 @@
-//! `--format` of `inspect`: paths into a JSON document, in the notation of Docker's templates.
+//! `--format` of `inspect` and of lists: paths into a JSON document, in the notation of Docker's templates.
 //!
 //! Understood are `{{.A.B}}` and `{{json .A.B}}`, among any other text; of Go's template language nothing else is. A part of a
 //! path names a key in any case, or a place in a list by its number. What is no text is printed as JSON.
@@ -34,6 +34,36 @@ impl std::str::FromStr for Template {
             pieces.push(Piece::Text(rest.to_owned()));
         }
         Ok(Self(pieces))
+    }
+}
+
+/// How a list is printed.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum ListFormat {
+    /// As a table for people.
+    #[default]
+    Table,
+    /// One JSON object on each line.
+    Json,
+    /// A line of this for each, with the keys of the JSON.
+    Lines(Template),
+}
+
+impl std::str::FromStr for ListFormat {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "table" => Ok(Self::Table),
+            "json" => Ok(Self::Json),
+            _ if text.contains("{{") && !text.starts_with("table ") => {
+                text.replace("\\t", "\t").replace("\\n", "\n").parse().map(Self::Lines)
+            }
+            _ => {
+                Err("allowed are table, json, and templates such as '{{.ID}} {{.Size}}' with the keys of the JSON"
+                    .into())
+            }
+        }
     }
 }
 
@@ -116,6 +146,17 @@ mod tests {
         check("{{json .Config.User}}", "null");
         check("plain", "plain");
         check("{{json .}}", &render("{{.}}").unwrap());
+    }
+
+    #[test]
+    fn lists_are_tables_json_or_templates() {
+        let check = |text: &str, expected: Option<ListFormat>| assert_eq!(text.parse().ok(), expected, "{text}");
+        check("table", Some(ListFormat::Table));
+        check("json", Some(ListFormat::Json));
+        check("{{.ID}}", Some(ListFormat::Lines("{{.ID}}".parse().unwrap())));
+        for bad in ["", "yaml", "table {{.ID}}", "{{.ID"] {
+            check(bad, None);
+        }
     }
 
     #[test]

@@ -16,7 +16,7 @@ _imgbuild_names() {
     _imgbuild "$@"
     case $cur in -*) return ;; esac
     case ${COMP_WORDS[1]} in
-        run|rmi|tag|history|save|image|mount|inspect|export)
+        run|rmi|tag|history|save|image|mount|inspect|export|explore|diff)
             names=$(imgbuild images --format json 2>/dev/null |
                 sed -n 's/^{"Repository":"\([^"]*\)","Tag":"\([^"]*\)".*/\1:\2/p') ;;
     esac

@@ -24,6 +24,9 @@ pub struct Args {
     /// Keep owners
     #[arg(short, long)]
     pub archive: bool,
+    /// If SOURCE is a symbolic link, copy what it leads to
+    #[arg(short = 'L', long)]
+    pub follow_link: bool,
     /// Accepted for docker's sake: nothing is shown anyway
     #[arg(short, long, hide = true)]
     pub quiet: bool,
@@ -50,19 +53,18 @@ fn end(text: &str) -> End<'_> {
 
 /// Copies.
 pub fn run(args: &Args, session: &Session) -> Result<(), Error> {
-    let options = TransferOptions { archive: args.archive };
-    let mut stdout = session.env.stdout();
+    let options = TransferOptions { archive: args.archive, follow: args.follow_link };
     match (end(&args.source), end(&args.target)) {
         (End::Container(name, path), End::Here(to)) => {
             let (path, to) = (absolute(path)?, Side::Path(Path::new(to)));
-            with_layers(session, |layers| copy_out(layers, name, path, &to, options, &mut stdout))
+            with_layers(session, |layers| copy_out(layers, name, path, &to, options, &mut std::io::sink()))
         }
         (End::Container(..), End::Tar) if session.env.stdout_is_terminal() => {
             Err(Error::Usage("a tar is not written to a terminal: redirect stdout".into()))
         }
         (End::Container(name, path), End::Tar) => {
             let path = absolute(path)?;
-            with_layers(session, |layers| copy_out(layers, name, path, &Side::Tar, options, &mut stdout))
+            with_layers(session, |layers| session.stream(|out| copy_out(layers, name, path, &Side::Tar, options, out)))
         }
         (End::Here(from), End::Container(name, path)) => {
             let (from, path) = (Side::Path(Path::new(from)), absolute(path)?);

@@ -1,6 +1,6 @@
 //! `imgbuild export`: the files of a container or an image as a tar.
 
-use std::io::{BufWriter, Write};
+use std::io::Write;
 use std::path::PathBuf;
 
 use super::with_layers;
@@ -40,7 +40,7 @@ pub fn run(args: &Args, session: &Session) -> Result<(), Error> {
         };
         match &args.output {
             Some(path) => ops::write_file(path, write),
-            None => write(&mut BufWriter::with_capacity(256 << 10, session.env.stdout())),
+            None => session.stream(write),
         }
     })
 }

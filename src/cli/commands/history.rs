@@ -2,8 +2,9 @@
 
 use serde::Serialize;
 
-use super::{Format, json_line, now};
+use super::{list, now};
 use crate::cli::Session;
+use crate::cli::args::template::ListFormat;
 use crate::cli::args::values;
 use crate::cli::human;
 use crate::cli::table;
@@ -36,9 +37,9 @@ pub struct Args {
     /// The platform, of an image for several [default: this machine's]
     #[arg(long, value_name = "PLATFORM", value_parser = values::platform)]
     pub platform: Option<Platform>,
-    /// How to print
-    #[arg(long, value_enum, default_value_t, hide_default_value = true, value_name = "FORMAT")]
-    pub format: Format,
+    /// How to print: table, json, or a template such as '{{.ID}} {{.Size}}'
+    #[arg(long, default_value = "table", hide_default_value = true, value_name = "FORMAT")]
+    pub format: ListFormat,
 }
 
 #[derive(Serialize)]
@@ -66,8 +67,8 @@ fn render(args: &Args, rows: &[HistoryRow], now: i64) -> Result<String, Error> {
     if args.quiet {
         return Ok(rows.iter().map(|row| layer(row) + "\n").collect());
     }
-    if args.format == Format::Json {
-        return rows.iter().map(|row| json_line(&line(row))).collect();
+    if let Some(text) = list(&args.format, rows.iter().map(line))? {
+        return Ok(text);
     }
     let people = args.human.unwrap_or(true);
     let created = |text: &str| match human::moment(text) {

@@ -4,10 +4,11 @@ use std::collections::HashSet;
 
 use serde::Serialize;
 
-use super::{Format, json_line, now};
+use super::{list, now};
 use crate::cli::Session;
 use crate::cli::args::csv;
 use crate::cli::args::filter::{self, Filter};
+use crate::cli::args::template::ListFormat;
 use crate::cli::human;
 use crate::cli::table;
 use crate::oci::Reference;
@@ -20,7 +21,8 @@ Examples:
   imgbuild images                       all images
   imgbuild images app                   those of one repository
   imgbuild images -q -f dangling=true   the IDs of those without a name
-  imgbuild images --format json         one JSON object on each line, sizes in bytes")]
+  imgbuild images --format json         one JSON object on each line, sizes in bytes
+  imgbuild images --format '{{.Repository}}:{{.Tag}}'")]
 pub struct Args {
     /// Only those of this repository, or with this name
     #[arg(value_name = "REPOSITORY[:TAG]")]
@@ -40,9 +42,9 @@ pub struct Args {
     /// Choose by dangling=BOOL, reference=PATTERN, label=KEY[=VALUE], before=IMAGE, since=IMAGE or until=AGE
     #[arg(short, long, value_name = "KEY=VALUE")]
     pub filter: Vec<Filter>,
-    /// How to print
-    #[arg(long, value_enum, default_value_t, hide_default_value = true, value_name = "FORMAT")]
-    pub format: Format,
+    /// How to print: table, json, or a template such as '{{.ID}} {{.Size}}'
+    #[arg(long, default_value = "table", hide_default_value = true, value_name = "FORMAT")]
+    pub format: ListFormat,
 }
 
 #[derive(Serialize)]
@@ -79,8 +81,8 @@ fn render(args: &Args, mut rows: Vec<ImageRow>, now: i64) -> Result<String, Erro
         let mut seen = HashSet::new();
         return Ok(rows.iter().map(id).filter(|id| seen.insert(id.clone())).map(|id| id + "\n").collect());
     }
-    if args.format == Format::Json {
-        return rows.iter().map(|row| json_line(&line(row))).collect();
+    if let Some(text) = list(&args.format, rows.iter().map(line))? {
+        return Ok(text);
     }
     let none = || "<none>".to_owned();
     let cells = |row: &ImageRow| {
@@ -326,13 +328,17 @@ REPOSITORY   TAG      DIGEST                                                    
         let args = || Args { no_trunc: true, filter: dangling(), ..Args::default() };
         check(Args { quiet: true, ..args() }, &format!("{none}\n"));
         check(
-            Args { format: Format::Json, ..args() },
+            Args { format: ListFormat::Json, ..args() },
             &format!(
                 r#"{{"Repository":null,"Tag":null,"ID":"{none}","Digest":"{digest}","CreatedAt":null,"Size":5,"SharedSize":0,"Platform":"linux/amd64"}}
 "#
             ),
         );
-        let args = Args { format: Format::Json, name: Some("x.y/app".into()), ..Args::default() };
+        let template = |text: &str| Args { format: text.parse().unwrap(), ..args() };
+        check(template("{{.Repository}}:{{.Tag}}\\t{{.Size}}"), "<none>:<none>\t5\n");
+        let error = render(&template("{{.Nope}}"), rows(), 0).unwrap_err().to_string();
+        assert!(error.contains("there are CreatedAt, Digest, ID"), "{error}");
+        let args = Args { format: ListFormat::Json, name: Some("x.y/app".into()), ..Args::default() };
         let id = Digest::of(b"amd64");
         check(
             args,

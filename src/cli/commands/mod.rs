@@ -9,6 +9,8 @@ pub mod copy;
 pub mod cp;
 pub mod df;
 pub mod diff;
+mod differences;
+pub mod explore;
 pub mod export;
 pub mod fetch;
 pub mod graph;
@@ -45,17 +47,19 @@ use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use clap::ValueEnum;
 
 use super::Session;
 use super::args::build::{OutputArgs, ProgressArgs};
 use super::args::output::Output;
+use super::args::template::ListFormat;
 use super::error;
 use super::interrupt;
 use super::library::network;
 use super::progress::Progress;
-use crate::event::Reporter;
+use crate::event::{Event, Reporter};
 use crate::oci::Reference;
 use crate::ops::Error;
 use crate::ops::error::Diagnostics;
@@ -117,8 +121,12 @@ fn build_with_progress(
     let stdout_is_taken = output.outputs.iter().any(Output::uses_stdout);
     let built = with_progress(args, session, stdout_is_taken, |progress| {
         notes.into_iter().for_each(|note| progress.warn(note));
-        let found = build(progress.reporter())?;
+        let watching = Arc::new(Watching { inner: progress.reporter(), ran: AtomicBool::new(false) });
+        let found = build(watching.clone())?;
         progress.finish();
+        if watching.ran.load(Ordering::Relaxed) {
+            prune::after_build(session, !matches!(progress, Progress::Json(_) | Progress::Quiet(_)));
+        }
         for found in found.iter().filter(|found| !found.list.is_empty()) {
             match progress {
                 Progress::Quiet(_) => {}
@@ -133,12 +141,48 @@ fn build_with_progress(
     built.map_or_else(|code| code, |()| error::OK)
 }
 
+/// Hears whether a build did anything.
+struct Watching {
+    inner: Arc<dyn Reporter>,
+    ran: AtomicBool,
+}
+
+impl Reporter for Watching {
+    fn report(&self, event: Event) {
+        if let Event::Summary(summary) = &event {
+            self.ran.store(summary.executed > 0, Ordering::Relaxed);
+        }
+        self.inner.report(event);
+    }
+}
+
 /// One JSON document on a line of its own.
 fn json_line(value: &impl serde::Serialize) -> Result<String, Error> {
     match serde_json::to_string(value) {
         Ok(text) => Ok(text + "\n"),
         Err(error) => Err(Error::build("the result cannot be written as JSON").caused_by(error)),
     }
+}
+
+/// A list in a format for programs, a line each; none if it is to be a table.
+fn list<T: serde::Serialize>(format: &ListFormat, rows: impl Iterator<Item = T>) -> Result<Option<String>, Error> {
+    let template = match format {
+        ListFormat::Table => return Ok(None),
+        ListFormat::Json => return rows.map(|row| json_line(&row)).collect::<Result<String, Error>>().map(Some),
+        ListFormat::Lines(template) => template,
+    };
+    let mut text = String::new();
+    for row in rows {
+        let mut value = serde_json::to_value(row)
+            .map_err(|error| Error::build("the result cannot be written as JSON").caused_by(error))?;
+        let missing = value.as_object_mut().into_iter().flat_map(|fields| fields.values_mut());
+        missing.filter(|value| value.is_null()).for_each(|value| *value = "<none>".into());
+        let line = template.render(&value).map_err(|message| Error::Usage(format!("--format: {message}")))?;
+        // A name from elsewhere must not write to the terminal.
+        text += &line.replace(|c: char| c.is_control() && c != '\t' && c != '\n', "?");
+        text.push('\n');
+    }
+    Ok(Some(text))
 }
 
 /// One JSON document for people, with four spaces as `docker inspect` has them.
@@ -154,7 +198,13 @@ fn json_pretty(value: &impl serde::Serialize) -> Result<String, Error> {
 
 /// Does something to each of these, also after a failure; then all failures are one.
 fn each(names: &[String], mut action: impl FnMut(&str) -> Result<(), Error>) -> Result<(), Error> {
-    let mut errors: Vec<Error> = names.iter().filter_map(|name| action(name).err()).collect();
+    let mut errors: Vec<Error> = Vec::new();
+    for name in names {
+        match action(name) {
+            Err(Error::ReaderGone) => return Err(Error::ReaderGone),
+            done => errors.extend(done.err()),
+        }
+    }
     if errors.len() < 2 {
         return errors.pop().map_or(Ok(()), Err);
     }

@@ -8,10 +8,11 @@ use super::now;
 use crate::cli::Session;
 use crate::cli::args::filter::{self, Filter};
 use crate::cli::args::values;
+use crate::cli::config::{Config, Prune};
 use crate::cli::human;
 use crate::oci::Reference;
 use crate::ops::Error;
-use crate::ops::prune::{self, PruneKind, PruneOptions, Pruned};
+use crate::ops::prune::{self, Limit, PruneKind, PruneOptions, Pruned};
 use crate::store::StoreError;
 
 /// The flags.
@@ -79,6 +80,27 @@ pub fn run(args: &Args, session: &Session) -> Result<(), Error> {
         error => error.into(),
     })?;
     session.print(render(&pruned, false))
+}
+
+/// After a build that did something: removes what is over the user's limit, if there is one. A build does not fail by it.
+pub(super) fn after_build(session: &Session, talks: bool) {
+    let limit = |config: Config| {
+        let Prune { keep_storage, until } = config.prune;
+        keep_storage.map(|keep_storage| Limit { keep_storage, until })
+    };
+    let pruned = Config::read(session).map(limit).and_then(|limit| match limit {
+        Some(limit) => Ok(prune::prune_if_due(&mut session.open_store()?, limit, now())?),
+        None => Ok(None),
+    });
+    match pruned {
+        Ok(Some(pruned)) if talks && pruned.freed > 0 => {
+            let freed = human::size(pruned.freed);
+            session.complain(&format!("Pruned the cache to what imgbuild.toml allows: {freed} are free again\n"));
+        }
+        Ok(_) => {}
+        Err(_) if !talks => {}
+        Err(error) => session.complain(&format!("warning: the cache was not pruned: {error}\n")),
+    }
 }
 
 fn options(args: &Args, now: i64) -> Result<PruneOptions, Error> {

@@ -2,9 +2,10 @@
 
 use serde::Serialize;
 
-use super::{Format, json_line, now};
+use super::{list, now};
 use crate::cli::Session;
 use crate::cli::args::filter::{self, Filter};
+use crate::cli::args::template::ListFormat;
 use crate::cli::human;
 use crate::cli::table;
 use crate::export::rfc3339;
@@ -35,9 +36,9 @@ pub struct Args {
     /// Choose by status=running|exited, exited=CODE, name=…, id=…, ancestor=IMAGE or label=KEY[=VALUE]
     #[arg(short, long, value_name = "KEY=VALUE")]
     pub filter: Vec<Filter>,
-    /// How to print
-    #[arg(long, value_enum, default_value_t, hide_default_value = true, value_name = "FORMAT")]
-    pub format: Format,
+    /// How to print: table, json, or a template such as '{{.ID}} {{.Size}}'
+    #[arg(long, default_value = "table", hide_default_value = true, value_name = "FORMAT")]
+    pub format: ListFormat,
 }
 
 #[derive(Serialize)]
@@ -70,8 +71,8 @@ fn render(args: &Args, mut rows: Vec<ContainerRow>, now: i64) -> Result<String, 
     if args.quiet {
         return Ok(rows.iter().map(|row| id(args, row).to_owned() + "\n").collect());
     }
-    if args.format == Format::Json {
-        return rows.iter().map(|row| json_line(&line(row, now))).collect();
+    if let Some(text) = list(&args.format, rows.iter().map(|row| line(row, now)))? {
+        return Ok(text);
     }
     let cells = |row: &ContainerRow| {
         let record = &row.container.record;

@@ -1,6 +1,6 @@
 //! `imgbuild save`: images written to an archive.
 
-use std::io::{BufWriter, Write};
+use std::io::Write;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -81,7 +81,7 @@ fn save(args: &Args, session: &Session, reporter: &Arc<dyn Reporter>) -> Result<
     };
     match &args.output {
         Some(path) => ops::write_file(path, &mut write)?,
-        None => write(&mut BufWriter::with_capacity(256 << 10, std::io::stdout().lock()))?,
+        None => session.stream(&mut write)?,
     }
     task.finish();
     Ok(())

@@ -92,7 +92,7 @@ pub fn schema() -> serde_json::Value {
 /// The last line of a stream of a build that failed.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Failure {
-    /// `diagnostics`, `step_failed`, `usage`, `environment`, `build` or `interrupted`.
+    /// `diagnostics`, `step_failed`, `usage`, `environment`, `build`, `output` or `interrupted`.
     pub kind: &'static str,
     /// What went wrong, in one line.
     pub message: String,

@@ -1,6 +1,6 @@
 //! Writes a finished target wherever it is to go.
 
-use std::io::{self, BufWriter, Write};
+use std::io::{self, Write};
 use std::path::Path;
 
 use crate::export::{self, ExportError};
@@ -10,7 +10,7 @@ use crate::ops::build::target::{Destination, OutputKind};
 use crate::ops::error::{is_machine, system_error};
 use crate::ops::push::push_image;
 use crate::ops::save::Remembering;
-use crate::ops::{Error, write_file};
+use crate::ops::{Error, write_file, write_stream};
 use crate::store::layers::{LayerId, Layers};
 use crate::store::{ArchiveFormat, ArchiveImage, Store};
 
@@ -160,9 +160,7 @@ fn to_destination(
 ) -> Result<Option<String>, Error> {
     match to {
         Destination::Stdout => {
-            let mut out = BufWriter::with_capacity(256 << 10, io::stdout().lock());
-            fill(&mut layers.stop().watch(&mut out))?;
-            out.flush().map_err(|error| Error::build("cannot write to standard output").caused_by(error))?;
+            write_stream(io::stdout().lock(), |out| fill(&mut layers.stop().watch(out)))?;
             Ok(Some("-".into()))
         }
         Destination::File(path) => {

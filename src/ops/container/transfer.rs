@@ -14,8 +14,8 @@ use std::sync::Arc;
 
 use rustix::fs::{
     AtFlags, CWD, FileType, Gid, Mode, OFlags, ResolveFlags, Timespec, Timestamps, Uid, XattrFlags, chmodat, chownat,
-    fchmod, fchown, fsetxattr, futimens, linkat, makedev, mkdirat, mknodat, openat, openat2, statat, symlinkat,
-    unlinkat, utimensat,
+    fchmod, fchown, fsetxattr, futimens, linkat, makedev, mkdirat, mknodat, openat, openat2, readlinkat, statat,
+    symlinkat, unlinkat, utimensat,
 };
 use rustix::io::Errno;
 
@@ -42,6 +42,14 @@ pub enum Side<'a> {
 pub struct TransferOptions {
     /// Whether owners are kept. Else files in a container are root's, and files here are the caller's.
     pub archive: bool,
+    /// Whether a symbolic link that is to be copied stands for what it leads to.
+    pub follow: bool,
+}
+
+impl TransferOptions {
+    fn read(self, root: Option<&Root>, path: &str) -> Result<Source, Error> {
+        if self.follow { read_followed(root, path) } else { read_source(root, path) }
+    }
 }
 
 /// The files of a container, open. A container that does not run is kept from being started meanwhile.
@@ -101,8 +109,10 @@ struct Source {
     folder: OwnedFd,
     /// What there is. Either all paths begin with the name, or the folder itself is what is copied.
     toc: Toc,
-    /// What it is called where it comes to; the root for what is spread there.
+    /// The name; the root for the folder itself.
     name: TreePath,
+    /// What it is called where it comes to; the root for what is spread there.
+    called: TreePath,
     is_folder: bool,
 }
 
@@ -117,6 +127,33 @@ fn split(path: &str) -> (&str, &str, bool, bool) {
         Some((parent, name)) => (parent, name, slash, contents),
         None => (".", trimmed, slash, contents),
     }
+}
+
+/// How many links may lead to each other.
+const MOST_LINKS: usize = 40;
+
+/// The same as [`read_source`], but a link stands for what it leads to. That keeps the link's name.
+fn read_followed(root: Option<&Root>, path: &str) -> Result<Source, Error> {
+    let failed = |error: Errno| Error::build(format!("cannot read {path}: {}", io::Error::from(error)));
+    let mut at = path.to_owned();
+    for _ in 0..MOST_LINKS {
+        let (parent, name, slash, contents) = split(&at);
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let folder = match root {
+            Some(root) => root.find(parent.as_bytes(), flags),
+            None => openat(CWD, parent, flags, Mode::empty()),
+        };
+        let is_folder = slash || contents || matches!(name, "" | "." | "..");
+        let link = if is_folder { None } else { readlinkat(folder.map_err(failed)?, name, Vec::new()).ok() };
+        let Some(link) = link else {
+            let source = read_source(root, &at)?;
+            let called = if at == path { source.called.clone() } else { TreePath::clean(split(path).1) };
+            return Ok(Source { called, ..source });
+        };
+        let link = link.into_string().map_err(|_| failed(Errno::ILSEQ))?;
+        at = if link.starts_with('/') { link } else { format!("{parent}/{link}") };
+    }
+    Err(failed(Errno::LOOP))
 }
 
 /// Reads what stands at a path below `root`, for a container; or anywhere on this machine.
@@ -134,14 +171,14 @@ fn read_source(root: Option<&Root>, path: &str) -> Result<Source, Error> {
         let folder = open(path, OFlags::RDONLY | OFlags::DIRECTORY).map_err(failed)?;
         let toc = snapshot::import(folder.as_fd(), &settle)?;
         let name = if whole { TreePath::root() } else { TreePath::clean(name) };
-        return Ok(Source { folder, toc, name, is_folder: true });
+        return Ok(Source { folder, toc, called: name.clone(), name, is_folder: true });
     }
     let folder = open(parent, OFlags::RDONLY | OFlags::DIRECTORY).map_err(failed)?;
     let name = TreePath::clean(name);
     statat(&folder, OsStr::from_bytes(name.as_bytes()), AtFlags::SYMLINK_NOFOLLOW).map_err(failed)?;
     let toc = snapshot::import_at(folder.as_fd(), &name, &settle)?;
     let is_folder = toc.get(&name).is_some_and(|entry| matches!(entry.kind, Kind::Dir { .. }));
-    Ok(Source { folder, toc, name, is_folder })
+    Ok(Source { folder, toc, called: name.clone(), name, is_folder })
 }
 
 impl Source {
@@ -185,12 +222,12 @@ pub fn copy_out(
     out: &mut dyn Write,
 ) -> Result<(), Error> {
     let root = Root::open(layers, container)?;
-    let source = read_source(Some(&root), path)?;
+    let source = options.read(Some(&root), path)?;
     match to {
         Side::Tar => {
-            let toc = source.renamed(&source.name);
+            let toc = source.renamed(&source.called);
             let files = SnapshotFiles::new(source.folder.try_clone().map_err(|error| Error::build(error.to_string()))?);
-            let contents = Renamed { source: &source, files: &files, name: &source.name };
+            let contents = Renamed { source: &source, files: &files, name: &source.called };
             let out =
                 tar::write(&toc, &contents, Verify::Size, out).map_err(|error| Error::build(error.to_string()))?;
             out.flush().map_err(|error| Error::build("cannot write the archive").caused_by(error))
@@ -238,7 +275,8 @@ pub fn copy_in(
                 let root = Root::open(layers, container)?;
                 let opened = File::open(&folder).map_err(|error| Error::build(error.to_string()))?;
                 let toc = snapshot::import(opened.as_fd(), &Settle { clock: None, epoch: 0, ceiling: None })?;
-                let source = Source { folder: opened.into(), toc, name: TreePath::root(), is_folder: true };
+                let (name, called) = (TreePath::root(), TreePath::root());
+                let source = Source { folder: opened.into(), toc, name, called, is_folder: true };
                 let target = root.find(path.as_bytes(), OFlags::PATH | OFlags::DIRECTORY);
                 let target = target.map_err(|error| not_a_folder(path, error))?;
                 write_all(&source, &TreePath::root(), target.as_fd(), Owner::Container { keep: true })
@@ -247,7 +285,7 @@ pub fn copy_in(
             result
         }
         (Side::Path(local), _) => {
-            let source = read_source(None, &local.to_string_lossy())?;
+            let source = options.read(None, &local.to_string_lossy())?;
             let root = Root::open(layers, container)?;
             let (parent, name, slash, contents) = split(path);
             let flags = OFlags::PATH | OFlags::DIRECTORY;
@@ -277,7 +315,7 @@ fn place(
     open: impl Fn(Want) -> Result<OwnedFd, Errno>,
 ) -> Result<(), Error> {
     match open(Want::Target) {
-        Ok(target) => write_all(source, &source.name, target.as_fd(), owner),
+        Ok(target) => write_all(source, &source.called, target.as_fd(), owner),
         Err(Errno::NOENT) if wants_folder && !source.is_folder => Err(not_a_folder(shown, Errno::NOENT)),
         Err(Errno::NOENT | Errno::NOTDIR) => {
             let parent = open(Want::Parent).map_err(|error| not_a_folder(shown, error))?;

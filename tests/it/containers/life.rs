@@ -256,3 +256,43 @@ fn files_go_in_and_out_as_with_cp() {
     run(store.command().args(["cp", "-", "other:/tmp"]).stdin(fs::File::open(folder.path().join("d.tar")).unwrap()));
     assert_eq!(diff(&store, "other"), ["C /tmp", "A /tmp/d", "A /tmp/d/f", "A /tmp/d/sub", "A /tmp/d/sub/g"]);
 }
+
+#[test]
+fn a_link_can_stand_for_what_it_leads_to() {
+    if !is_root() {
+        return;
+    }
+    let store = Store::with_busybox();
+    let folder = scratch();
+    let here = |name: &str| folder.path().join(name).display().to_string();
+    let script = "mkdir -p /d/sub && echo f >/d/f && ln -s f /d/one && ln -s /d/one /two && ln -s d /e && ln -s / /up && \
+                  ln -s loop /loop && ln -s ../../../../etc/passwd /out && ln -s nothing /dangling";
+    store.run(&["run", "--name", "box", "busybox", "sh", "-c", script]);
+    fs::create_dir(folder.path().join("to")).unwrap();
+    store.run(&["cp", "box:/two", &here("to")]);
+    assert!(folder.path().join("to/two").is_symlink(), "without the flag a link is a link");
+    let read = |name: &str| fs::read_to_string(folder.path().join(name)).unwrap();
+    // Over links that lead to links, under the name of the first.
+    store.run(&["cp", "-L", "box:/two", &here("to")]);
+    assert!(!folder.path().join("to/two").is_symlink() && read("to/two") == "f\n");
+    store.run(&["cp", "--follow-link", "box:/e", &here("to")]);
+    assert!(read("to/e/f") == "f\n" && folder.path().join("to/e/one").is_symlink(), "only the source is followed");
+    store.run(&["cp", "-L", "box:/out", &here("to")]);
+    assert!(read("to/out").starts_with("root:"), "out of the container leads no link");
+    assert_eq!(
+        sh(&["sh", "-c", &format!("cmp {} /etc/passwd >/dev/null && echo same || echo other", here("to/out"))]),
+        "other\n"
+    );
+    store.run(&["cp", "-L", "box:/d/f", &here("plain")]);
+    assert_eq!(read("plain"), "f\n");
+    fails(&store, &["cp", "-L", "box:/loop", &here("to")], 1, &["cannot read /loop"]);
+    fails(&store, &["cp", "-L", "box:/dangling", &here("to")], 1, &["cannot read"]);
+    // As a tar, and of links of this machine.
+    let tar = run(store.command().args(["cp", "-L", "box:/e", "-"])).stdout;
+    put(folder.path(), "e.tar", &tar);
+    assert_eq!(sh(&["tar", "-tf", &here("e.tar")]), "e/\ne/f\ne/one\ne/sub/\n");
+    std::os::unix::fs::symlink("plain", folder.path().join("link")).unwrap();
+    store.run(&["cp", "-L", &here("link"), "box:/d"]);
+    store.run(&["cp", "box:/d/link", &here("back")]);
+    assert_eq!(read("back"), "f\n");
+}

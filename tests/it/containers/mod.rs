@@ -2,7 +2,7 @@
 
 mod life;
 mod prune;
-mod terminal;
+pub mod terminal;
 mod trips;
 
 use std::fs;

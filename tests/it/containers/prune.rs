@@ -1,11 +1,12 @@
 //! `prune` and `df`, with builds in other processes.
 
+use std::fs;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::TcpListener;
 use std::process::{Child, Stdio};
 
 use super::{fails, is_root};
-use crate::support::{Store, put, scratch, text};
+use crate::support::{Store, outcome, put, scratch, text};
 
 /// A build that is in the middle of a step, and stays there until something is written to the connection.
 fn waiting_build(store: &Store, folder: &std::path::Path, tag: &str) -> (Child, std::net::TcpStream) {
@@ -121,4 +122,53 @@ fn the_cache_shrinks_to_a_limit_and_builds_go_on() {
     let built = store.build(folder.path(), &["-t", "a"]);
     assert_eq!((built.digest, built.ran.len()), (digest, 2), "what is gone is made again, the same");
     fails(&store, &["prune", "--filter", "color=red"], 2, &["allowed are until"]);
+}
+
+#[test]
+fn a_limit_in_the_file_holds_by_itself() {
+    if !is_root() {
+        return;
+    }
+    let store = Store::with_busybox();
+    let folder = scratch();
+    let config = put(folder.path(), "imgbuild.toml", "[prune]\nkeep-storage = '8m'\n");
+    let build = |number: u32| {
+        let script = format!("RUN dd if=/dev/zero of=/f bs=1M count=5; echo {number} >/n");
+        put(folder.path(), "context/Dockerfile", format!("FROM busybox\n{script}\n"));
+        let mut command = store.command();
+        command.env("IMGBUILD_CONFIG", &config).args(["build", "--progress", "plain", "--no-lock", "-t", "a"]);
+        let (code, _, err) = outcome(command.arg(folder.path().join("context")));
+        assert_eq!(code, 0, "{err}");
+        err
+    };
+    let forget = || fs::remove_file(store.path().join("pruned")).unwrap();
+    let cached = || {
+        let df = store.run(&["df", "--format", "json"]);
+        let rows = df.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+        rows.filter(|row| row["Type"] == "Build cache").map(|row| row["Size"].as_u64().unwrap()).sum::<u64>()
+    };
+    assert!(!build(1).contains("Pruned"), "there is room");
+    // A build that has nothing to do does not even look, nor one that comes soon after a look.
+    forget();
+    build(1);
+    assert!(!store.path().join("pruned").exists());
+    build(2);
+    assert!(store.path().join("pruned").exists() && cached() <= 8 << 20, "{}", cached());
+    assert!(!build(3).contains("Pruned") && cached() > 8 << 20, "{}", cached());
+    // Nor while somebody else uses the store; that look did not count.
+    forget();
+    let other = scratch();
+    let (mut busy, mut connection) = waiting_build(&store, other.path(), "other");
+    build(4);
+    assert!(!store.path().join("pruned").exists());
+    connection.write_all(b"done\n").unwrap();
+    drop(connection);
+    assert!(busy.wait().unwrap().success());
+    let said = build(5);
+    assert!(said.contains("Pruned the cache") && cached() <= 8 << 20, "{}: {said}", cached());
+    assert_eq!(store.run(&["run", "--rm", "a", "cat", "/n"]), "5\n", "the image is whole");
+    // What was used lately is not too much, whatever it takes.
+    put(folder.path(), "imgbuild.toml", "[prune]\nkeep-storage = '1m'\nuntil = '1h'\n");
+    forget();
+    assert!(!build(6).contains("Pruned") && cached() > 4 << 20, "{}", cached());
 }

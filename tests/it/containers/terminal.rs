@@ -12,12 +12,12 @@ use super::is_root;
 use crate::support::Store;
 
 /// A terminal whose other end a test holds.
-struct Terminal {
+pub struct Terminal {
     outer: File,
     seen: String,
 }
 
-fn open() -> (Terminal, OwnedFd) {
+pub fn open() -> (Terminal, OwnedFd) {
     let outer = rustix::pty::openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
     rustix::pty::grantpt(&outer).unwrap();
     rustix::pty::unlockpt(&outer).unwrap();
@@ -26,18 +26,28 @@ fn open() -> (Terminal, OwnedFd) {
 }
 
 impl Terminal {
-    fn resize(&self, rows: u16, columns: u16) {
+    pub fn resize(&self, rows: u16, columns: u16) {
         let size = Winsize { ws_row: rows, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
         rustix::termios::tcsetwinsize(&self.outer, size).unwrap();
     }
 
-    fn types(&mut self, text: &str) {
+    pub fn types(&mut self, text: &str) {
         self.outer.write_all(text.as_bytes()).unwrap();
+    }
+
+    /// Some more of what is shown, at least a byte.
+    #[track_caller]
+    pub fn reads(&mut self) -> Vec<u8> {
+        let mut buffer = vec![0; 4096];
+        let count = self.outer.read(&mut buffer).unwrap_or(0);
+        assert_ne!(count, 0, "nothing comes any more");
+        buffer.truncate(count);
+        buffer
     }
 
     /// Reads what is shown until it has this in it.
     #[track_caller]
-    fn shows(&mut self, text: &str) {
+    pub fn shows(&mut self, text: &str) {
         let mut buffer = [0; 4096];
         while !self.seen.contains(text) {
             let count = self.outer.read(&mut buffer).unwrap_or(0);

@@ -3,7 +3,7 @@
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use crate::fstree::compare::Change;
+use crate::cli::commands::differences;
 use crate::ops::verify::{Expectation, FileFinding, Finding, Part, VerifiedImage, VerifyReport};
 
 /// The whole.
@@ -81,35 +81,8 @@ fn part(part: &Part) -> Value {
 }
 
 fn file(found: &FileFinding) -> Value {
-    let change = &found.difference.change;
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    let hex = |bytes: &Option<Vec<u8>>| {
-        bytes.as_ref().map(|bytes| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>())
-    };
-    let mut value = json!({"path": found.difference.path.to_string(), "kind": change.word().replace(' ', "-")});
-    let (was, is) = match change {
-        Change::Added | Change::Removed | Change::Order => (Value::Null, Value::Null),
-        Change::Kind(was, is) => (json!(was), json!(is)),
-        Change::Content(was, is) => (json!({"size": was}), json!({"size": is})),
-        Change::Mode(was, is) => (json!(format!("{was:04o}")), json!(format!("{is:04o}"))),
-        Change::Owner(was, is) | Change::Device(was, is) => {
-            (json!(format!("{}:{}", was.0, was.1)), json!(format!("{}:{}", is.0, is.1)))
-        }
-        Change::Time(was, is) => (json!(was), json!(is)),
-        Change::Xattr(name, was, is) => {
-            value["name"] = json!(text(name));
-            (json!(hex(was)), json!(hex(is)))
-        }
-        Change::Target(was, is) => (json!(text(was)), json!(text(is))),
-        Change::Hardlink(was, is) => {
-            (json!(was.as_ref().map(ToString::to_string)), json!(is.as_ref().map(ToString::to_string)))
-        }
-        Change::Opaque(was, is) => (json!(was), json!(is)),
-    };
-    if !matches!(change, Change::Added | Change::Removed | Change::Order) {
-        value["was"] = was;
-        value["is"] = is;
-    }
+    let mut value = differences::value(&found.difference.change);
+    value["path"] = json!(found.difference.path.to_string());
     if let Some(scrub) = found.scrub {
         value["scrub"] = json!(scrub.name());
     }

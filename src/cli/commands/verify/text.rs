@@ -3,19 +3,16 @@
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
+use crate::cli::commands::differences::{self, cut};
 use crate::cli::human::count;
 use crate::cli::progress::clean;
 use crate::digest::Digest;
-use crate::export::rfc3339;
 use crate::fstree::compare::{Change, Spot};
 use crate::oci::compare::FieldDifference;
 use crate::ops::verify::{Expectation, FileFinding, Finding, LayerFinding, Part, VerifiedImage, VerifyReport};
 
 /// How many files of one layer are listed.
 const MOST: usize = 50;
-
-/// How much of a value is shown, in characters.
-const VALUE: usize = 120;
 
 /// All of it.
 pub fn render(report: &VerifyReport) -> String {
@@ -102,34 +99,10 @@ fn heading(part: &Part) -> String {
 
 fn one_file(file: &FileFinding) -> String {
     let path = clean(file.difference.path.to_string().as_bytes(), false);
-    let path_is_root = file.difference.path.is_root();
-    let bytes = |value: &[u8]| clean(String::from_utf8_lossy(value).as_bytes(), false);
-    let value = |value: &Option<Vec<u8>>| match value {
-        None => "none".to_owned(),
-        Some(value) => value.iter().map(|byte| format!("{byte:02x}")).collect(),
-    };
     match &file.difference.change {
-        Change::Added => format!("{path}: added"),
-        Change::Removed => format!("{path}: removed"),
-        Change::Kind(was, is) => format!("{path}: kind: a {is}, was a {was}"),
         Change::Content(was, is) => format!("{path}: content: {}", content(*was, *is, file.spot.as_ref())),
-        Change::Mode(was, is) => format!("{path}: mode: {is:04o}, was {was:04o}"),
-        Change::Owner(was, is) => format!("{path}: owner: {}:{}, was {}:{}", is.0, is.1, was.0, was.1),
-        Change::Time(was, is) => format!("{path}: time: {}, was {}", rfc3339(*is), rfc3339(*was)),
-        Change::Xattr(name, was, is) => format!("{path}: xattr {}: {}, was {}", bytes(name), value(is), value(was)),
-        Change::Target(was, is) => format!("{path}: link target: {}, was {}", bytes(is), bytes(was)),
-        Change::Device(was, is) => format!("{path}: device: {}:{}, was {}:{}", is.0, is.1, was.0, was.1),
-        Change::Hardlink(was, is) => {
-            let name = |first: &Option<crate::fstree::TreePath>| match first {
-                Some(first) => format!("another name of {}", clean(first.to_string().as_bytes(), false)),
-                None => "a file of its own".to_owned(),
-            };
-            format!("{path}: hard link: {}, was {}", name(is), name(was))
-        }
-        Change::Opaque(_, true) => format!("{path}: hides what is below it"),
-        Change::Opaque(_, false) => format!("{path}: does not hide what is below it any more"),
-        Change::Order if path_is_root => "order: the same entries, written in another way".to_owned(),
-        Change::Order => format!("{path}: order: it comes at another place in the layer"),
+        Change::Order if file.difference.path.is_root() => "order: the same entries, written in another way".to_owned(),
+        change => format!("{path}: {}", differences::words(change)),
     }
 }
 
@@ -145,23 +118,11 @@ fn content(was: u64, is: u64, spot: Option<&Spot>) -> String {
 }
 
 fn one_field(of: &str, field: &FieldDifference, out: &mut String) {
-    let value = |value: &Option<serde_json::Value>| match value {
-        None => "not there".to_owned(),
-        Some(value) => cut(&value.to_string()),
-    };
-    let path = clean(field.path.as_bytes(), false);
-    let _ = writeln!(out, "  {of}: {path}: {}, was {}", value(&field.is), value(&field.was));
+    let _ = writeln!(out, "  {of}: {}", differences::field(field));
 }
 
 fn short(digest: &Digest) -> String {
     format!("{}{}…", Digest::PREFIX, digest.short())
-}
-
-fn cut(text: &str) -> String {
-    match text.char_indices().nth(VALUE) {
-        Some((end, _)) => format!("{}…", &text[..end]),
-        None => text.to_owned(),
-    }
 }
 
 #[cfg(test)]

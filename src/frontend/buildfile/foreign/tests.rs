@@ -394,6 +394,13 @@ services:
 }
 
 #[test]
+fn names_with_odd_characters_are_quoted_wherever_they_stand() {
+    let text = "services:\n  web:\n    build:\n      context: .\n      args:\n        \u{11}ODD:\n        PLAIN:\n";
+    let (_, written) = plan(&[("compose.yaml", text)], &[]).unwrap();
+    assert!(written.contains("#     \"\\u0011ODD\" = \"\"\n"), "{written}");
+}
+
+#[test]
 fn mistakes_in_compose_files_are_pointed_at() {
     let check = |text: &str, expected: &[&str]| {
         let found =

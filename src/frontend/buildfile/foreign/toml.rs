@@ -12,11 +12,13 @@ const WIDEST: usize = 100;
 /// The build file that says what was read. `from` is where that was.
 pub fn toml(read: &Read, from: &str) -> String {
     let file = &read.file;
+    // A comment holds no control characters.
+    let from = from.replace(char::is_control, "\u{fffd}");
     let mut text = format!("# Converted from {from}. Paths are relative to the folder in which this was done.\n");
     if !read.frozen.is_empty() {
         text.push_str("#\n# What conditions and functions make of these variables was worked out for these values:\n");
         for (name, value) in &read.frozen {
-            text.push_str(&format!("#     {name} = {}\n", string(value)));
+            text.push_str(&format!("#     {} = {}\n", key(name), string(value)));
         }
     }
     variables(read, &mut text);
