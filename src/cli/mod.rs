@@ -17,8 +17,10 @@ pub mod keychain;
 pub mod library;
 pub mod program;
 pub mod progress;
+pub mod records;
 mod rootless;
 pub mod table;
+pub mod timeline;
 
 #[cfg(test)]
 mod tests;
@@ -148,6 +150,9 @@ fn run(command: Command, session: &Session, library: &dyn Library) -> Result<u8,
         Command::Plan(args) => commands::plan::run(*args, session).map(done),
         Command::Why(args) => commands::why::run(*args, session).map(done),
         Command::Graph(args) => commands::graph::run(*args, session).map(done),
+        Command::Builds(args) => commands::builds::run(&args, session).map(done),
+        Command::Log(args) => commands::log::run(&args, session).map(done),
+        Command::Report(args) => commands::report::run(&args, session).map(done),
         Command::Images(args) => commands::images::run(&args, session).map(done),
         Command::Tag(args) => commands::tag::run(&args, session).map(done),
         Command::Rmi(args) => commands::rmi::run(&args, session).map(done),

@@ -8,7 +8,7 @@
 //! actions/v1/ab/cdef…                      results of steps, one small file per cache key
 //! mounts/  containers/                     cache mounts; containers of `run`
 //! contexts/                                what the files of build contexts hashed to
-//! builds/  builds/objects/                 records of the last builds, for `why`; what several of them say alike
+//! builds/  builds/objects/                 records of the last builds, for `why`, `log`, `report`; what they name: graphs, lists, logs
 //! tmp/                                     a folder per living process; tmp/locks: steps that are running
 //! version  gc.lock  index.lock             the format; who uses the store; who changes index.json
 //! pruned                                   an empty file: when it was last looked for what could go by itself

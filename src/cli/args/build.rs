@@ -12,7 +12,7 @@ use crate::cli::program::Source;
 use crate::oci::Platform;
 use crate::ops::Error;
 
-/// `imgbuild build`.
+/// Build an image from a Dockerfile
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -83,7 +83,7 @@ impl BuildArgs {
     }
 }
 
-/// `imgbuild bake`.
+/// Build the targets of a build file
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -251,6 +251,9 @@ pub struct OutputArgs {
     /// Write what was built to a file, as JSON
     #[arg(long, value_name = "FILE")]
     pub metadata_file: Option<PathBuf>,
+    /// Write when what happened to a file, for Perfetto or chrome://tracing
+    #[arg(long, value_name = "FILE")]
+    pub trace: Option<PathBuf>,
 }
 
 impl OutputArgs {

@@ -6,7 +6,7 @@ use crate::graph::Times;
 use crate::ops::Error;
 use crate::ops::container::{self, Commit};
 
-/// The flags.
+/// Make an image of what a container changed
 #[derive(Debug, Clone, clap::Args)]
 #[command(after_help = "\
 Examples:

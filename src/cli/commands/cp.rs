@@ -7,7 +7,7 @@ use crate::cli::Session;
 use crate::ops::Error;
 use crate::ops::container::{Side, TransferOptions, copy_in, copy_out};
 
-/// The flags.
+/// Copy files into a container or out of it
 #[derive(Debug, Clone, clap::Args)]
 #[command(after_help = "\
 Examples:

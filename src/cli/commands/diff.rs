@@ -13,7 +13,7 @@ use crate::ops::Error;
 use crate::ops::container::{self, Change, ChangeKind};
 use crate::ops::diff::Aspect;
 
-/// The flags.
+/// Show what a container changed, or how two images differ
 #[derive(Debug, Clone, clap::Args)]
 #[command(after_help = "\
 Examples:

@@ -9,7 +9,7 @@ use crate::cli::args::values;
 use crate::oci::Platform;
 use crate::ops::{self, Error, container};
 
-/// The flags.
+/// Write the files of a container or an image to a tar file
 #[derive(Debug, Clone, clap::Args)]
 #[command(after_help = "\
 Examples:

@@ -9,7 +9,7 @@ use crate::cli::table;
 use crate::oci::Platform;
 use crate::ops::{Error, container};
 
-/// The flags.
+/// Mount the files of an image or a container
 #[derive(Debug, Clone, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -45,7 +45,7 @@ pub fn run(args: &Args, session: &Session) -> Result<(), Error> {
     session.print(format!("{}\n", place.display()))
 }
 
-/// The flags of `umount`.
+/// Take such mounts away
 #[derive(Debug, Clone, clap::Args)]
 #[command(after_help = "\
 Examples:

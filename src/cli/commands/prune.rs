@@ -15,7 +15,7 @@ use crate::ops::Error;
 use crate::ops::prune::{self, Limit, PruneKind, PruneOptions, Pruned};
 use crate::store::StoreError;
 
-/// The flags.
+/// Remove what is not needed
 #[derive(Debug, Default, Clone, clap::Args)]
 #[command(after_help = "\
 Examples:

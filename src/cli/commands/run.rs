@@ -19,7 +19,7 @@ const NOT_EXECUTABLE: u8 = 126;
 /// There is no such command.
 const NOT_FOUND: u8 = 127;
 
-/// The flags.
+/// Run a command in a container, in the foreground
 #[derive(Debug, Clone, clap::Args)]
 #[command(override_usage = "imgbuild run [OPTIONS] IMAGE [COMMAND]...")]
 #[command(after_help = "\

@@ -17,7 +17,7 @@ use crate::ops::task::{Counted, Task};
 use crate::ops::{self, Error, SaveOptions};
 use crate::store::ArchiveFormat;
 
-/// The flags.
+/// Write images to an archive
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:

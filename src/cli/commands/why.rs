@@ -15,7 +15,7 @@ use crate::graph::explain::{Reason, Snapshot, StepFacts};
 use crate::ops::Error;
 use crate::ops::account::{Account, StepState};
 
-/// The flags.
+/// Explain why steps would run, or ran
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -68,7 +68,7 @@ pub fn run(mut args: Args, session: &Session) -> Result<(), Error> {
     if !args.last && !chosen.iter().any(|step| account.states[*step].is_miss()) {
         // Nothing would run: what ran last is the next best answer.
         if let Some(earlier) = look.last_build(true)? {
-            let found = choose(&earlier, name).unwrap_or_default();
+            let found = choose(&earlier.snapshot, name).unwrap_or_default();
             if found.iter().any(|step| earlier.states[*step].is_miss()) {
                 (account, chosen) = (earlier, found);
             }
@@ -87,7 +87,7 @@ pub fn run(mut args: Args, session: &Session) -> Result<(), Error> {
 
 fn look_up(look: &Look, name: Option<&str>, of_last: bool) -> Result<(Account, Vec<usize>), Error> {
     let account = if of_last { last(look)? } else { look.plan()? };
-    let chosen = choose(&account, name)?;
+    let chosen = choose(&account.snapshot, name)?;
     Ok((account, chosen))
 }
 
@@ -99,8 +99,7 @@ fn last(look: &Look) -> Result<Account, Error> {
 }
 
 /// The steps that a name means.
-fn choose(account: &Account, name: Option<&str>) -> Result<Vec<usize>, Error> {
-    let snapshot = &account.snapshot;
+pub(super) fn choose(snapshot: &Snapshot, name: Option<&str>) -> Result<Vec<usize>, Error> {
     let work = || (0..snapshot.steps.len()).filter(|step| is_work(&snapshot.steps[*step]));
     let Some(name) = name else { return Ok(work().collect()) };
     let roots = snapshot.roots.iter().filter(|root| root.target == name && !name.is_empty());

@@ -7,6 +7,7 @@ mod bake;
 mod build;
 mod changes;
 mod check;
+mod command;
 mod foreign;
 mod include;
 pub mod lock;

@@ -21,7 +21,7 @@ mod suggest;
 
 pub use ast::*;
 pub use lint::fix::{Fixed, apply_fixes};
-pub use lint::{FixKind, Level, RULES, Rule};
+pub use lint::{FixKind, Level, RULES, Rule, names_a_secret};
 pub use lower::{
     Checked, ContextSource, ImageBuild, Lowered, Need, NoCache, Options, Resolved, ResolvedGit, ResolvedHttp,
     ResolvedImage, check, lower, remote_context,

@@ -61,6 +61,8 @@ pub struct Session<'a> {
     pub sources: &'a Sources,
     /// What brings images from the network, and takes them there.
     pub registries: Arc<Registries>,
+    /// The words of the command, for the record, without what is secret in them.
+    pub command: &'a [String],
 }
 
 impl<'a> Session<'a> {
@@ -78,6 +80,7 @@ impl<'a> Session<'a> {
             resolv_conf: self.resolv_conf.clone(),
             sources: self.sources,
             registries: self.registries.clone(),
+            command: self.command,
         }
     }
 }
@@ -109,13 +112,8 @@ pub fn build(
     if mode.offline && targets.iter().any(pushes) {
         return Err(Error::Usage("--offline forbids to push the image: leave out one of the two".into()));
     }
-    let recorder = record::Recorder::new(
-        session.store.clone(),
-        session.reporter,
-        &graph,
-        definition_of(targets, place),
-        named_steps(targets, &lowered),
-    );
+    let recorder =
+        record::Recorder::new(session, started, &graph, definition_of(targets, place), named_steps(targets, &lowered));
     let recorded = session.reporting_to(&recorder);
     let result = complete(&recorded, targets, mode, (&graph, &lowered, &layers), &recorder, started);
     recorder.finish(&result);
