@@ -77,7 +77,7 @@ impl Account {
 pub fn plan(session: &Session<'_>, targets: &[Target], place: &LockPlace, mode: LockMode) -> Result<Account, Error> {
     let Prepared { graph, lowered, layers, .. } = prepare(session, targets, place, mode)?;
     let quiet = session.reporting_to(&Silent);
-    let foreseen = solving(&quiet, mode, (&graph, &lowered, &layers), targets, &(), |steps, environment| {
+    let foreseen = solving(&quiet, mode, (&graph, &lowered, &layers), targets, (&(), &()), |steps, environment| {
         solve::plan(&graph, steps, environment)
     })?;
     let places: HashMap<_, usize> = foreseen.needed.iter().enumerate().map(|(place, id)| (*id, place)).collect();

@@ -370,6 +370,8 @@ pub struct StepFailure {
     pub exit: StepExit,
     /// The last of what it wrote to either output: any bytes. A partial first line does not matter.
     pub log: Vec<u8>,
+    /// The ID of what it left, if that was kept ([`debug`](crate::ops::debug)).
+    pub kept: Option<String>,
 }
 
 /// Some bytes of a text that a build is defined by.
@@ -424,7 +426,7 @@ mod tests {
 
     #[test]
     fn says_what_happened_in_one_line() {
-        let step = |exit| StepFailure { name: "RUN make".into(), origin: None, exit, log: Vec::new() };
+        let step = |exit| StepFailure { name: "RUN make".into(), origin: None, exit, log: Vec::new(), kept: None };
         check(step(StepExit::Code(2)), "RUN make failed with exit code 2");
         check(step(StepExit::Signal(9)), "RUN make was killed by signal 9 (SIGKILL)");
         check(step(StepExit::Message("no such file".into())), "RUN make failed: no such file");

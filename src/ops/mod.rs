@@ -7,6 +7,7 @@ mod check;
 pub mod container;
 mod context;
 mod copy;
+pub mod debug;
 pub mod df;
 pub mod diff;
 mod entries;

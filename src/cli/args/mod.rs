@@ -5,6 +5,7 @@
 //! [`build`]; those of a short command stand in that command's file.
 
 pub mod build;
+pub mod cache;
 pub mod csv;
 pub mod filter;
 mod groups;
@@ -79,6 +80,8 @@ pub enum Command {
     Why(Box<commands::why::Args>),
     /// Draw the graph of a build
     Graph(Box<commands::graph::Args>),
+    /// Open a shell in the state of a failed step, or at any step
+    Debug(Box<commands::debug::Args>),
     /// List the builds that are recorded
     Builds(commands::builds::Args),
     /// Show again what a build showed

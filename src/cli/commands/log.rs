@@ -2,8 +2,8 @@
 
 use clap::ValueEnum;
 
-use super::why;
 use crate::cli::Session;
+use crate::cli::choose::choose;
 use crate::cli::progress::{Json, Plain};
 use crate::cli::records::{Replay, find, planned, step_of, when};
 use crate::cli::{human, progress::clean};
@@ -67,7 +67,7 @@ pub fn run(args: &Args, session: &Session) -> Result<(), Error> {
 fn show(args: &Args, session: &Session, store: &Store, build: &Summary, step: Option<&str>) -> Result<(), Error> {
     let snapshot = super::report::snapshot(store, build)?;
     let wanted = match step {
-        Some(name) => Some(why::choose(&snapshot, Some(name))?),
+        Some(name) => Some(choose(&snapshot, Some(name))?),
         None => None,
     };
     let Some(log) = record::log(store, build) else {

@@ -8,6 +8,7 @@ pub mod commit;
 pub mod completions;
 pub mod copy;
 pub mod cp;
+pub mod debug;
 pub mod df;
 pub mod diff;
 mod differences;

@@ -185,15 +185,7 @@ fn start(args: &Args, session: &Session) -> Result<u8, Error> {
         saved = container.save();
     });
     drop(namespaces);
-    let code = match &exit {
-        Ok(Exit::Code(code)) => u8::try_from(*code).unwrap_or(NOT_STARTED),
-        Ok(Exit::Signal(signal)) => 128u8.saturating_add(u8::try_from(*signal).unwrap_or(0)),
-        Err(SandboxError::Command { problem: CommandProblem::NotFound | CommandProblem::NoInterpreter, .. }) => {
-            NOT_FOUND
-        }
-        Err(SandboxError::Command { .. }) => NOT_EXECUTABLE,
-        Err(_) => NOT_STARTED,
-    };
+    let code = exit_code(&exit);
     container.record.ended = Some((now(), code.into()));
     container.record.process = None;
     let saved = saved.and_then(|()| container.save());
@@ -202,17 +194,32 @@ fn start(args: &Args, session: &Session) -> Result<u8, Error> {
     } else {
         saved?;
     }
-    match exit {
-        Ok(_) => Ok(code),
-        Err(error) => {
-            let error = match error {
-                error @ SandboxError::Command { .. } => Error::build(error.to_string()),
-                error => Error::environment(error.to_string()),
-            };
-            session.complain(&error::render(&error, session.style()));
-            Ok(code)
-        }
+    if let Err(error) = exit {
+        not_started(error, session);
     }
+    Ok(code)
+}
+
+/// The exit code that says how a process ended, or why it never began.
+pub(super) fn exit_code(exit: &Result<Exit, SandboxError>) -> u8 {
+    match exit {
+        Ok(Exit::Code(code)) => u8::try_from(*code).unwrap_or(NOT_STARTED),
+        Ok(Exit::Signal(signal)) => 128u8.saturating_add(u8::try_from(*signal).unwrap_or(0)),
+        Err(SandboxError::Command { problem: CommandProblem::NotFound | CommandProblem::NoInterpreter, .. }) => {
+            NOT_FOUND
+        }
+        Err(SandboxError::Command { .. }) => NOT_EXECUTABLE,
+        Err(_) => NOT_STARTED,
+    }
+}
+
+/// Says why a process never began.
+pub(super) fn not_started(error: SandboxError, session: &Session) {
+    let error = match error {
+        error @ SandboxError::Command { .. } => Error::build(error.to_string()),
+        error => Error::environment(error.to_string()),
+    };
+    session.complain(&error::render(&error, session.style()));
 }
 
 fn options(args: &Args, session: &Session) -> Result<CreateOptions, Error> {

@@ -8,6 +8,7 @@ mod build;
 mod changes;
 mod check;
 mod command;
+pub(super) mod debug;
 mod foreign;
 mod include;
 pub mod lock;

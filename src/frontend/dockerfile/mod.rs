@@ -18,6 +18,7 @@ mod lower;
 mod parse;
 mod steps;
 mod suggest;
+mod until;
 
 pub use ast::*;
 pub use lint::fix::{Fixed, apply_fixes};
@@ -28,3 +29,4 @@ pub use lower::{
 };
 pub use parse::{Parsed, parse};
 pub use steps::from_steps;
+pub use until::{NoSuchLine, Stop, Until};

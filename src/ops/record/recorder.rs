@@ -13,10 +13,10 @@ use crate::event::{self, Event, Outcome, Reporter, StepNumber};
 use crate::graph::explain::{Explainer, FileList, Reason, Snapshot};
 use crate::graph::{Graph, StepId};
 use crate::oci::Platform;
-use crate::ops::Error;
 use crate::ops::build::Session;
-use crate::solve::Observer;
+use crate::ops::{Error, debug};
 use crate::solve::keys::{DefinitionKeys, Selection};
+use crate::solve::{Failure, Observer};
 use crate::store::Store;
 
 /// The record of a build under way.
@@ -181,6 +181,10 @@ impl Observer for Recorder<'_> {
         if !is_first {
             self.report(Event::Explained(step.index(), reason));
         }
+    }
+
+    fn failed(&self, _: StepId, failure: Failure<'_>) -> Option<String> {
+        debug::keep(&self.store, failure)
     }
 }
 

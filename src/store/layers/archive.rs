@@ -4,47 +4,54 @@
 //! what it holds.
 
 use std::io::Read;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, PoisonError};
 
-use super::{Known, LayerError, LayerId, Layers, implied_root};
-use crate::digest::{ContentDigest, Digest, HashingReader};
+use super::{Diffed, Known, LayerError, LayerId, Layers, implied_root};
+use crate::digest::ContentDigest;
 use crate::fstree::tar::{self, RawKind, TarReader};
 use crate::fstree::{Entry, Kind, Merged, Toc, TreePath};
 use crate::oci::Descriptor;
+use crate::store::Claim;
 use crate::store::snapshot::{self, SnapshotError, Source};
 
 /// The tar in a blob.
 pub(super) type Archive = TarReader<Diffed<Box<dyn Read + Send>>>;
 
-/// Reads to the end, and then says what was read.
-pub(super) struct Diffed<R> {
-    inner: Option<HashingReader<R>>,
-    seen: Arc<Mutex<Option<Digest>>>,
-}
-
-impl<R: Read> Read for Diffed<R> {
-    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
-        let Some(inner) = &mut self.inner else { return Ok(0) };
-        let read = inner.read(buffer)?;
-        if read == 0 && !buffer.is_empty() {
-            let digest = self.inner.take().map(|inner| inner.finish().1);
-            *self.seen.lock().unwrap_or_else(PoisonError::into_inner) = digest;
-        }
-        Ok(read)
-    }
+/// Where a layer's bytes are.
+pub(super) struct Place {
+    /// Its blob.
+    descriptor: Descriptor,
+    /// The layers below it, if they matter.
+    pub(super) below: Vec<LayerId>,
+    /// Whose word that is, if it was never checked here.
+    claim: Option<Arc<Claim>>,
 }
 
 impl Layers {
+    /// Where the bytes of a layer are that has no folder. A claimed blob is brought.
+    pub(super) fn place(&self, id: LayerId, known: &Known) -> Result<Place, LayerError> {
+        if let Some(claim) = self.claim_of(id) {
+            self.bring_claimed(&[(id, claim.clone())])?;
+            return Ok(Place { descriptor: claim.blob.descriptor.clone(), below: Vec::new(), claim: Some(claim) });
+        }
+        let (descriptor, below) = self.blob_of(id, known)?;
+        Ok(Place { descriptor, below, claim: None })
+    }
+
     /// What a layer holds, from its blob.
     pub(super) fn list(&self, id: LayerId, known: &Known) -> Result<Arc<Toc>, LayerError> {
-        let (descriptor, below) = self.blob_of(id, known)?;
+        let place = self.place(id, known)?;
         // Others' layers can say of folders and links only that they are as they are below.
-        let below = self.merged(&below)?;
+        let below = match id {
+            LayerId::Image(_) => Some(self.merged(&place.below)?),
+            LayerId::Made(_) => None,
+        };
         let _making = known.making.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(toc) = known.toc.get() {
             return Ok(toc.clone());
         }
-        let toc = self.with_archive(id, known, &descriptor, |tar| snapshot::list(tar, &below, implied_root()))?;
+        let list = |tar: &mut Archive| snapshot::list(tar, below.as_ref(), &implied_root());
+        let toc = self.with_archive(id, known, &place, list)?;
         self.save_toc(id, &toc)?;
         Ok(known.toc.get_or_init(|| Arc::new(toc)).clone())
     }
@@ -55,12 +62,14 @@ impl Layers {
         &self,
         id: LayerId,
         known: &Known,
-        descriptor: &Descriptor,
+        place: &Place,
         read: impl FnOnce(&mut Archive) -> Result<Toc, SnapshotError>,
     ) -> Result<Toc, LayerError> {
-        let failed = |source: Box<dyn std::error::Error + Send + Sync>| LayerError::Unpack { id, source };
-        let seen = Arc::new(Mutex::new(None));
-        let reader = Diffed { inner: Some(HashingReader::new(self.read_blob(id, descriptor)?)), seen: seen.clone() };
+        let failed = |source: Box<dyn std::error::Error + Send + Sync>| match &place.claim {
+            Some(claim) => self.broken(id, claim, source.to_string()),
+            None => LayerError::Unpack { id, source },
+        };
+        let (reader, seen) = Diffed::new(self.read_blob(id, &place.descriptor)?);
         let mut archive = TarReader::new(reader, tar::Dialect::Layer, tar::Limits::default());
         let toc = read(&mut archive).map_err(|error| failed(error.into()))?;
         // The digest is checked at the end of the blob, which a tar need not reach.
@@ -71,11 +80,16 @@ impl Layers {
         // The identity of an image's layer is made of what its configuration says. If that lies, this must not be taken for
         // the layer of another image.
         let seen = seen.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let (Some(image), Some(seen)) = (&known.image, seen)
-            && image.blob.diff_id.as_bytes() != seen.as_bytes()
+        let promised = known.image.as_ref().map(|image| image.blob.diff_id);
+        let promised = promised.or(place.claim.as_ref().map(|claim| claim.blob.diff_id));
+        if let (Some(promised), Some(seen)) = (promised, seen)
+            && promised.as_bytes() != seen.as_bytes()
         {
-            let lie = format!("its image says that it unpacks to {}, but that is {seen}", image.blob.diff_id);
-            return Err(failed(lie.into()));
+            let whose = if place.claim.is_some() { "the cache" } else { "its image" };
+            return Err(failed(format!("{whose} says that it unpacks to {promised}, but that is {seen}").into()));
+        }
+        if let Some(claim) = &place.claim {
+            self.keep_claim(id, claim)?;
         }
         Ok(toc)
     }
@@ -114,8 +128,7 @@ impl Layers {
         if size > limit {
             return Ok(None);
         }
-        let (descriptor, _) = self.blob_of(id, &known)?;
-        let reader = self.read_blob(id, &descriptor)?;
+        let reader = self.read_blob(id, &self.place(id, &known)?.descriptor)?;
         find(reader, size, content).map_err(|error| LayerError::Unpack { id, source: error.into() })
     }
 }

@@ -8,10 +8,12 @@ use crate::digest::ContentDigest;
 use crate::fstree::tar::TarReader;
 use crate::fstree::{Merged, Meta, Toc, TreePath};
 
-/// Says what a tar makes of a layer on top of `lower`. Folders that nobody describes get `implied`.
-pub fn list<R: Read>(tar: &mut TarReader<R>, lower: &Merged, implied: Meta) -> Result<Toc, SnapshotError> {
-    let mut plan = Plan::new(lower, TreePath::root(), implied, tar.dialect());
-    let mut steps = Vec::new();
+/// Says what a tar makes of a layer on top of `lower`; without that, of a layer that a step made, whose marks hold whatever is
+/// below. Folders that nobody describes get `implied`.
+pub fn list<R: Read>(tar: &mut TarReader<R>, lower: Option<&Merged>, implied: &Meta) -> Result<Toc, SnapshotError> {
+    let nothing = Merged::default();
+    let plan = Plan::new(lower.unwrap_or(&nothing), TreePath::root(), implied.clone(), tar.dialect());
+    let (mut plan, mut steps) = (plan.alone(lower.is_none()), Vec::new());
     while let Some((raw, mut content)) = tar.next()? {
         // They are for a disk.
         steps.clear();

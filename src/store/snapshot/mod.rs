@@ -5,7 +5,7 @@
 //! included: they are settled when the folder is committed, so that a step sees what the image will hold.
 //!
 //! - [`write()`] makes a folder from data and a source of bytes.
-//! - [`unpack()`] makes a folder and data from a tar, [`list()`] the data alone.
+//! - [`unpack()`] makes a folder and data from a tar; [`list()`] the same data without the folder.
 //! - [`scrub()`] takes away from the folder that a step left behind what only says when it ran, where that is wanted.
 //! - [`commit()`] makes data from such a folder, and tidies the folder to match.
 //! - [`look`] says what that would be and leaves the folder alone.

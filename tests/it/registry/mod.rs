@@ -3,6 +3,7 @@
 
 mod access;
 mod build;
+mod cache;
 mod cuts;
 mod faults;
 mod hostile;
