@@ -259,6 +259,7 @@ impl From<SaveError> for Error {
     fn from(error: SaveError) -> Self {
         match error {
             SaveError::Find(error) => error.into(),
+            SaveError::Layer(error) => error.into(),
             SaveError::Write(cause) if is_machine(&cause) => {
                 Self::environment("cannot write the archive").caused_by(cause)
             }

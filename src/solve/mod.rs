@@ -22,6 +22,7 @@ mod remote;
 mod scene;
 pub mod schedule;
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
@@ -426,34 +427,39 @@ impl<'a, 'e> Solver<'a, 'e> {
 
     /// The inputs of a step, which came to these states.
     fn trees(&self, id: StepId, states: &[State]) -> Result<BTreeMap<usize, InputTree>, StepError> {
-        let tree = |(number, input): (usize, StepId)| {
-            let tree = match self.contexts.get(input) {
-                Some(context) => InputTree::Context(context.clone()),
-                None => InputTree::State(Arc::new(StateTree::new(&self.environment.layers, &states[number])?)),
-            };
-            Ok((number, tree))
-        };
-        self.graph.inputs(id).into_iter().enumerate().map(tree).collect()
+        let inputs = self.graph.inputs(id).into_iter().zip(states).enumerate();
+        inputs.map(|(number, (input, state))| Ok((number, self.tree(input, state)?))).collect()
+    }
+
+    /// What a step came to, or a context.
+    fn tree(&self, input: StepId, state: &State) -> Result<InputTree, StepError> {
+        Ok(match self.contexts.get(input) {
+            Some(context) => InputTree::Context(context.clone()),
+            None => InputTree::State(Arc::new(StateTree::new(&self.environment.layers, state)?)),
+        })
     }
 
     /// Runs a step whose inputs are done, or finds that it need not run. Says whether it ran.
     fn step(&self, keys: &DefinitionKeys, id: StepId, states: &[State]) -> Result<(State, bool), StepError> {
         let step = &self.graph[id];
         let layers = &self.environment.layers;
-        let inputs = self.trees(id, states)?;
+        let nodes = self.graph.inputs(id);
+        let mut inputs: BTreeMap<usize, InputTree> = BTreeMap::new();
         let mut selections: Selections = keys.selections(id).clone();
         let mut input_keys = Vec::new();
-        for (number, tree) in &inputs {
-            let key = match (selections.get(number), partial_uses(&step.op, *number)) {
+        for (number, state) in states.iter().enumerate() {
+            let key = match (selections.get(&number), partial_uses(&step.op, number)) {
                 (Some(selection), _) => InputKey::Files(selection.key()),
                 (None, Some(uses)) => {
-                    let selection =
-                        select_uses(tree.view(), &uses).map_err(|error| self.explain(id, *number, error))?;
+                    let tree = self.tree(nodes[number], state)?;
+                    let selection = select_uses(tree.view(), &uses).map_err(|error| self.explain(id, number, error))?;
                     let key = InputKey::Files(selection.key());
-                    selections.insert(*number, Arc::new(selection));
+                    selections.insert(number, Arc::new(selection));
+                    inputs.insert(number, tree);
                     key
                 }
-                (None, None) => InputKey::State(state_key(&states[*number])),
+                // Nothing of it is read for that.
+                (None, None) => InputKey::State(state_key(state)),
             };
             input_keys.push(key);
         }
@@ -469,6 +475,15 @@ impl<'a, 'e> Solver<'a, 'e> {
         }
         self.environment.observer.missed(id);
         self.environment.reporter.report(Event::Started(id.index()));
+        if let (Op::Exec(_), Some(state)) = (&step.op, states.first()) {
+            // It needs the folders; making them says what is in them.
+            layers.folders(state)?;
+        }
+        for (number, state) in states.iter().enumerate() {
+            if let Entry::Vacant(place) = inputs.entry(number) {
+                place.insert(self.tree(nodes[number], state)?);
+            }
+        }
         let root = scene::root(layers, &inputs)?;
         let layer = match &step.op {
             Op::File(op) => {

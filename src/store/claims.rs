@@ -164,7 +164,7 @@ impl Layers {
         let blob = self.read_blob(id, &claim.blob.descriptor).map_err(|error| broken(error.to_string()))?;
         let (reader, seen) = Diffed::new(blob);
         let mut tar = TarReader::new(reader, Dialect::Layer, Limits::default());
-        let toc = snapshot::list(&mut tar, &implied_root()).map_err(|error| broken(error.to_string()))?;
+        let toc = snapshot::list(&mut tar, None, &implied_root()).map_err(|error| broken(error.to_string()))?;
         tar.drain().map_err(|error| broken(error.to_string()))?;
         let seen = seen.lock().unwrap_or_else(PoisonError::into_inner).take();
         if !matches!(id, LayerId::Made(digest) if digest == toc.digest()) {

@@ -5,6 +5,8 @@
 //! the store. Each is made once, whoever asks, and appears in the store by one rename. What others say about a layer that
 //! is in no form here is a [`Claim`](crate::store::Claim).
 
+mod archive;
+
 use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::fs::File;
@@ -103,12 +105,17 @@ pub enum LayerError {
     },
 }
 
-/// The files of layers below one that is unpacked.
-struct StackFiles(Vec<SnapshotFiles>);
+/// The files of layers below one that is unpacked. Few layers need any, so those below are unpacked only then.
+struct StackFiles<'a> {
+    layers: &'a Layers,
+    below: &'a [LayerId],
+}
 
-impl LowerFiles for StackFiles {
+impl LowerFiles for StackFiles<'_> {
     fn open(&self, layer: usize, path: &TreePath) -> io::Result<File> {
-        self.0.get(layer).ok_or(io::ErrorKind::NotFound)?.file(path)
+        let id = *self.below.get(layer).ok_or(io::ErrorKind::NotFound)?;
+        let files = self.layers.files(&[id]).map_err(io::Error::other)?;
+        files.first().ok_or(io::ErrorKind::NotFound)?.file(path)
     }
 }
 
@@ -346,9 +353,8 @@ impl Layers {
         if let Some(toc) = self.claimed_toc(id)? {
             return Ok(known.toc.get_or_init(|| Arc::new(toc)).clone());
         }
-        // Only its archive is left, or somebody removed the table: unpacking says what it holds.
-        self.unpack(id, &known)?;
-        known.toc.get().cloned().ok_or(LayerError::Missing(id))
+        // Only its archive is left, or somebody removed the table.
+        self.list(id, &known)
     }
 
     /// Whether it is known here what a layer holds, so that nothing must be fetched or unpacked for that.
@@ -373,71 +379,36 @@ impl Layers {
 
     /// Makes a layer's folder.
     fn unpack(&self, id: LayerId, known: &Known) -> Result<(), LayerError> {
-        if let Some(image) = &known.image {
-            // Others' layers can need what is below them, which must not be asked for while this one is being made.
-            for below in &image.below {
-                self.folder(*below)?;
-            }
-        }
         let _making = known.making.lock().unwrap_or_else(PoisonError::into_inner);
-        if self.home(id).join("fs").exists() && known.toc.get().is_some() {
+        if self.home(id).join("fs").exists() {
             return Ok(());
         }
         let fresh = self.store.tmp_path("snapshot")?;
         std::fs::create_dir(&fresh).map_err(io_error("create", &fresh))?;
-        let root = File::open(&fresh).map_err(io_error("open", &fresh))?;
+        self.fill(id, known, &fresh).inspect_err(|_| drop(crate::store::remove_tree(&fresh)))
+    }
+
+    /// Fills a folder with what a layer holds, and makes it the layer's own.
+    fn fill(&self, id: LayerId, known: &Known, fresh: &std::path::Path) -> Result<(), LayerError> {
+        let root = File::open(fresh).map_err(io_error("open", fresh))?;
         if let (Some(origin), Some(toc)) = (&known.origin, known.toc.get()) {
             let options = WriteOptions { overlay: self.store.overlay(), root: implied_root(), verify: true };
             let origin = Stoppable { origin: origin.as_ref(), stop: &self.stop };
             snapshot::write(toc, &origin, root.as_fd(), &options)?;
-            return self.settle_folder(id, toc, &fresh);
+            return self.settle_folder(id, toc, fresh);
         }
-        let claim = self.claim_of(id);
-        let (descriptor, below) = match &claim {
-            Some(claim) => {
-                self.bring_claimed(&[(id, claim.clone())])?;
-                (claim.blob.descriptor.clone(), Vec::new())
-            }
-            None => self.blob_of(id, known)?,
-        };
-        let view = self.merged(&below)?;
-        let files = self.files(&below)?;
-        let failed = |source: Box<dyn std::error::Error + Send + Sync>| match &claim {
-            Some(claim) => self.broken(id, claim, source.to_string()),
-            None => LayerError::Unpack { id, source },
-        };
-        let (reader, seen) = Diffed::new(self.read_blob(id, &descriptor)?);
-        let mut reader = tar::TarReader::new(reader, tar::Dialect::Layer, tar::Limits::default());
+        let place = self.place(id, known)?;
         let options = Unpack {
-            lower: &view,
+            lower: &self.merged(&place.below)?,
             alone: matches!(id, LayerId::Made(_)),
-            files: &StackFiles(files),
+            files: &StackFiles { layers: self, below: &place.below },
             base: TreePath::root(),
             implied: implied_root(),
             overlay: self.store.overlay(),
             adjust: &|_| {},
         };
-        let toc = snapshot::unpack(&mut reader, root.as_fd(), &options).map_err(|error| failed(error.into()))?;
-        // The digest is checked at the end of the blob, which a tar need not reach.
-        reader.drain().map_err(|error| failed(error.into()))?;
-        if matches!(id, LayerId::Made(digest) if digest != toc.digest()) {
-            return Err(failed("its blob holds something else".into()));
-        }
-        // The identity of an image's layer is made of what its configuration says. If that lies, this must not be taken for
-        // the layer of another image.
-        let seen = seen.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let promised = known.image.as_ref().map(|image| image.blob.diff_id);
-        let promised = promised.or(claim.as_ref().map(|claim| claim.blob.diff_id));
-        if let (Some(promised), Some(seen)) = (promised, seen)
-            && promised.as_bytes() != seen.as_bytes()
-        {
-            let whose = if claim.is_some() { "the cache" } else { "its image" };
-            return Err(failed(format!("{whose} says that it unpacks to {promised}, but that is {seen}").into()));
-        }
-        self.settle_folder(id, &toc, &fresh)?;
-        if let Some(claim) = &claim {
-            self.keep_claim(id, claim)?;
-        }
+        let toc = self.with_archive(id, known, &place, |tar| snapshot::unpack(tar, root.as_fd(), &options))?;
+        self.settle_folder(id, &toc, fresh)?;
         known.toc.get_or_init(|| Arc::new(toc));
         Ok(())
     }
@@ -453,6 +424,13 @@ impl Layers {
         let mut seen = HashSet::new();
         folders.retain(|folder| seen.insert(folder.clone()));
         Ok(folders)
+    }
+
+    /// Unpacks the layers of images, for somebody who is going to read all of their files: one pass over a blob makes the
+    /// folder and says what it holds.
+    pub fn unpack_images(&self, state: &[LayerId]) -> Result<(), LayerError> {
+        let images: Vec<LayerId> = state.iter().copied().filter(|id| matches!(id, LayerId::Image(_))).collect();
+        self.folders(&images).map(drop)
     }
 
     /// The files of layers that have folders, bottom first.

@@ -61,12 +61,14 @@ use super::args::output::Output;
 use super::args::template::ListFormat;
 use super::error;
 use super::interrupt;
+use super::library::network;
 use super::progress::trace::{self, Trace};
 use super::progress::{self, Clock, Progress};
 use crate::event::{Event, Reporter};
 use crate::oci::Reference;
 use crate::ops::error::Diagnostics;
 use crate::ops::{self, Error};
+use crate::store::layers::Layers;
 
 /// How lists are printed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
@@ -101,6 +103,16 @@ fn with_progress<T>(
         }
         error::exit_code(&error)
     })
+}
+
+/// Does something with the layers of the store. What the store lacks of images is fetched from where it is known to be, which
+/// is shown on standard error.
+fn with_layers<T>(session: &Session, operation: impl FnOnce(&Arc<Layers>) -> Result<T, Error>) -> Result<T, Error> {
+    let progress = Progress::start(ProgressArgs::default(), &session.env, true);
+    let layers = network::layers(session, session.open_store()?, &progress.reporter())?;
+    let result = operation(&layers);
+    progress.finish();
+    result
 }
 
 /// Builds with progress, and shows what there is to say about the definition at the end.

@@ -1,9 +1,8 @@
 //! `imgbuild run`: a command in a container, in the foreground.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
-use super::now;
+use super::{now, with_layers};
 use crate::cli::args::csv;
 use crate::cli::args::values::{self, BuildArg};
 use crate::cli::attach::{self, Attach};
@@ -177,7 +176,7 @@ fn start(args: &Args, session: &Session) -> Result<u8, Error> {
     }
     let options = options(args, session)?;
     let namespaces = Namespaces::new().map_err(|error| Error::environment("/proc is not mounted").caused_by(error))?;
-    let Created { mut container, lock, spec } = create(Arc::new(session.open_store()?), &options)?;
+    let Created { mut container, lock, spec } = with_layers(session, |layers| create(layers, &options))?;
     // From here on the store is not in use: others may tidy it up, however long this takes.
     let attach = Attach { interactive: args.interactive, terminal: args.tty, readonly: args.read_only };
     let mut saved = Ok(());

@@ -1,6 +1,6 @@
-//! What a tar holds, without making any of it: for a layer that was described before its bytes came.
+//! From a tar to data alone: what [`unpack`](super::unpack()) would say of it, with nothing made on the disk.
 
-use std::io::Read;
+use std::io::{self, Read};
 
 use super::plan::{Make, Plan};
 use super::{At, SnapshotError};
@@ -8,24 +8,20 @@ use crate::digest::ContentDigest;
 use crate::fstree::tar::TarReader;
 use crate::fstree::{Merged, Meta, Toc, TreePath};
 
-/// How much is read at once, in bytes.
-const BUFFER: usize = 256 << 10;
-
-/// Reads a layer that a step made to the end of its tar. What unpacking it would say is said here.
-pub fn list<R: Read>(tar: &mut TarReader<R>, implied: &Meta) -> Result<Toc, SnapshotError> {
-    let nothing = Merged::new(Vec::new());
-    let mut plan = Plan::new(&nothing, TreePath::root(), implied.clone(), tar.dialect()).alone(true);
-    let (mut steps, mut buffer) = (Vec::new(), vec![0; BUFFER]);
+/// Says what a tar makes of a layer on top of `lower`; without that, of a layer that a step made, whose marks hold whatever is
+/// below. Folders that nobody describes get `implied`.
+pub fn list<R: Read>(tar: &mut TarReader<R>, lower: Option<&Merged>, implied: &Meta) -> Result<Toc, SnapshotError> {
+    let nothing = Merged::default();
+    let plan = Plan::new(lower.unwrap_or(&nothing), TreePath::root(), implied.clone(), tar.dialect());
+    let (mut plan, mut steps) = (plan.alone(lower.is_none()), Vec::new());
     while let Some((raw, mut content)) = tar.next()? {
-        let make = plan.add(raw, &mut steps)?;
+        // They are for a disk.
         steps.clear();
-        let Make::File { path, inode } = make else { continue };
+        let Make::File { path, inode } = plan.add(raw, &mut steps)? else { continue };
         let mut hasher = blake3::Hasher::new();
-        loop {
-            match content.read(&mut buffer).at(&path, "read it from the archive")? {
-                0 => break,
-                read => drop(hasher.update(&buffer[..read])),
-            }
+        let size = io::copy(&mut content, &mut hasher).at(&path, "read it from the archive")?;
+        if size != plan.file(inode).1 {
+            return Err(SnapshotError::Changed { path });
         }
         plan.set_content(inode, ContentDigest::from_bytes(*hasher.finalize().as_bytes()));
     }

@@ -131,8 +131,17 @@ fn unpacked(
         overlay: Overlay::Trusted,
         adjust: &|_| {},
     };
-    let toc = unpack(&mut reader, open(folder.path()).as_fd(), &options)?;
-    Ok((toc, folder))
+    let unpacked = unpack(&mut reader, open(folder.path()).as_fd(), &options);
+    if base.is_empty() {
+        let listed = list(&mut TarReader::new(bytes, dialect, Limits::default()), Some(lower), &options.implied);
+        match (&unpacked, listed) {
+            (Ok(toc), Ok(listed)) => assert_eq!(listed, *toc),
+            (Err(SnapshotError::Io { .. }), _) => {}
+            (Err(error), Err(listed)) => assert_eq!(listed.to_string(), error.to_string()),
+            (unpacked, listed) => panic!("{listed:?} {unpacked:?}"),
+        }
+    }
+    Ok((unpacked?, folder))
 }
 
 fn commit_in(folder: &Path, view: &Merged) -> Toc {
@@ -314,7 +323,7 @@ fn made_layers_are_unpacked_alone() {
     ]);
     let bytes = tar::write(&toc, &Texts::new(&[text]), Verify::Content, Vec::new()).unwrap();
     let reader = || TarReader::new(&bytes[..], Dialect::Layer, Limits::default());
-    assert_eq!(list(&mut reader(), &meta(0o755)).unwrap(), toc);
+    assert_eq!(list(&mut reader(), None, &meta(0o755)).unwrap(), toc);
     let folder = tempfile::tempdir().unwrap();
     let nothing = Merged::new(Vec::new());
     let options = Unpack {
