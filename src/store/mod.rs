@@ -8,7 +8,8 @@
 //! actions/v1/ab/cdef…                      results of steps, one small file per cache key
 //! mounts/  containers/                     cache mounts; containers of `run`
 //! contexts/                                what the files of build contexts hashed to
-//! builds/  builds/objects/                 records of the last builds, for `why`; what several of them say alike
+//! scenes/                                  what a step saw that failed, or that somebody looks at
+//! builds/  builds/objects/                 records of the last builds, for `why`, `log`, `report`; what they name: graphs, lists, logs
 //! tmp/                                     a folder per living process; tmp/locks: steps that are running
 //! version  gc.lock  index.lock             the format; who uses the store; who changes index.json
 //! pruned                                   an empty file: when it was last looked for what could go by itself
@@ -33,6 +34,7 @@ mod archive;
 mod blobs;
 mod builds;
 mod check;
+mod claims;
 mod error;
 mod fetch;
 mod find;
@@ -47,6 +49,7 @@ mod usage;
 pub mod cache_mount;
 pub mod containers;
 pub mod layers;
+pub mod scenes;
 pub mod snapshot;
 
 use std::fs::{self, DirBuilder, File};
@@ -61,6 +64,7 @@ pub use actions::ActionRecord;
 pub use archive::{ArchiveFormat, ArchiveImage};
 pub use blobs::{Blob, BlobReader, BlobWriter, StagedBlob};
 pub use check::Flaw;
+pub use claims::Claim;
 pub use error::{Result, StoreError, io_error};
 pub use fetch::{Fetch, FetchError};
 pub use find::{FindError, Found};
@@ -87,6 +91,7 @@ pub(crate) mod layout {
     pub const ACTIONS: &str = "actions/v1";
     pub const MOUNTS: &str = "mounts";
     pub const CONTAINERS: &str = "containers";
+    pub const SCENES: &str = "scenes";
     pub const CONTEXTS: &str = "contexts";
     pub const BUILDS: &str = "builds";
     pub const BUILD_OBJECTS: &str = "builds/objects";
@@ -97,7 +102,7 @@ pub(crate) mod layout {
     /// All folders that a new store gets.
     pub const FOLDERS: [&str; 7] = [BLOBS, SNAPSHOTS, ACTIONS, MOUNTS, CONTAINERS, TMP, KEY_LOCKS];
     /// All names at the top, and what may be there besides them.
-    pub const TOP: [&str; 16] = [
+    pub const TOP: [&str; 17] = [
         VERSION,
         OCI_LAYOUT,
         INDEX,
@@ -108,6 +113,7 @@ pub(crate) mod layout {
         "actions",
         MOUNTS,
         CONTAINERS,
+        SCENES,
         CONTEXTS,
         BUILDS,
         PRUNED,

@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 
 use super::build::{
-    BakeArgs, BuildArgs, CacheArgs, Call, CompatibilityArgs, ImageArgs, LockArgs, OutputArgs, Override, ProgressArgs,
-    RunArgs, ValueArgs,
+    BakeArgs, BuildArgs, CacheArgs, Call, CompatibilityArgs, ImageArgs, LockArgs, OnError, OutputArgs, Override,
+    ProgressArgs, RunArgs, ValueArgs,
 };
 use super::values::ContextSource;
 use crate::ops::Error;
@@ -90,6 +90,8 @@ impl SubjectArgs {
             context,
             file,
             target: self.target,
+            until: None,
+            on_error: OnError::Fail,
             values: self.values,
             image: self.image,
             output: OutputArgs::default(),
@@ -120,6 +122,7 @@ impl SubjectArgs {
             changed_since: None,
             print: false,
             list: None,
+            on_error: OnError::Fail,
             json: false,
             convert: false,
             compatibility: CompatibilityArgs::default(),
