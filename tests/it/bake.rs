@@ -238,7 +238,7 @@ fn the_example_of_every_key_builds() {
     assert_eq!(printed["target"]["worker"]["context"], "services/worker");
 
     let log = text(&command(&["--progress=plain", "everything"]).stderr);
-    for (key, line) in [("ulimits", "ulimits = ["), ("cache-from", "cache-from = ["), ("attest", "attest = [")] {
+    for (key, line) in [("ulimits", "ulimits = ["), ("cache-from", "cache-from = [")] {
         assert!(log.contains(&format!("`{key}` has no effect yet")) && log.contains(line), "{key}: {log}");
     }
     assert_eq!(fs::read_to_string(folder.path().join("dist/web/node")).unwrap(), "20 none\n");

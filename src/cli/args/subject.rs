@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 
+use super::attest::AttestArgs;
 use super::build::{
     BakeArgs, BuildArgs, CacheArgs, Call, CompatibilityArgs, ImageArgs, LockArgs, OutputArgs, Override, ProgressArgs,
     RunArgs, ValueArgs,
@@ -92,6 +93,7 @@ impl SubjectArgs {
             target: self.target,
             values: self.values,
             image: self.image,
+            attest: AttestArgs::default(),
             output: OutputArgs::default(),
             cache: self.cache,
             run: self.run,
@@ -111,6 +113,7 @@ impl SubjectArgs {
             set: self.set,
             values: self.values,
             image: self.image,
+            attest: AttestArgs::default(),
             output: OutputArgs::default(),
             cache: self.cache,
             run: self.run,

@@ -18,8 +18,5 @@ pub fn run(args: BakeArgs, session: &Session, library: &dyn Library) -> Result<u
         return Ok(error::OK);
     }
     args.output.check(&session.env)?;
-    let notes = args.compatibility.notes();
-    Ok(build_with_progress(args.progress, session, &args.output, notes, |reporter| {
-        library.bake(&args, session, reporter)
-    }))
+    Ok(build_with_progress(args.progress, session, &args.output, |reporter| library.bake(&args, session, reporter)))
 }

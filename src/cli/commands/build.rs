@@ -18,10 +18,7 @@ pub fn run(args: BuildArgs, session: &Session, library: &dyn Library) -> Result<
         return check(&args, session, library);
     }
     args.output.check(&session.env)?;
-    let notes = args.compatibility.notes();
-    Ok(build_with_progress(args.progress, session, &args.output, notes, |reporter| {
-        library.build(&args, session, reporter)
-    }))
+    Ok(build_with_progress(args.progress, session, &args.output, |reporter| library.build(&args, session, reporter)))
 }
 
 fn check(args: &BuildArgs, session: &Session, library: &dyn Library) -> Result<u8, Error> {

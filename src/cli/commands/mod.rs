@@ -33,6 +33,7 @@ pub mod rm;
 pub mod rmi;
 pub mod run;
 pub mod save;
+pub mod sbom;
 pub mod schema;
 pub mod search;
 pub mod tag;
@@ -103,12 +104,10 @@ fn build_with_progress(
     args: ProgressArgs,
     session: &Session,
     output: &OutputArgs,
-    notes: Vec<String>,
     build: impl FnOnce(Arc<dyn Reporter>) -> Result<Vec<Diagnostics>, Error>,
 ) -> u8 {
     let stdout_is_taken = output.outputs.iter().any(Output::uses_stdout);
     let built = with_progress(args, session, stdout_is_taken, |progress| {
-        notes.into_iter().for_each(|note| progress.warn(note));
         let watching = Arc::new(Watching { inner: progress.reporter(), ran: AtomicBool::new(false) });
         let found = build(watching.clone())?;
         progress.finish();

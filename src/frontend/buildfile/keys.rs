@@ -135,7 +135,12 @@ pub const KEYS: &[KeyInfo] = &[
         "where results of steps are looked for besides the store; not used yet",
     ),
     row(Key::CacheTo, "cache-to", Kind::Entries, "where results of steps are put besides the store; not used yet"),
-    row(Key::Attest, "attest", Kind::Entries, "attestations of the image; none are made yet"),
+    row(
+        Key::Attest,
+        "attest",
+        Kind::Entries,
+        "what is said about the image: `type=sbom`, `type=provenance,mode=min|max`",
+    ),
     row(Key::Call, "call", Kind::Text, "what is done with the target; `build` if not given"),
 ];
 
@@ -144,7 +149,6 @@ const ALIASES: &[(&str, &str)] = &[("secret", "secrets"), ("platform", "platform
 
 /// Keys that are taken without an effect, and what is said about that.
 pub(super) const WITHOUT_EFFECT: &[(Key, &str)] = &[
-    (Key::Attest, "`attest` has no effect yet: no attestations are made"),
     (Key::CacheFrom, "`cache-from` has no effect yet: results of steps are taken from the store"),
     (Key::CacheTo, "`cache-to` has no effect yet: results of steps are kept in the store"),
     (Key::Ulimits, "`ulimits` has no effect yet: steps have the limits of imgbuild itself"),

@@ -24,7 +24,7 @@ pub use lint::fix::{Fixed, apply_fixes};
 pub use lint::{FixKind, Level, RULES, Rule};
 pub use lower::{
     Checked, ContextSource, ImageBuild, Lowered, Need, NoCache, Options, Resolved, ResolvedGit, ResolvedHttp,
-    ResolvedImage, check, lower, remote_context,
+    ResolvedImage, check, is_proxy, lower, remote_context,
 };
 pub use parse::{Parsed, parse};
 pub use steps::from_steps;

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use crate::attest::Detail;
 use crate::compress::Compression;
 use crate::frontend::diagnostic::Part;
 use crate::frontend::dockerfile::LineStarts;
@@ -58,6 +59,17 @@ pub struct Target {
     pub requested: bool,
     /// Where the result goes; to the store if empty.
     pub outputs: Vec<Output>,
+    /// What is said about the image, beside it.
+    pub attestations: Attestations,
+}
+
+/// What is said about an image, beside it. Nothing, unless somebody asks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Attestations {
+    /// What packages are in it.
+    pub sbom: bool,
+    /// How it was made.
+    pub provenance: Option<Detail>,
 }
 
 impl Target {
@@ -85,6 +97,7 @@ impl Target {
             scrubs: BTreeSet::new(),
             requested: true,
             outputs: Vec::new(),
+            attestations: Attestations::default(),
         }
     }
 

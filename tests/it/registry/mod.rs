@@ -15,6 +15,8 @@ use std::path::{Path, PathBuf};
 
 use imgbuild::digest::Digest;
 
+pub use server::Registry;
+
 use crate::support::{Store, put};
 
 /// Pauses that nobody notices.
