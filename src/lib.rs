@@ -48,6 +48,8 @@ pub mod solve;
 
 pub mod export;
 
+pub mod remote_cache;
+
 pub mod ops;
 
 pub mod cli;

@@ -20,6 +20,7 @@ pub type Open = Box<dyn Fn() -> Sink + Send + Sync>;
 /// The surroundings of one run.
 pub struct Env {
     variable: Lookup,
+    arguments: fn() -> Vec<OsString>,
     stdout: Open,
     stderr: Open,
     stdin_is_terminal: bool,
@@ -33,6 +34,7 @@ impl Env {
     pub fn real() -> Self {
         Self {
             variable: Box::new(|name| std::env::var_os(name)),
+            arguments: || std::env::args_os().skip(1).collect(),
             stdout: Box::new(|| Box::new(std::io::stdout())),
             stderr: Box::new(|| Box::new(std::io::stderr())),
             stdin_is_terminal: std::io::stdin().is_terminal(),
@@ -50,6 +52,7 @@ impl Env {
         };
         Self {
             variable: Box::new(variable),
+            arguments: Vec::new,
             stdout: Box::new(|| Box::new(std::io::sink())),
             stderr: Box::new(|| Box::new(std::io::sink())),
             stdin_is_terminal: false,
@@ -69,6 +72,11 @@ impl Env {
     #[cfg(test)]
     pub fn on_terminal(self) -> Self {
         Self { stderr_is_terminal: true, ..self }
+    }
+
+    /// The words of the command line after the program's name.
+    pub fn arguments(&self) -> Vec<String> {
+        (self.arguments)().iter().map(|word| word.to_string_lossy().into_owned()).collect()
     }
 
     /// A variable, if it is set.

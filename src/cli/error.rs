@@ -29,6 +29,9 @@ pub const INTERRUPTED: u8 = 130;
 /// Nobody read standard output to its end: what a shell says of programs that SIGPIPE ended.
 pub const READER_GONE: u8 = 141;
 
+/// What to do about a step that failed and whose state was kept.
+const LOOK_AROUND: &str = "`imgbuild debug` opens a shell in the state that it left behind";
+
 /// The exit code that tells a script what kind of error it was.
 pub fn exit_code(error: &Error) -> u8 {
     match error {
@@ -114,10 +117,14 @@ fn plain(message: &str, causes: &[String], help: &[String], style: Style) -> Str
     let mut text = style.group(Group::with_title(Level::ERROR.primary_title(safe(message))));
     let causes = causes.iter().map(|cause| ("caused by", cause));
     for (name, line) in causes.chain(help.iter().map(|help| ("help", help))) {
-        let name = if style.colours { format!("\x1b[1m{name}\x1b[0m") } else { name.to_owned() };
-        let _ = writeln!(text, "  {name}: {}", safe(line).replace('\n', "\n    "));
+        help_line(&mut text, name, line, style);
     }
     text
+}
+
+fn help_line(text: &mut String, name: &str, line: &str, style: Style) {
+    let name = if style.colours { format!("\x1b[1m{name}\x1b[0m") } else { name.to_owned() };
+    let _ = writeln!(text, "  {name}: {}", safe(line).replace('\n', "\n    "));
 }
 
 /// Messages about a definition, with an empty line between them.
@@ -235,6 +242,9 @@ fn render_step(failure: &StepFailure, style: Style) -> String {
             let _ = writeln!(text, "{}", format!("    {line}").trim_end());
         }
     }
+    if failure.kept.is_some() {
+        help_line(&mut text, "help", LOOK_AROUND, style);
+    }
     text
 }
 
@@ -286,6 +296,7 @@ pub fn to_json(error: &Error) -> Failure {
                 StepExit::Signal(_) | StepExit::Message(_) => None,
             };
             failure.log = Some(String::from_utf8_lossy(&step.log).into_owned());
+            failure.help = step.kept.iter().map(|_| LOOK_AROUND.to_owned()).collect();
             failure.diagnostics = step.origin.iter().map(|origin| at(origin, &failure.message)).collect();
         }
         Error::Usage(_) => failure.kind = "usage",
@@ -364,7 +375,13 @@ mod tests {
 
     fn step(log: &[u8]) -> StepFailure {
         let origin = Origin { file: "Dockerfile".into(), text: DOCKERFILE.into(), span: 22..35 };
-        StepFailure { name: "RUN make test".into(), origin: Some(origin), exit: StepExit::Code(2), log: log.to_vec() }
+        StepFailure {
+            name: "RUN make test".into(),
+            origin: Some(origin),
+            exit: StepExit::Code(2),
+            log: log.to_vec(),
+            kept: None,
+        }
     }
 
     #[test]
@@ -429,7 +446,8 @@ error: RUN make test failed with exit code 2
         let script = format!("RUN <<EOF\n{}EOF\n", "echo\n".repeat(20));
         let origin = Origin { file: "Dockerfile".into(), span: 0..script.len(), text: script };
         let name = format!("RUN <<EOF {}", "x".repeat(200));
-        let failure = StepFailure { name, origin: Some(origin), exit: StepExit::Signal(9), log: Vec::new() };
+        let failure =
+            StepFailure { name, origin: Some(origin), exit: StepExit::Signal(9), log: Vec::new(), kept: None };
         let text = render(&failure.into(), Style::default());
         assert!(text.starts_with("error: RUN <<EOF xxx"), "{text}");
         assert!(text.contains("… was killed by signal 9 (SIGKILL)\n"), "{text}");

@@ -15,12 +15,16 @@ pub const VERSION: u32 = 1;
 
 /// A step as people know it: `[build 3/4] COPY src /src`.
 pub fn title(step: &StepFacts) -> String {
-    let words = step.title();
-    let words: Vec<&str> = words.split_whitespace().filter(|word| *word != "\\").collect();
+    step_title(&step.stage, &step.title())
+}
+
+/// The same of a stage with a place in it, and an instruction.
+pub fn step_title(stage: &str, name: &str) -> String {
+    let words: Vec<&str> = name.split_whitespace().filter(|word| *word != "\\").collect();
     let name = clean(words.join(" ").as_bytes(), false);
-    match step.stage.is_empty() {
+    match stage.is_empty() {
         true => name,
-        false => format!("[{}] {name}", clean(step.stage.as_bytes(), false)),
+        false => format!("[{}] {name}", clean(stage.as_bytes(), false)),
     }
 }
 

@@ -19,6 +19,7 @@ static COUNT: AtomicUsize = AtomicUsize::new(0);
 static PIPE: AtomicI32 = AtomicI32::new(-1);
 static OWNER: AtomicI32 = AtomicI32::new(0);
 static INSTALLED: AtomicBool = AtomicBool::new(false);
+static TAKER: AtomicI32 = AtomicI32::new(0);
 
 /// Calls `stop` on a thread of its own at the first SIGINT or SIGTERM. To be called at most once, by commands that have
 /// something to stop; all others just end.
@@ -40,6 +41,11 @@ pub fn install(stop: Arc<dyn Fn() + Send + Sync>) -> io::Result<()> {
     Ok(())
 }
 
+/// From now on signals are those of this thread, which blocks and reads them: there is nothing to stop any more.
+pub fn hand_over() {
+    TAKER.store(nix::unistd::gettid().as_raw(), Ordering::SeqCst);
+}
+
 /// Whether the user has asked to stop.
 pub fn is_interrupted() -> bool {
     COUNT.load(Ordering::SeqCst) > 0
@@ -51,12 +57,18 @@ fn wait(reader: OwnedFd, stop: &dyn Fn()) {
     }
 }
 
-extern "C" fn handle(_: libc::c_int) {
+extern "C" fn handle(signal: libc::c_int) {
     // A child that has not yet executed another program has this handler too, and our pipe.
     // SAFETY: getpid(2) cannot fail and is safe in a handler.
     if unsafe { libc::getpid() } != OWNER.load(Ordering::SeqCst) {
         // SAFETY: _exit(2) is safe in a handler.
         unsafe { libc::_exit(INTERRUPTED.into()) }
+    }
+    let taker = TAKER.load(Ordering::SeqCst);
+    if taker != 0 {
+        // SAFETY: tgkill(2) is safe in a handler; if the thread is gone, so is whoever could take the signal.
+        unsafe { libc::syscall(libc::SYS_tgkill, OWNER.load(Ordering::SeqCst), taker, signal) };
+        return;
     }
     if COUNT.fetch_add(1, Ordering::SeqCst) > 0 {
         // SAFETY: as above.

@@ -6,6 +6,7 @@
 
 pub mod args;
 pub mod attach;
+pub mod choose;
 pub mod commands;
 pub mod config;
 pub mod env;
@@ -17,8 +18,10 @@ pub mod keychain;
 pub mod library;
 pub mod program;
 pub mod progress;
+pub mod records;
 mod rootless;
 pub mod table;
+pub mod timeline;
 
 #[cfg(test)]
 mod tests;
@@ -117,7 +120,7 @@ fn execute(command: Command, session: &Session, library: &dyn Library) -> u8 {
 
 /// Whether a command runs programs of images.
 fn runs_programs(command: &Command) -> bool {
-    matches!(command, Command::Build(_) | Command::Bake(_) | Command::Verify(_) | Command::Run(_))
+    matches!(command, Command::Build(_) | Command::Bake(_) | Command::Verify(_) | Command::Run(_) | Command::Debug(_))
 }
 
 /// Whether a command opens the store. The others do without the rights that this takes.
@@ -148,6 +151,10 @@ fn run(command: Command, session: &Session, library: &dyn Library) -> Result<u8,
         Command::Plan(args) => commands::plan::run(*args, session).map(done),
         Command::Why(args) => commands::why::run(*args, session).map(done),
         Command::Graph(args) => commands::graph::run(*args, session).map(done),
+        Command::Debug(args) => commands::debug::run(*args, session),
+        Command::Builds(args) => commands::builds::run(&args, session).map(done),
+        Command::Log(args) => commands::log::run(&args, session).map(done),
+        Command::Report(args) => commands::report::run(&args, session).map(done),
         Command::Images(args) => commands::images::run(&args, session).map(done),
         Command::Tag(args) => commands::tag::run(&args, session).map(done),
         Command::Rmi(args) => commands::rmi::run(&args, session).map(done),

@@ -30,7 +30,9 @@ impl Library for Pretender {
             reporter.report(Event::Finished(0, Outcome::Failed("exit code 2".into()), Duration::ZERO));
             let origin = Some(Origin { file: "Dockerfile".into(), text: DOCKERFILE.into(), span: 22..30 });
             let log = b"cc a.c\n".to_vec();
-            return Err(StepFailure { name: "RUN make".into(), origin, exit: StepExit::Code(2), log }.into());
+            return Err(
+                StepFailure { name: "RUN make".into(), origin, exit: StepExit::Code(2), log, kept: None }.into()
+            );
         }
         reporter.report(Event::Finished(0, Outcome::Done, Duration::ZERO));
         let images = vec![ImageSummary { digest: "sha256:12".into(), ..ImageSummary::default() }];

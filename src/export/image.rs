@@ -49,7 +49,7 @@ impl ExportedImage {
 
 /// Makes the blobs of an image. Those that are there already are not made again.
 pub fn assemble(layers: &Layers, spec: &ImageSpec<'_>) -> Result<ExportedImage, ExportError> {
-    let blobs = make_blobs(layers, spec.state, spec.compression)?;
+    let blobs = blobs_of(layers, spec.state, spec.compression)?;
     let epoch = rfc3339(spec.times.epoch);
     let mut config = spec.config.clone();
     config.os = spec.platform.os.clone();
@@ -82,7 +82,7 @@ pub fn assemble(layers: &Layers, spec: &ImageSpec<'_>) -> Result<ExportedImage, 
 
 /// The blobs of layers, in their order. Missing ones are made side by side, by threads of their own: compressing spreads
 /// over the pool by itself, and a thread of the pool must not wait for it.
-fn make_blobs(layers: &Layers, state: &[LayerId], compression: Compression) -> Result<Vec<LayerBlob>, LayerError> {
+pub fn blobs_of(layers: &Layers, state: &[LayerId], compression: Compression) -> Result<Vec<LayerBlob>, LayerError> {
     let mut known: BTreeMap<LayerId, LayerBlob> = BTreeMap::new();
     let mut missing: BTreeSet<LayerId> = BTreeSet::new();
     for id in state {

@@ -4,11 +4,12 @@ mod image;
 mod layout;
 mod tree;
 
-pub use image::{ExportedImage, ImageSpec, assemble, index_of, rfc3339};
+pub use image::{ExportedImage, ImageSpec, assemble, blobs_of, index_of, rfc3339};
 pub use layout::write_layout;
 pub use tree::{write_folder, write_tar};
 
 use crate::fstree::tar;
+use crate::registry::RegistryError;
 use crate::store::StoreError;
 use crate::store::layers::LayerError;
 
@@ -33,6 +34,9 @@ pub enum ExportError {
         #[source]
         error: std::io::Error,
     },
+    /// It cannot be sent to a registry.
+    #[error(transparent)]
+    Registry(Box<RegistryError>),
     /// Layers and configuration do not fit each other.
     #[error("the image has {layers} layers but a history of {history}; this is a bug in imgbuild")]
     History {
@@ -41,4 +45,10 @@ pub enum ExportError {
         /// Entries of the history that made one.
         history: usize,
     },
+}
+
+impl From<RegistryError> for ExportError {
+    fn from(error: RegistryError) -> Self {
+        Self::Registry(Box::new(error))
+    }
 }

@@ -35,6 +35,7 @@ impl Contents for StateContents<'_> {
 
 /// Writes the merged file system as one tar.
 pub fn write_tar<W: Write>(layers: &Layers, state: &[LayerId], out: W) -> Result<W, ExportError> {
+    layers.unpack_images(state)?;
     let flattened = Flattened::new(&layers.merged(state)?);
     let contents = StateContents { layers, state, flattened: &flattened };
     Ok(tar::write(flattened.toc(), &contents, Verify::Size, out)?)
@@ -50,6 +51,7 @@ pub fn write_folder(layers: &Layers, state: &[LayerId], folder: &Path) -> Result
     std::fs::create_dir_all(folder).map_err(failed(folder))?;
     let root = rustix::fs::open(folder, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
         .map_err(|error| failed(folder)(error.into()))?;
+    layers.unpack_images(state)?;
     let flattened = Flattened::new(&layers.merged(state)?);
     let toc = flattened.toc();
     let contents = StateContents { layers, state, flattened: &flattened };

@@ -393,6 +393,14 @@ mod tests {
     }
 
     #[test]
+    fn numbers_of_others_stay_what_they_are() {
+        let entry = format!(r#"{{"mediaType":"a/b","digest":"{}","size":1,"x":1e+25}}"#, Digest::of(b""));
+        let json = format!(r#"{{"schemaVersion":2,"manifests":[{entry}]}}"#);
+        let Ok(Document::Index(index)) = Document::parse(json.as_bytes()) else { panic!("an index") };
+        assert!(String::from_utf8(index.to_json()).unwrap().contains(r#""x":1e+25"#));
+    }
+
+    #[test]
     fn writes_the_same_bytes_every_time() {
         let mut manifest = Manifest::new(Descriptor::of(media::CONFIG, b"{}"), vec![]);
         manifest.annotations = [("b", "2"), ("a", "1")].map(|(k, v)| (k.to_owned(), v.to_owned())).into();

@@ -77,7 +77,7 @@ impl Account {
 pub fn plan(session: &Session<'_>, targets: &[Target], place: &LockPlace, mode: LockMode) -> Result<Account, Error> {
     let Prepared { graph, lowered, layers, .. } = prepare(session, targets, place, mode)?;
     let quiet = session.reporting_to(&Silent);
-    let foreseen = solving(&quiet, mode, (&graph, &lowered, &layers), targets, &(), |steps, environment| {
+    let foreseen = solving(&quiet, mode, (&graph, &lowered, &layers), targets, (&(), &()), |steps, environment| {
         solve::plan(&graph, steps, environment)
     })?;
     let places: HashMap<_, usize> = foreseen.needed.iter().enumerate().map(|(place, id)| (*id, place)).collect();
@@ -114,8 +114,12 @@ pub fn plan(session: &Session<'_>, targets: &[Target], place: &LockPlace, mode: 
 pub fn last_build(store: &Arc<Store>, targets: &[Target], place: &LockPlace, eventful: bool) -> Option<Account> {
     let definition = definition_of(targets, place);
     let wanted = |build: &Summary| build.definition == definition && (!eventful || !build.steps.is_empty());
-    let build = builds(store).find(wanted)?;
-    let snapshot = Arc::new(record::snapshot(store, &build)?);
+    recorded(store, &builds(store).find(wanted)?)
+}
+
+/// What a recorded build did; none if its record is not whole.
+pub fn recorded(store: &Arc<Store>, build: &Summary) -> Option<Account> {
+    let snapshot = Arc::new(record::snapshot(store, build)?);
     let mut states = vec![StepState::Cached; snapshot.steps.len()];
     for step in &build.steps {
         if let Some(state) = states.get_mut(step.step) {
@@ -126,13 +130,31 @@ pub fn last_build(store: &Arc<Store>, targets: &[Target], place: &LockPlace, eve
             };
         }
     }
+    never_asked_for(&snapshot, build, &mut states);
     let names: BTreeSet<&str> = snapshot.roots.iter().map(|root| root.target.as_str()).collect();
     let names: Vec<&str> = names.into_iter().collect();
-    let past = record::past(store, &definition, &names, Some(&build.name));
+    let past = record::past(store, &build.definition, &names, Some(&build.name));
     let compared = past.len();
     let from = store.clone();
     let explainer = Explainer::new(snapshot.clone(), past, Box::new(move |key: &CacheKey| record::files(&from, key)));
     Some(Account { snapshot, states, when: Some(build.started), compared, explainer })
+}
+
+/// A build that ends early leaves steps that never began. Those that only cached steps use would not have begun anyway.
+fn never_asked_for(snapshot: &Snapshot, build: &Summary, states: &mut [StepState]) {
+    let mut users: Vec<Vec<usize>> = vec![Vec::new(); states.len()];
+    for (step, facts) in snapshot.steps.iter().enumerate() {
+        facts.inputs.iter().for_each(|input| users[input.step].push(step));
+    }
+    let begun = build.steps.iter().filter(|step| step.started > Duration::ZERO);
+    let begun: BTreeSet<usize> = begun.map(|step| step.step).collect();
+    for step in (0..states.len()).rev() {
+        let is_cached = |user: &usize| matches!(states[*user], StepState::Cached | StepState::Unneeded);
+        let unneeded = !users[step].is_empty() && users[step].iter().all(is_cached);
+        if states[step] == StepState::Canceled && !begun.contains(&step) && unneeded {
+            states[step] = StepState::Unneeded;
+        }
+    }
 }
 
 /// How long each step took when it ran last: the same one, or else one that is called the same in the same stage.

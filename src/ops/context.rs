@@ -25,6 +25,7 @@ pub fn unpack_context(store: &Store, archive: impl Read + Send) -> Result<PathBu
     let root = File::open(&folder).map_err(io_error("open", &folder))?;
     let options = Unpack {
         lower: &Merged::default(),
+        alone: false,
         files: &NoLowerFiles,
         base: TreePath::root(),
         implied: Meta { mode: 0o755, ..Meta::default() },

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use super::inventory::{Holds, Inventory};
 use crate::digest::Digest;
 use crate::store::containers::ContainerKind;
+use crate::store::scenes::SceneKind;
 
 /// One kind of thing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,8 +48,7 @@ pub fn df(inventory: &Inventory) -> [DfRow; 4] {
         reclaimable: sum(&ended),
     };
 
-    let pinned: BTreeSet<_> =
-        inventory.containers.iter().flat_map(|stored| stored.container.record.layers.iter()).collect();
+    let pinned = inventory.pinned_layers();
     let mut cache = DfRow { kind: "Build cache", total: 0, active: 0, size: 0, reclaimable: 0 };
     let mut add = |size: u64, in_use: bool| {
         cache.total += 1;
@@ -59,6 +59,7 @@ pub fn df(inventory: &Inventory) -> [DfRow; 4] {
     inventory.layers.iter().for_each(|(id, measured)| add(measured.size, pinned.contains(id)));
     inventory.records.iter().for_each(|record| add(record.measured.size, false));
     inventory.contexts.values().for_each(|measured| add(measured.size, false));
+    inventory.scenes.iter().for_each(|stored| add(stored.measured.size, stored.active));
     let loose = inventory.blobs.iter().filter(|(blob, _)| !of_images.contains(blob));
     loose.for_each(|(blob, measured)| add(measured.size, of_containers.contains(blob)));
 
@@ -87,8 +88,7 @@ pub fn cache_rows(inventory: &Inventory) -> Vec<CacheRow> {
     let of_images: BTreeSet<Digest> = inventory.images.iter().flat_map(|image| image.blobs.iter().copied()).collect();
     let of_containers: BTreeSet<Digest> =
         inventory.containers.iter().flat_map(|stored| stored.blobs.iter().copied()).collect();
-    let pinned: BTreeSet<_> =
-        inventory.containers.iter().flat_map(|stored| stored.container.record.layers.iter()).collect();
+    let pinned = inventory.pinned_layers();
     let row = |id: String, kind, measured: super::inventory::Measured, in_use| CacheRow {
         id,
         kind,
@@ -113,8 +113,16 @@ pub fn cache_rows(inventory: &Inventory) -> Vec<CacheRow> {
         row(record.key.hex(), kind, record.measured, false)
     });
     let contexts = inventory.contexts.iter().map(|(path, measured)| row(name(path), "context", *measured, false));
+    let scenes = inventory.scenes.iter().map(|stored| {
+        let kind = match stored.kept.scene.kind {
+            SceneKind::Failure => "failed step",
+            SceneKind::Visit => "debug shell",
+        };
+        row(stored.kept.id.clone(), kind, stored.measured, stored.active)
+    });
     let mounts = inventory.mounts.iter().map(|(path, measured)| row(name(path), "mount", *measured, false));
-    let mut rows: Vec<CacheRow> = layers.chain(blobs).chain(records).chain(contexts).chain(mounts).collect();
+    let mut rows: Vec<CacheRow> =
+        layers.chain(blobs).chain(records).chain(contexts).chain(scenes).chain(mounts).collect();
     rows.sort_by(|a, b| (b.used, &a.id).cmp(&(a.used, &b.id)));
     rows
 }

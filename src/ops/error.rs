@@ -259,6 +259,7 @@ impl From<SaveError> for Error {
     fn from(error: SaveError) -> Self {
         match error {
             SaveError::Find(error) => error.into(),
+            SaveError::Layer(error) => error.into(),
             SaveError::Write(cause) if is_machine(&cause) => {
                 Self::environment("cannot write the archive").caused_by(cause)
             }
@@ -369,6 +370,8 @@ pub struct StepFailure {
     pub exit: StepExit,
     /// The last of what it wrote to either output: any bytes. A partial first line does not matter.
     pub log: Vec<u8>,
+    /// The ID of what it left, if that was kept ([`debug`](crate::ops::debug)).
+    pub kept: Option<String>,
 }
 
 /// Some bytes of a text that a build is defined by.
@@ -423,7 +426,7 @@ mod tests {
 
     #[test]
     fn says_what_happened_in_one_line() {
-        let step = |exit| StepFailure { name: "RUN make".into(), origin: None, exit, log: Vec::new() };
+        let step = |exit| StepFailure { name: "RUN make".into(), origin: None, exit, log: Vec::new(), kept: None };
         check(step(StepExit::Code(2)), "RUN make failed with exit code 2");
         check(step(StepExit::Signal(9)), "RUN make was killed by signal 9 (SIGKILL)");
         check(step(StepExit::Message("no such file".into())), "RUN make failed: no such file");

@@ -12,6 +12,7 @@ use crate::oci::Reference;
 use crate::solve::record;
 use crate::store::containers::{Container, ContainerKind};
 use crate::store::layers::LayerId;
+use crate::store::scenes::KeptScene;
 use crate::store::{Result, Store, disk_usage};
 
 /// Everything in a store.
@@ -21,6 +22,8 @@ pub struct Inventory {
     pub images: Vec<StoredImage>,
     /// Containers, and mounts of images.
     pub containers: Vec<StoredContainer>,
+    /// Failed steps that were kept, and debug shells.
+    pub scenes: Vec<StoredScene>,
     /// The action cache.
     pub records: Vec<StoredRecord>,
     /// Unpacked layers.
@@ -74,6 +77,17 @@ pub struct StoredContainer {
     pub blobs: BTreeSet<Digest>,
 }
 
+/// What a failed step left, or what a debug shell stands on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredScene {
+    /// Which.
+    pub kept: KeptScene,
+    /// Whether somebody is in it.
+    pub active: bool,
+    /// Its size in bytes, and when it was made.
+    pub measured: Measured,
+}
+
 /// A record of the action cache.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoredRecord {
@@ -115,6 +129,11 @@ impl Inventory {
             let size = disk_usage(&container.upper());
             let blobs = store.blobs_of(&container.record.manifest)?;
             inventory.containers.push(StoredContainer { container, active, size, blobs });
+        }
+        for kept in store.scenes()? {
+            let made = i64::try_from(kept.scene.made / 1000).unwrap_or(i64::MAX);
+            let measured = Measured { size: disk_usage(&kept.folder), used: made };
+            inventory.scenes.push(StoredScene { active: kept.is_active(), measured, kept });
         }
         let measured = |size, used| Measured { size, used: seconds(used) };
         inventory.layers =
@@ -165,6 +184,12 @@ impl Inventory {
     /// The manifests that containers were made from.
     pub fn manifests_in_use(&self) -> BTreeSet<Digest> {
         self.containers.iter().map(|stored| stored.container.record.manifest).collect()
+    }
+
+    /// The layers that containers and scenes need.
+    pub fn pinned_layers(&self) -> BTreeSet<LayerId> {
+        let of_containers = self.containers.iter().flat_map(|stored| stored.container.record.layers.iter().copied());
+        of_containers.chain(self.scenes.iter().flat_map(|stored| stored.kept.scene.all_layers())).collect()
     }
 
     /// The sum of the sizes of these blobs.

@@ -7,6 +7,7 @@ mod check;
 pub mod container;
 mod context;
 mod copy;
+pub mod debug;
 pub mod df;
 pub mod diff;
 mod entries;
@@ -53,7 +54,7 @@ pub use pull::{Pulled, pull};
 pub use push::{Pushed, push};
 pub use remote_image::{RemoteImage, fetch_image, remote_image};
 pub use rmi::{Removed, RmiError, rmi};
-pub use save::{SaveError, SaveOptions, save};
+pub use save::{SaveError, SaveOptions, complete, save};
 pub use tag::{TagError, tag};
 
 #[cfg(test)]

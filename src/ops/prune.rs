@@ -9,7 +9,7 @@ mod automatic;
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
-use super::inventory::{Holds, Inventory, Measured, StoredImage};
+use super::inventory::{Holds, Inventory, Measured, StoredImage, StoredScene};
 use crate::digest::{CacheKey, Digest};
 use crate::oci::Reference;
 use crate::store::containers::ContainerKind;
@@ -25,7 +25,7 @@ pub enum PruneKind {
     Containers,
     /// Images.
     Images,
-    /// Results of steps, unpacked layers, blobs, what is known of contexts.
+    /// Results of steps, unpacked layers, blobs, what is known of contexts, states of failed steps.
     Cache,
     /// The folders of `RUN --mount=type=cache`.
     Mounts,
@@ -70,6 +70,8 @@ impl LabelFilter {
 pub struct Pruned {
     /// Containers, by ID and name.
     pub containers: Vec<(String, String)>,
+    /// Failed steps whose state was kept: ID and name.
+    pub scenes: Vec<(String, String)>,
     /// Images: names and digest.
     pub images: Vec<(Vec<Reference>, Digest)>,
     /// Records of the action cache.
@@ -93,6 +95,7 @@ pub struct Pruned {
 pub fn prune(store: &mut Store, options: &PruneOptions, wait: bool) -> Result<Pruned, StoreError> {
     let alone = if wait { store.exclusive()? } else { store.try_exclusive()? };
     alone.sweep()?;
+    alone.sweep_scenes()?;
     let plan = plan(&Inventory::take(&alone)?, options);
     apply(&alone, plan)
 }
@@ -133,6 +136,18 @@ pub fn plan(inventory: &Inventory, options: &PruneOptions) -> Pruned {
             !goes
         });
     }
+    let mut scenes: Vec<&StoredScene> = inventory.scenes.iter().collect();
+    if wants(PruneKind::Cache) && options.labels.is_empty() {
+        // However much may stay: nothing is built with them.
+        scenes.retain(|stored| {
+            let goes = !stored.active && old(stored.measured.used);
+            if goes {
+                plan.scenes.push((stored.kept.id.clone(), stored.kept.scene.step.name.clone()));
+                plan.freed += stored.measured.size;
+            }
+            !goes
+        });
+    }
     let goes = |image: &&StoredImage| {
         wants(PruneKind::Images)
             && (options.all || image.names.is_empty())
@@ -148,8 +163,9 @@ pub fn plan(inventory: &Inventory, options: &PruneOptions) -> Pruned {
     for stored in &kept {
         needed.extend(stored.blobs.iter().copied());
     }
+    let of_containers = kept.iter().flat_map(|stored| stored.container.record.layers.iter().copied());
     let pinned: BTreeSet<LayerId> =
-        kept.iter().flat_map(|stored| stored.container.record.layers.iter().copied()).collect();
+        of_containers.chain(scenes.iter().flat_map(|stored| stored.kept.scene.all_layers())).collect();
     let of_images: BTreeSet<LayerId> = stay.iter().flat_map(|image| image.layers.iter().copied()).collect();
     let mut recorded_layers: BTreeSet<LayerId> = BTreeSet::new();
     let mut recorded_blobs: BTreeSet<Digest> = BTreeSet::new();
@@ -245,6 +261,11 @@ fn apply(store: &Exclusive<'_>, mut plan: Pruned) -> Result<Pruned, StoreError> 
         let container = containers.iter().find(|container| container.record.id == *id);
         let lock = container.and_then(|container| Some((container, container.try_lock().ok()??)));
         lock.is_some_and(|(container, lock)| store.remove_container(container, lock).is_ok())
+    });
+    let scenes = store.scenes()?;
+    plan.scenes.retain(|(id, _)| {
+        let found = scenes.iter().find(|kept| kept.id == *id);
+        found.is_some_and(|kept| store.remove_scene(&kept.folder).is_ok_and(|gone| gone))
     });
     store.update_index(|index| plan.images.iter().for_each(|(_, digest)| drop(index.remove_digest(digest))))?;
     // What refers goes before what is referred to.

@@ -3,6 +3,7 @@
 use std::io::{self, Write};
 
 use crate::oci::{Descriptor, Platform};
+use crate::store::layers::{LayerError, Layers};
 use crate::store::{ArchiveFormat, ArchiveImage, FindError, Store, StoreError};
 
 /// Why images were not saved.
@@ -11,6 +12,9 @@ pub enum SaveError {
     /// One of them was not found, or is not whole.
     #[error(transparent)]
     Find(#[from] FindError),
+    /// A layer of one is not in the store, and cannot be brought.
+    #[error(transparent)]
+    Layer(#[from] LayerError),
     /// The archive could not be written.
     #[error("cannot write the archive: {0}")]
     Write(#[source] io::Error),
@@ -23,6 +27,24 @@ pub struct SaveOptions {
     pub format: ArchiveFormat,
     /// Only this platform of each image; all that are in the store if none.
     pub platform: Option<Platform>,
+}
+
+/// Brings the layers of images that the store lacks, so that [`save`] finds them.
+pub fn complete(layers: &Layers, names: &[String], platform: Option<&Platform>) -> Result<(), SaveError> {
+    let store = layers.store();
+    let mut blobs: Vec<Descriptor> = Vec::new();
+    for name in names {
+        let images = match platform {
+            Some(_) => vec![store.find_image(name, platform)?.1],
+            None => store.resolve_all(&store.find(name)?.descriptor.digest).map_err(FindError::from)?,
+        };
+        for (layer, _) in images.into_iter().flat_map(|image| image.layers) {
+            if !blobs.iter().any(|known| known.digest == layer.digest) {
+                blobs.push(layer);
+            }
+        }
+    }
+    Ok(layers.bring(&blobs)?)
 }
 
 /// Writes images to an uncompressed tar. The same images give the same bytes.

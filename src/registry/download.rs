@@ -99,7 +99,7 @@ impl Download<'_> {
     fn open(&mut self) -> Result<bool, RegistryError> {
         let repository = self.repository.clone();
         let digest = self.descriptor.digest;
-        let received = self.received;
+        let (received, size) = (self.received, self.descriptor.size);
         let found = repository.reading(|host, path| {
             let mut request = Request::get();
             if received > 0 {
@@ -116,7 +116,7 @@ impl Download<'_> {
                 // All of it was there; the check of the size decides.
                 StatusCode::RANGE_NOT_SATISFIABLE => Err(RegistryError::Connection {
                     url: request::shown(&address),
-                    reason: "it cannot send the rest".into(),
+                    reason: format!("it has no more than {received} of {size} bytes"),
                     again: false,
                 }),
                 _ => Err(repository.refused(host, format!("{}@{digest}", repository.path()), &mut response)),

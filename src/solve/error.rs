@@ -54,6 +54,8 @@ pub enum StepError {
         exit: Exit,
         /// The last that it wrote.
         tail: Vec<u8>,
+        /// The name of what was kept of it, if somebody did.
+        kept: Option<String>,
     },
     /// The build was stopped.
     #[error("it was canceled")]

@@ -9,14 +9,16 @@ use std::time::SystemTime;
 
 use crate::event::{Event, Reporter, Stream};
 use crate::fstree::select::{self, select};
-use crate::fstree::{Entry, NodeKind, Toc, TreePath, View, passwd};
+use crate::fstree::{Entry, Meta, Toc, passwd};
 use crate::graph::{ExecOp, Mount, MountKind, Network, SecretMount, Times};
 use crate::oci::Platform;
 use crate::sandbox::{self, Cancel, Executor, Exit, SandboxMount, Spec, stubs};
 use crate::solve::error::StepError;
 use crate::solve::file::{InputTree, StateTree, mountable};
+use crate::solve::observe::Failure;
 use crate::solve::redact::{Redactor, Secrets};
-use crate::solve::{Credentials, SecretValue, emulation};
+use crate::solve::scene::Bound;
+use crate::solve::{Credentials, Elsewhere, SecretValue, emulation};
 use crate::store::cache_mount::{self, CacheMount};
 use crate::store::layers::{LayerId, Layers};
 use crate::store::snapshot::{self, FileSource, SnapshotFiles, Source};
@@ -36,8 +38,12 @@ pub struct ExecContext<'a> {
     pub cancel: &'a Cancel,
     /// The secrets and agents that they may ask for.
     pub credentials: &'a Credentials,
+    /// Who knows what their cache mounts can begin with.
+    pub elsewhere: &'a dyn Elsewhere,
     /// What `/etc/resolv.conf` holds for steps that have a network.
     pub resolv_conf: &'a [u8],
+    /// Is told when one fails, and may keep what it left; then it says under which name.
+    pub failed: &'a (dyn Fn(Failure<'_>) -> Option<String> + Sync),
 }
 
 /// A process step with everything it works on.
@@ -136,7 +142,12 @@ impl ExecStep<'_> {
                 Ok(context.layers.adopt(toc, &upper)?)
             }
             _ if context.cancel.is_canceled() => Err(StepError::Canceled),
-            Ok(exit) => Err(StepError::Failed { exit, tail: log.into_tail() }),
+            Ok(exit) => {
+                // What cannot be kept can only not be looked at.
+                let scene = self.scene(context.layers).ok();
+                let kept = scene.and_then(|scene| (context.failed)(Failure { scene, exit, upper: &upper }));
+                Err(StepError::Failed { exit, tail: log.into_tail(), kept })
+            }
             Err(error) => Err(emulation::explain(error, self.platform)),
         };
         // What cannot be removed now is swept with this process's folder.
@@ -203,7 +214,7 @@ impl ExecStep<'_> {
                 let Some(cache) = cache_mount::acquire(store, id, *sharing, &canceled)? else {
                     return Err(StepError::Canceled);
                 };
-                if cache.fresh {
+                if cache.fresh && !begin_with(context, &cache, id, (*mode, *uid, *gid))? {
                     self.seed(context, &cache, seed.as_ref(), (*mode, *uid, *gid))?;
                 }
                 let kind = sandbox::MountKind::Bind { source: cache.folder.clone(), readonly: *readonly };
@@ -262,42 +273,9 @@ impl ExecStep<'_> {
         source: &str,
         writable: bool,
     ) -> Result<sandbox::MountKind, StepError> {
-        let tree = self.inputs.get(&input).ok_or_else(|| StepError::message("an input of the step is missing"))?;
-        match tree {
-            InputTree::State(state) => {
-                let path = crate::fstree::resolve::follow(&TreePath::clean(source), |path| state.view.lookup(path))
-                    .map_err(|error| StepError::other(&error))?;
-                let node = state.view.lookup(&path).map_err(|error| StepError::other(&error))?;
-                let Some(node) = node else {
-                    return Err(StepError::message(format!("the source {source:?} of the mount does not exist")));
-                };
-                Ok(sandbox::MountKind::Overlay {
-                    lower: context.layers.folders(&state.layers)?,
-                    source: String::from_utf8_lossy(path.as_bytes()).into_owned(),
-                    is_file: node.kind != NodeKind::Dir,
-                    writable,
-                    scratch: None,
-                })
-            }
-            InputTree::Context(_) => {
-                let matches = select(
-                    tree.view(),
-                    select::Source { path: source, wildcard: false, parents: false, exclude: &[] },
-                )?;
-                let found = matches.first().ok_or_else(|| StepError::message("the source of the mount is empty"))?;
-                let files = select::regular_files(&matches);
-                let contents = tree.view().contents(&files).map_err(|error| StepError::other(&error))?;
-                let layer = mountable(context.layers, tree, found, &contents, self.times.epoch)?;
-                let is_file = found.files.first().is_some_and(|file| file.node.kind != NodeKind::Dir);
-                Ok(sandbox::MountKind::Overlay {
-                    lower: context.layers.folders(&[layer])?,
-                    source: if is_file { "file".into() } else { String::new() },
-                    is_file,
-                    writable,
-                    scratch: None,
-                })
-            }
-        }
+        let Bound { layers, source, is_file } = self.bound(context.layers, input, source)?;
+        let lower = context.layers.folders(&layers)?;
+        Ok(sandbox::MountKind::Overlay { lower, source, is_file, writable, scratch: None })
     }
 
     /// Makes the folder of a new cache mount, with what it starts with.
@@ -322,6 +300,31 @@ impl ExecStep<'_> {
         let from = context.layers.folder(layer)?;
         let files = SnapshotFiles::new(File::open(&from).map_err(|error| StepError::store(&from, error))?.into());
         Ok(cache.create_from(&toc, &files)?)
+    }
+}
+
+/// Makes the folder of a new cache mount with what it held elsewhere; whether there is such a thing.
+fn begin_with(
+    context: &ExecContext<'_>,
+    cache: &CacheMount,
+    id: &str,
+    (mode, uid, gid): (u32, u32, u32),
+) -> Result<bool, StepError> {
+    let Some(blob) = context.elsewhere.mount(id) else { return Ok(false) };
+    let fill = || -> Result<(), StepError> {
+        context.layers.bring(std::slice::from_ref(&blob))?;
+        let tar = context.layers.stop().watch(context.layers.store().reader(&blob.digest)?);
+        Ok(cache.create_from_tar(tar, Meta { mode, uid, gid, ..Meta::default() })?)
+    };
+    match fill() {
+        Ok(()) => Ok(true),
+        Err(_) if context.cancel.is_canceled() => Err(StepError::Canceled),
+        // It is there for speed only.
+        Err(error) => {
+            let text = format!("the cache mount {id} does not begin with what a cache has for it: {error}");
+            context.reporter.report(Event::Warning(text));
+            Ok(false)
+        }
     }
 }
 

@@ -61,13 +61,8 @@ impl StateTree {
             .map_err(SelectError::from)?;
         match self.view.lookup(&path).map_err(SelectError::from)?.map(|node| node.kind) {
             Some(NodeKind::File(_)) => {
-                let mut bytes = Vec::new();
-                let mut read = |reader: &mut dyn Read| reader.take(limit).read_to_end(&mut bytes);
-                match self.open(&path)? {
-                    Opened::File(mut file) => read(&mut file),
-                    Opened::Reader(mut reader) => read(&mut reader),
-                }
-                .map_err(|error| StepError::read(&path, &error))?;
+                let gone = || LayerError::Read { path: path.clone(), error: io::Error::other("the build is over") };
+                let bytes = self.store.upgrade().ok_or_else(gone)?.read(&self.layers, &self.view, &path, limit)?;
                 Ok(Some(String::from_utf8_lossy(&bytes).into_owned()))
             }
             _ => Ok(None),
@@ -293,15 +288,17 @@ impl FileStep<'_> {
     fn owner(&self, owner: Option<&Owner>) -> Result<Option<(u32, u32)>, StepError> {
         let Some(owner) = owner else { return Ok(None) };
         let number = |name: &str| name == "root" || name.parse::<u32>().is_ok();
-        let named = !number(&owner.user) || owner.group.as_deref().is_some_and(|group| !number(group));
-        if named && self.root.layers.is_empty() {
+        let by_user = !number(&owner.user);
+        let by_group = owner.group.as_deref().is_some_and(|group| !number(group));
+        if (by_user || by_group) && self.root.layers.is_empty() {
             return Err(StepError::message(format!(
                 "the owner {:?} cannot be looked up: there is no image below with an /etc/passwd; give a number",
                 owner.user
             )));
         }
-        let passwd = self.root.text("/etc/passwd", 16 << 20)?;
-        let group = self.root.text("/etc/group", 16 << 20)?;
+        // Layers that may have to be fetched for that are left alone by those who do not need to know.
+        let read = |path, wanted: bool| if wanted { self.root.text(path, 16 << 20) } else { Ok(None) };
+        let (passwd, group) = (read("/etc/passwd", by_user)?, read("/etc/group", by_group)?);
         Ok(Some(passwd::resolve_owner(&owner.user, owner.group.as_deref(), passwd.as_deref(), group.as_deref())))
     }
 

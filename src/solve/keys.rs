@@ -152,6 +152,7 @@ pub fn state_key(layers: &[LayerId]) -> CacheKey {
 const FEW_USES: usize = 8;
 
 /// The definition keys of steps, and what was selected from contexts on the way.
+#[derive(Debug)]
 pub struct DefinitionKeys {
     keys: Vec<Option<CacheKey>>,
     selections: Vec<Selections>,

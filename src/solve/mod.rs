@@ -7,6 +7,7 @@
 
 mod archive;
 mod contexts;
+mod elsewhere;
 mod emulation;
 pub mod error;
 mod exec;
@@ -14,23 +15,29 @@ mod file;
 pub mod keys;
 mod observe;
 mod plan;
+mod reached;
 pub mod record;
 pub mod redact;
 mod remote;
+mod scene;
 pub mod schedule;
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
+pub use elsewhere::{Elsewhere, Found};
 pub use emulation::NoEmulation;
 pub use error::StepError;
 pub use exec::ExecContext;
 pub use file::StateTree;
-pub use observe::Observer;
+pub use observe::{Failure, Observer};
 pub use plan::{Fate, Foreseen, plan};
+pub use reached::{Reached, reached};
+pub use scene::{scene, step_of};
 
 use rayon::prelude::*;
 
@@ -45,6 +52,7 @@ use crate::source::Sources;
 use crate::source::agent::Agent;
 use crate::store::Store;
 use crate::store::layers::{LayerBlob, LayerId, Layers};
+use crate::store::scenes::Scene;
 use contexts::Contexts;
 use file::{FileStep, InputTree};
 use keys::{DefinitionKeys, KeyError, Selections, partial_uses, select_uses, state_key};
@@ -80,6 +88,8 @@ pub struct Environment<'a> {
     pub sources: Option<&'a Sources>,
     /// Who hears of keys and misses.
     pub observer: &'a dyn Observer,
+    /// Who knows results that the store does not have.
+    pub elsewhere: &'a dyn Elsewhere,
 }
 
 /// What steps may be given and what is not recorded anywhere: not in a key, not in a layer, not in the log.
@@ -105,6 +115,8 @@ impl std::fmt::Debug for SecretValue {
 #[derive(Debug, Default)]
 pub struct Solved {
     states: HashMap<StepId, State>,
+    /// The definition keys of all steps that were needed.
+    pub keys: Option<Arc<DefinitionKeys>>,
     /// Steps that ran.
     pub executed: usize,
     /// Steps that did not have to.
@@ -138,7 +150,8 @@ pub fn solve(graph: &Graph, targets: &[StepId], environment: &Environment<'_>) -
     let (solver, needed, keys) = Solver::start(graph, targets, environment)?;
     let result = keys.and_then(|keys| {
         environment.observer.keyed(&needed, &keys);
-        solver.run(&keys, &needed, targets)
+        let solved = solver.run(&keys, &needed, targets)?;
+        Ok(Solved { keys: Some(keys), ..solved })
     });
     solver.contexts.save();
     result
@@ -316,12 +329,17 @@ impl<'a, 'e> Solver<'a, 'e> {
                         schedule.fail(id);
                         // Whatever is stopped in the middle fails in some way.
                         let canceled = self.environment.cancel.is_canceled();
+                        // Whoever asked a cache elsewhere tries again without it.
+                        let again = self.environment.layers.broken_claim().is_some();
                         let error = if canceled { StepError::Canceled } else { error };
-                        let outcome = if canceled { Outcome::Canceled } else { Outcome::Failed(error.to_string()) };
+                        let failed = || Outcome::Failed(error.to_string());
+                        let outcome = if canceled || again { Outcome::Canceled } else { failed() };
                         if failure.is_none() {
                             failure = Some(SolveError { step: Some(id), error });
                             // What runs beside it would be thrown away.
-                            self.environment.cancel.cancel();
+                            if !again {
+                                self.environment.cancel.cancel();
+                            }
                         }
                         outcome
                     }
@@ -391,37 +409,57 @@ impl<'a, 'e> Solver<'a, 'e> {
         }
     }
 
-    /// The recorded result of a key, if all of it is still there, or if nobody will look.
+    /// The recorded result of a key, if all of it is still there, or if nobody will look. What others have recorded counts
+    /// as well, and from then on as if it were from here.
     fn look_up(&self, key: CacheKey, unread: bool) -> Option<State> {
-        let state = record::decode(&self.environment.layers.store().get_action(&key)?)?;
-        (unread || state.iter().all(|layer| self.environment.layers.available(*layer))).then_some(state)
+        let layers = &self.environment.layers;
+        let whole = |state: &State| state.iter().all(|layer| layers.available(*layer));
+        let own = layers.store().get_action(&key).and_then(|record| record::decode(&record));
+        if let Some(state) = own.filter(|state| unread || whole(state)) {
+            return Some(state);
+        }
+        let found = self.environment.elsewhere.find(&key)?;
+        let state = Some(found.state).filter(whole)?;
+        // A record that cannot be written only costs time.
+        let _ = self.record(key, &state);
+        Some(state)
+    }
+
+    /// The inputs of a step, which came to these states.
+    fn trees(&self, id: StepId, states: &[State]) -> Result<BTreeMap<usize, InputTree>, StepError> {
+        let inputs = self.graph.inputs(id).into_iter().zip(states).enumerate();
+        inputs.map(|(number, (input, state))| Ok((number, self.tree(input, state)?))).collect()
+    }
+
+    /// What a step came to, or a context.
+    fn tree(&self, input: StepId, state: &State) -> Result<InputTree, StepError> {
+        Ok(match self.contexts.get(input) {
+            Some(context) => InputTree::Context(context.clone()),
+            None => InputTree::State(Arc::new(StateTree::new(&self.environment.layers, state)?)),
+        })
     }
 
     /// Runs a step whose inputs are done, or finds that it need not run. Says whether it ran.
     fn step(&self, keys: &DefinitionKeys, id: StepId, states: &[State]) -> Result<(State, bool), StepError> {
         let step = &self.graph[id];
         let layers = &self.environment.layers;
+        let nodes = self.graph.inputs(id);
         let mut inputs: BTreeMap<usize, InputTree> = BTreeMap::new();
-        for (number, input) in self.graph.inputs(id).into_iter().enumerate() {
-            let tree = match self.contexts.get(input) {
-                Some(context) => InputTree::Context(context.clone()),
-                None => InputTree::State(Arc::new(StateTree::new(layers, &states[number])?)),
-            };
-            inputs.insert(number, tree);
-        }
         let mut selections: Selections = keys.selections(id).clone();
         let mut input_keys = Vec::new();
-        for (number, tree) in &inputs {
-            let key = match (selections.get(number), partial_uses(&step.op, *number)) {
+        for (number, state) in states.iter().enumerate() {
+            let key = match (selections.get(&number), partial_uses(&step.op, number)) {
                 (Some(selection), _) => InputKey::Files(selection.key()),
                 (None, Some(uses)) => {
-                    let selection =
-                        select_uses(tree.view(), &uses).map_err(|error| self.explain(id, *number, error))?;
+                    let tree = self.tree(nodes[number], state)?;
+                    let selection = select_uses(tree.view(), &uses).map_err(|error| self.explain(id, number, error))?;
                     let key = InputKey::Files(selection.key());
-                    selections.insert(*number, Arc::new(selection));
+                    selections.insert(number, Arc::new(selection));
+                    inputs.insert(number, tree);
                     key
                 }
-                (None, None) => InputKey::State(state_key(&states[*number])),
+                // Nothing of it is read for that.
+                (None, None) => InputKey::State(state_key(state)),
             };
             input_keys.push(key);
         }
@@ -437,10 +475,16 @@ impl<'a, 'e> Solver<'a, 'e> {
         }
         self.environment.observer.missed(id);
         self.environment.reporter.report(Event::Started(id.index()));
-        let root = match inputs.get(&0) {
-            Some(InputTree::State(state)) => state.clone(),
-            _ => Arc::new(StateTree::new(layers, &[])?),
-        };
+        if let (Op::Exec(_), Some(state)) = (&step.op, states.first()) {
+            // It needs the folders; making them says what is in them.
+            layers.folders(state)?;
+        }
+        for (number, state) in states.iter().enumerate() {
+            if let Entry::Vacant(place) = inputs.entry(number) {
+                place.insert(self.tree(nodes[number], state)?);
+            }
+        }
+        let root = scene::root(layers, &inputs)?;
         let layer = match &step.op {
             Op::File(op) => {
                 let scratch = || Ok(layers.store().tmp_path("archive")?);
@@ -455,7 +499,7 @@ impl<'a, 'e> Solver<'a, 'e> {
                 step.run(layers)?
             }
             Op::Exec(op) => {
-                let step = exec::ExecStep {
+                let process = exec::ExecStep {
                     number: id.index(),
                     op,
                     platform: &step.platform,
@@ -463,13 +507,18 @@ impl<'a, 'e> Solver<'a, 'e> {
                     root: &root,
                     inputs: &inputs,
                 };
-                step.run(&ExecContext {
+                process.run(&ExecContext {
                     layers,
                     executor: self.environment.executor,
                     reporter: self.environment.reporter,
                     cancel: self.environment.cancel,
                     credentials: (self.environment.credentials)(id),
+                    elsewhere: self.environment.elsewhere,
                     resolv_conf: &self.environment.resolv_conf,
+                    failed: &|failure| {
+                        let scene = Scene { step: step_of(step, Some(keys.key(id))), ..failure.scene };
+                        self.environment.observer.failed(id, Failure { scene, ..failure })
+                    },
                 })?
             }
             Op::Http(op) => self.remote(id).http(op, step.times)?,

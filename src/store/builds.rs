@@ -1,4 +1,4 @@
-//! Records of builds: one small file each under `builds/`, and under `builds/objects/` what several of them say alike.
+//! Records of builds: one small file each under `builds/`, and under `builds/objects/` what is large or what several of them say alike.
 //!
 //! A record is for people who ask why. Losing one harms nobody, so nothing is synced, and whatever cannot be read is not
 //! there. Names sort by age. Like values of the action cache, all of it is opaque here.

@@ -4,15 +4,20 @@
 //! is the first that nobody uses; for a locked one its user waits.
 
 use std::fs::File;
-use std::io;
+use std::io::{self, Read, Write};
 use std::os::fd::AsFd;
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
+use crate::compress;
 use crate::digest::ContentDigest;
-use crate::fstree::{Entry, Meta, Toc, TreePath};
+use crate::fstree::tar::{self, Dialect, Limits, TarReader, Verify};
+use crate::fstree::{Entry, Merged, Meta, Toc, TreePath};
 use crate::graph::Sharing;
-use crate::store::snapshot::{self, FileSource, Overlay, SnapshotError, Source, WriteOptions};
+use crate::store::layers::LayerError;
+use crate::store::snapshot::{
+    self, FileSource, NoLowerFiles, Overlay, Settle, SnapshotError, SnapshotFiles, Source, Unpack, WriteOptions,
+};
 use crate::store::{Store, StoreError, io_error};
 
 /// A cache mount in use. Others may have it when this is dropped.
@@ -26,6 +31,16 @@ pub struct CacheMount {
     _lock: File,
 }
 
+/// The folder that everybody shares of a cache mount, and the first of a private one; there may be none yet. Nobody is kept
+/// from changing it.
+pub fn folder(store: &Store, id: &str) -> PathBuf {
+    home(store, id).join("0")
+}
+
+fn home(store: &Store, id: &str) -> PathBuf {
+    store.mounts_dir().join(&ContentDigest::of(id.as_bytes()).hex()[..32])
+}
+
 /// Waits for a cache mount; none if `canceled` says so first.
 pub fn acquire(
     store: &Store,
@@ -33,7 +48,7 @@ pub fn acquire(
     sharing: Sharing,
     canceled: &dyn Fn() -> bool,
 ) -> Result<Option<CacheMount>, StoreError> {
-    let home = store.mounts_dir().join(&ContentDigest::of(id.as_bytes()).hex()[..32]);
+    let home = home(store, id);
     std::fs::create_dir_all(&home).map_err(io_error("create", &home))?;
     for number in 0.. {
         let path = home.join(format!("{number}.lock"));
@@ -79,18 +94,53 @@ impl CacheMount {
         self.fill(toc, files, Meta { mode: 0o755, ..Meta::default() })
     }
 
+    /// Makes the folder with what a tar holds, compressed or not. `root` is the folder itself, unless the tar says.
+    pub fn create_from_tar(&self, tar: impl Read + Send, root: Meta) -> Result<(), SnapshotError> {
+        let made = self.fill_with(|folder| {
+            let (_, tar) = compress::reader(tar).map_err(failed)?;
+            let mut tar = TarReader::new(tar, Dialect::Archive, Limits::default());
+            let options = Unpack {
+                lower: &Merged::new(Vec::new()),
+                alone: false,
+                files: &NoLowerFiles,
+                base: TreePath::root(),
+                implied: root,
+                overlay: self.overlay,
+                adjust: &|_| {},
+            };
+            snapshot::unpack(&mut tar, folder.as_fd(), &options)?;
+            // What the blob is, is known at its end.
+            Ok(tar.drain()?)
+        });
+        made.inspect_err(|_| drop(crate::store::remove_tree(&self.fresh_path)))
+    }
+
+    /// What it holds, as a tar.
+    pub fn write_tar<W: Write>(&self, out: W) -> Result<W, LayerError> {
+        let root = File::open(&self.folder).map_err(io_error("open", &self.folder))?;
+        // All times are data: programs compare them.
+        let toc = snapshot::import(root.as_fd(), &Settle { clock: None, epoch: 0, ceiling: None })?;
+        Ok(tar::write(&toc, &SnapshotFiles::new(root.into()), Verify::Size, out)?)
+    }
+
     fn fill(&self, toc: &Toc, files: &dyn FileSource, root: Meta) -> Result<(), SnapshotError> {
-        let failed = |error| SnapshotError::Io { path: TreePath::root(), action: "create the cache mount", error };
-        std::fs::create_dir(&self.fresh_path).map_err(failed)?;
-        let folder = File::open(&self.fresh_path).map_err(failed)?;
         let options = WriteOptions { overlay: self.overlay, root, verify: false };
-        snapshot::write(toc, files, folder.as_fd(), &options)?;
+        self.fill_with(|folder| snapshot::write(toc, files, folder.as_fd(), &options))
+    }
+
+    fn fill_with(&self, fill: impl FnOnce(&File) -> Result<(), SnapshotError>) -> Result<(), SnapshotError> {
+        std::fs::create_dir(&self.fresh_path).map_err(failed)?;
+        fill(&File::open(&self.fresh_path).map_err(failed)?)?;
         match std::fs::rename(&self.fresh_path, &self.folder) {
             // Another user of a shared mount was faster: its folder is as good.
             Err(_) if self.folder.exists() => crate::store::remove_tree(&self.fresh_path).map_err(failed),
             other => other.map_err(failed),
         }
     }
+}
+
+fn failed(error: io::Error) -> SnapshotError {
+    SnapshotError::Io { path: TreePath::root(), action: "create the cache mount", error }
 }
 
 /// No files at all.

@@ -388,10 +388,11 @@ impl Store {
         remove_tree(&gone).map_err(io_error("remove", &gone))
     }
 
-    /// What containers need: layers, and the manifests of their images.
+    /// What containers and scenes need: layers, and the manifests of their images.
     pub fn pinned(&self) -> Result<(BTreeSet<LayerId>, BTreeSet<Digest>)> {
         let containers = self.containers()?;
-        let layers = containers.iter().flat_map(|container| container.record.layers.iter().copied()).collect();
+        let mut layers = self.layers_of_scenes()?;
+        layers.extend(containers.iter().flat_map(|container| container.record.layers.iter().copied()));
         Ok((layers, containers.iter().map(|container| container.record.manifest).collect()))
     }
 

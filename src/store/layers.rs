@@ -2,7 +2,10 @@
 //! that has just said what they hold.
 //!
 //! A form is made when somebody needs it and kept: the folder when a process is to run on it, the blob when it leaves
-//! the store. Each is made once, whoever asks, and appears in the store by one rename.
+//! the store. Each is made once, whoever asks, and appears in the store by one rename. What others say about a layer that
+//! is in no form here is a [`Claim`](crate::store::Claim).
+
+mod archive;
 
 use std::collections::{HashMap, HashSet};
 use std::fmt;
@@ -19,6 +22,7 @@ use crate::fstree::tar::{self, Contents, Verify};
 use crate::fstree::{Entry, Merged, Meta, Toc, TreePath};
 use crate::graph::key::{KeyHasher, Visitor};
 use crate::oci::{Descriptor, media};
+use crate::store::claims::Claims;
 use crate::store::snapshot::{self, FileSource, LowerFiles, SnapshotFiles, Source, Unpack, WriteOptions};
 use crate::store::{Blob, Fetch, FetchError, Stop, Store, StoreError, io_error};
 
@@ -63,6 +67,16 @@ pub enum LayerError {
         /// Why not.
         source: FetchError,
     },
+    /// It is not what a cache elsewhere says, or cannot be had from there.
+    #[error("{whose} does not have the layer {id} that it lists: {reason}")]
+    Claim {
+        /// Which layer.
+        id: LayerId,
+        /// Whose words these are.
+        whose: Arc<str>,
+        /// What is wrong.
+        reason: String,
+    },
     /// Its archive cannot be unpacked or read.
     #[error("the layer {id} cannot be unpacked: {source}")]
     Unpack {
@@ -91,12 +105,17 @@ pub enum LayerError {
     },
 }
 
-/// The files of layers below one that is unpacked.
-struct StackFiles(Vec<SnapshotFiles>);
+/// The files of layers below one that is unpacked. Few layers need any, so those below are unpacked only then.
+struct StackFiles<'a> {
+    layers: &'a Layers,
+    below: &'a [LayerId],
+}
 
-impl LowerFiles for StackFiles {
+impl LowerFiles for StackFiles<'_> {
     fn open(&self, layer: usize, path: &TreePath) -> io::Result<File> {
-        self.0.get(layer).ok_or(io::ErrorKind::NotFound)?.file(path)
+        let id = *self.below.get(layer).ok_or(io::ErrorKind::NotFound)?;
+        let files = self.layers.files(&[id]).map_err(io::Error::other)?;
+        files.first().ok_or(io::ErrorKind::NotFound)?.file(path)
     }
 }
 
@@ -140,9 +159,17 @@ impl FileSource for Stoppable<'_> {
 }
 
 /// Reads to the end, and then says what was read.
-struct Diffed<R> {
+pub(super) struct Diffed<R> {
     inner: Option<HashingReader<R>>,
     seen: Arc<Mutex<Option<Digest>>>,
+}
+
+impl<R: Read> Diffed<R> {
+    /// Reads from `inner`; the digest is in the other part once that has ended.
+    pub(super) fn new(inner: R) -> (Self, Arc<Mutex<Option<Digest>>>) {
+        let seen = Arc::new(Mutex::new(None));
+        (Self { inner: Some(HashingReader::new(inner)), seen: seen.clone() }, seen)
+    }
 }
 
 impl<R: Read> Read for Diffed<R> {
@@ -157,12 +184,12 @@ impl<R: Read> Read for Diffed<R> {
     }
 }
 
-struct Known {
-    toc: OnceLock<Arc<Toc>>,
-    origin: Option<Origin>,
+pub(super) struct Known {
+    pub(super) toc: OnceLock<Arc<Toc>>,
+    pub(super) origin: Option<Origin>,
     image: Option<ImageLayer>,
     /// Held while a form is made.
-    making: Mutex<()>,
+    pub(super) making: Mutex<()>,
 }
 
 #[derive(Clone)]
@@ -173,12 +200,13 @@ struct ImageLayer {
 
 /// All layers of a store.
 pub struct Layers {
-    stop: Stop,
-    store: Arc<Store>,
-    fetch: Option<Arc<dyn Fetch>>,
+    pub(super) stop: Stop,
+    pub(super) store: Arc<Store>,
+    pub(super) fetch: Option<Arc<dyn Fetch>>,
     known: Mutex<HashMap<LayerId, Arc<Known>>>,
     /// Layers that were found in the store. Nobody deletes anything while it is open, and a base is asked for often.
-    there: Mutex<HashSet<LayerId>>,
+    pub(super) there: Mutex<HashSet<LayerId>>,
+    pub(super) claims: Claims,
 }
 
 impl Layers {
@@ -189,7 +217,7 @@ impl Layers {
 
     /// The same; reading, writing and compressing ends early once `stop` says so.
     pub fn stoppable(store: Arc<Store>, stop: Stop) -> Self {
-        Self { stop, store, fetch: None, known: Mutex::default(), there: Mutex::default() }
+        Self { stop, store, fetch: None, known: Mutex::default(), there: Mutex::default(), claims: Claims::default() }
     }
 
     /// The same; what the store lacks of images comes from there, once somebody needs it.
@@ -265,10 +293,14 @@ impl Layers {
             return true;
         }
         if let Some(image) = &known.image {
-            let digest = &image.blob.descriptor.digest;
-            return self.store.has(digest) || self.fetch.as_ref().is_some_and(|fetch| fetch.knows(&self.store, digest));
+            return self.can_be_had(&image.blob.descriptor);
         }
-        self.stored(id)
+        self.stored(id) || self.claim_of(id).is_some_and(|claim| self.can_be_had(&claim.blob.descriptor))
+    }
+
+    fn can_be_had(&self, blob: &Descriptor) -> bool {
+        let digest = &blob.digest;
+        self.store.has(digest) || self.fetch.as_ref().is_some_and(|fetch| fetch.knows(&self.store, digest))
     }
 
     /// Brings blobs into the store that are not there, all at once.
@@ -286,12 +318,25 @@ impl Layers {
     /// Brings the blobs of layers that are known only by them, so that they need not come one after the other.
     fn bring_layers(&self, state: &[LayerId], in_form: &str) -> Result<(), LayerError> {
         let needed = state.iter().filter(|id| self.fetch.is_some() && !self.home(**id).join(in_form).exists());
-        let blobs = needed.filter_map(|id| Some(self.known(*id).image.as_ref()?.blob.descriptor.clone()));
-        self.bring(&blobs.collect::<Vec<_>>())
+        let (mut blobs, mut tables, mut claimed) = (Vec::new(), Vec::new(), Vec::new());
+        for id in needed {
+            match (&self.known(*id).image, self.claim_of(*id)) {
+                (Some(image), _) => blobs.push(image.blob.descriptor.clone()),
+                (None, Some(claim)) => match claim.table() {
+                    Some(table) if in_form == "toc" => tables.push(table.clone()),
+                    _ => claimed.push((*id, claim)),
+                },
+                (None, None) => {}
+            }
+        }
+        self.bring(&blobs)?;
+        // Whoever reads one of these will say what is wrong with it.
+        let _ = self.bring(&tables);
+        self.bring_claimed(&claimed)
     }
 
     /// Whether the store has a made layer in any form that has all of it.
-    fn stored(&self, id: LayerId) -> bool {
+    pub(super) fn stored(&self, id: LayerId) -> bool {
         self.home(id).join("fs").exists() || self.any_blob(id).is_some()
     }
 
@@ -305,9 +350,16 @@ impl Layers {
         if let Some(toc) = saved() {
             return Ok(known.toc.get_or_init(|| Arc::new(toc)).clone());
         }
-        // Only its archive is left, or somebody removed the table: unpacking says what it holds.
-        self.unpack(id, &known)?;
-        known.toc.get().cloned().ok_or(LayerError::Missing(id))
+        if let Some(toc) = self.claimed_toc(id)? {
+            return Ok(known.toc.get_or_init(|| Arc::new(toc)).clone());
+        }
+        // Only its archive is left, or somebody removed the table.
+        self.list(id, &known)
+    }
+
+    /// Whether it is known here what a layer holds, so that nothing must be fetched or unpacked for that.
+    pub fn is_listed(&self, id: LayerId) -> bool {
+        self.known(id).toc.get().is_some() || self.home(id).join("toc").exists()
     }
 
     /// What layers on top of each other hold, bottom first.
@@ -327,56 +379,36 @@ impl Layers {
 
     /// Makes a layer's folder.
     fn unpack(&self, id: LayerId, known: &Known) -> Result<(), LayerError> {
-        if let Some(image) = &known.image {
-            // Others' layers can need what is below them, which must not be asked for while this one is being made.
-            for below in &image.below {
-                self.folder(*below)?;
-            }
-        }
         let _making = known.making.lock().unwrap_or_else(PoisonError::into_inner);
-        if self.home(id).join("fs").exists() && known.toc.get().is_some() {
+        if self.home(id).join("fs").exists() {
             return Ok(());
         }
         let fresh = self.store.tmp_path("snapshot")?;
         std::fs::create_dir(&fresh).map_err(io_error("create", &fresh))?;
-        let root = File::open(&fresh).map_err(io_error("open", &fresh))?;
+        self.fill(id, known, &fresh).inspect_err(|_| drop(crate::store::remove_tree(&fresh)))
+    }
+
+    /// Fills a folder with what a layer holds, and makes it the layer's own.
+    fn fill(&self, id: LayerId, known: &Known, fresh: &std::path::Path) -> Result<(), LayerError> {
+        let root = File::open(fresh).map_err(io_error("open", fresh))?;
         if let (Some(origin), Some(toc)) = (&known.origin, known.toc.get()) {
             let options = WriteOptions { overlay: self.store.overlay(), root: implied_root(), verify: true };
             let origin = Stoppable { origin: origin.as_ref(), stop: &self.stop };
             snapshot::write(toc, &origin, root.as_fd(), &options)?;
-            return self.settle_folder(id, toc, &fresh);
+            return self.settle_folder(id, toc, fresh);
         }
-        let (descriptor, below) = self.blob_of(id, known)?;
-        let view = self.merged(&below)?;
-        let files = self.files(&below)?;
-        let failed = |source: Box<dyn std::error::Error + Send + Sync>| LayerError::Unpack { id, source };
-        let seen = Arc::new(Mutex::new(None));
-        let reader = Diffed { inner: Some(HashingReader::new(self.read_blob(id, &descriptor)?)), seen: seen.clone() };
-        let mut reader = tar::TarReader::new(reader, tar::Dialect::Layer, tar::Limits::default());
+        let place = self.place(id, known)?;
         let options = Unpack {
-            lower: &view,
-            files: &StackFiles(files),
+            lower: &self.merged(&place.below)?,
+            alone: matches!(id, LayerId::Made(_)),
+            files: &StackFiles { layers: self, below: &place.below },
             base: TreePath::root(),
             implied: implied_root(),
             overlay: self.store.overlay(),
             adjust: &|_| {},
         };
-        let toc = snapshot::unpack(&mut reader, root.as_fd(), &options).map_err(|error| failed(error.into()))?;
-        // The digest is checked at the end of the blob, which a tar need not reach.
-        reader.drain().map_err(|error| failed(error.into()))?;
-        if matches!(id, LayerId::Made(digest) if digest != toc.digest()) {
-            return Err(failed("its blob holds something else".into()));
-        }
-        // The identity of an image's layer is made of what its configuration says. If that lies, this must not be taken for
-        // the layer of another image.
-        let seen = seen.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let (Some(image), Some(seen)) = (&known.image, seen)
-            && image.blob.diff_id.as_bytes() != seen.as_bytes()
-        {
-            let lie = format!("its image says that it unpacks to {}, but that is {seen}", image.blob.diff_id);
-            return Err(failed(lie.into()));
-        }
-        self.settle_folder(id, &toc, &fresh)?;
+        let toc = self.with_archive(id, known, &place, |tar| snapshot::unpack(tar, root.as_fd(), &options))?;
+        self.settle_folder(id, &toc, fresh)?;
         known.toc.get_or_init(|| Arc::new(toc));
         Ok(())
     }
@@ -392,6 +424,13 @@ impl Layers {
         let mut seen = HashSet::new();
         folders.retain(|folder| seen.insert(folder.clone()));
         Ok(folders)
+    }
+
+    /// Unpacks the layers of images, for somebody who is going to read all of their files: one pass over a blob makes the
+    /// folder and says what it holds.
+    pub fn unpack_images(&self, state: &[LayerId]) -> Result<(), LayerError> {
+        let images: Vec<LayerId> = state.iter().copied().filter(|id| matches!(id, LayerId::Image(_))).collect();
+        self.folders(&images).map(drop)
     }
 
     /// The files of layers that have folders, bottom first.
@@ -427,7 +466,7 @@ impl Layers {
         match &self.known(id).image {
             Some(image) => Some(image.blob.clone()),
             None if matches!(id, LayerId::Image(_)) => None,
-            None => self.memo(memo_key(id, Some(compression))),
+            None => self.memo(memo_key(id, &compression.profile())).or_else(|| self.claimed_blob(id, compression)),
         }
     }
 
@@ -443,8 +482,8 @@ impl Layers {
             // A tar of our own making would be another layer.
             return Err(LayerError::Missing(id));
         }
-        let memo = memo_key(id, Some(compression));
-        if let Some(blob) = self.memo(memo) {
+        let memo = memo_key(id, &compression.profile());
+        if let Some(blob) = self.memo(memo).or_else(|| self.claimed_blob(id, compression)) {
             return Ok(blob);
         }
         let toc = self.toc(id)?;
@@ -472,17 +511,25 @@ impl Layers {
         let writer = compressed.into_inner().finish().map_err(tar::WriteError::Out)?;
         let Blob { digest, size, .. } = writer.commit(None)?;
         let diff_id = DiffId::from_bytes(*diff.as_bytes());
-        let mut record = Vec::new();
-        record.extend_from_slice(digest.as_bytes());
-        record.extend_from_slice(diff_id.as_bytes());
-        record.extend_from_slice(&size.to_le_bytes());
-        record.extend_from_slice(media_type(compression).as_bytes());
-        self.store.put_action(&memo, &record)?;
-        self.store.put_action(&memo_key(id, None), &record)?;
+        let blob = LayerBlob { descriptor: Descriptor::new(media_type(compression), digest, size), diff_id };
+        self.note_blob(id, &compression.profile(), &blob)?;
         if folder.is_none() {
             self.save_toc(id, &toc)?;
         }
-        Ok(LayerBlob { descriptor: Descriptor::new(media_type(compression), digest, size), diff_id })
+        Ok(blob)
+    }
+
+    /// Records that a blob is this layer.
+    pub(super) fn note_blob(&self, id: LayerId, profile: &str, blob: &LayerBlob) -> Result<(), LayerError> {
+        let mut record = Vec::new();
+        record.extend_from_slice(blob.descriptor.digest.as_bytes());
+        record.extend_from_slice(blob.diff_id.as_bytes());
+        record.extend_from_slice(&blob.descriptor.size.to_le_bytes());
+        record.extend_from_slice(blob.descriptor.media_type.as_bytes());
+        if !profile.is_empty() {
+            self.store.put_action(&memo_key(id, profile), &record)?;
+        }
+        Ok(self.store.put_action(&memo_key(id, ""), &record)?)
     }
 
     /// The blob that is recorded under a key, if it is still there.
@@ -492,7 +539,7 @@ impl Layers {
     }
 
     fn any_blob(&self, id: LayerId) -> Option<LayerBlob> {
-        self.memo(memo_key(id, None))
+        self.memo(memo_key(id, ""))
     }
 
     /// The blob to unpack a layer from, and the layers below if they matter.
@@ -503,7 +550,7 @@ impl Layers {
         self.any_blob(id).map(|blob| (blob.descriptor, Vec::new())).ok_or(LayerError::Missing(id))
     }
 
-    fn read_blob(&self, id: LayerId, descriptor: &Descriptor) -> Result<Box<dyn Read + Send>, LayerError> {
+    pub(super) fn read_blob(&self, id: LayerId, descriptor: &Descriptor) -> Result<Box<dyn Read + Send>, LayerError> {
         self.bring(std::slice::from_ref(descriptor))?;
         let blob = self.store.reader(&descriptor.digest)?;
         let (_, reader) =
@@ -526,7 +573,7 @@ impl Layers {
         }
     }
 
-    fn save_toc(&self, id: LayerId, toc: &Toc) -> Result<(), LayerError> {
+    pub(super) fn save_toc(&self, id: LayerId, toc: &Toc) -> Result<(), LayerError> {
         let home = self.home(id);
         let path = home.join("toc");
         if path.exists() {
@@ -540,11 +587,11 @@ impl Layers {
     }
 
     /// Where a layer's forms are: its table of contents, `toc`, and its folder, `fs`.
-    fn home(&self, id: LayerId) -> PathBuf {
+    pub(super) fn home(&self, id: LayerId) -> PathBuf {
         self.store.snapshots_dir().join(id.to_string())
     }
 
-    fn known(&self, id: LayerId) -> Arc<Known> {
+    pub(super) fn known(&self, id: LayerId) -> Arc<Known> {
         self.lock()
             .entry(id)
             .or_insert_with(|| {
@@ -559,7 +606,7 @@ impl Layers {
 }
 
 /// What the root of every file system is, unless a layer says more about it.
-fn implied_root() -> Meta {
+pub(super) fn implied_root() -> Meta {
     Meta { mode: 0o755, ..Meta::default() }
 }
 
@@ -590,11 +637,11 @@ fn media_type(compression: Compression) -> &'static str {
     }
 }
 
-/// The key of a layer's blob with this compression; without one, of any blob of it.
-fn memo_key(id: LayerId, compression: Option<Compression>) -> CacheKey {
+/// The key of a layer's blob with this profile of a compression; with an empty one, of any blob of it.
+fn memo_key(id: LayerId, profile: &str) -> CacheKey {
     let mut hasher = KeyHasher::new("blob");
     hasher.value("layer", id.to_string().as_bytes());
     hasher.value("tar", &tar::PROFILE_VERSION.to_le_bytes());
-    hasher.value("compression", compression.map(Compression::profile).unwrap_or_default().as_bytes());
+    hasher.value("compression", profile.as_bytes());
     hasher.finish()
 }

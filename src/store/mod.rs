@@ -8,7 +8,8 @@
 //! actions/v1/ab/cdef…                      results of steps, one small file per cache key
 //! mounts/  containers/                     cache mounts; containers of `run`
 //! contexts/                                what the files of build contexts hashed to
-//! builds/  builds/objects/                 records of the last builds, for `why`; what several of them say alike
+//! scenes/                                  what a step saw that failed, or that somebody looks at
+//! builds/  builds/objects/                 records of the last builds, for `why`, `log`, `report`; what they name: graphs, lists, logs
 //! tmp/                                     a folder per living process; tmp/locks: steps that are running
 //! version  gc.lock  index.lock             the format; who uses the store; who changes index.json
 //! pruned                                   an empty file: when it was last looked for what could go by itself
@@ -32,6 +33,7 @@ mod actions;
 mod archive;
 mod blobs;
 mod builds;
+mod claims;
 mod error;
 mod fetch;
 mod find;
@@ -46,6 +48,7 @@ mod usage;
 pub mod cache_mount;
 pub mod containers;
 pub mod layers;
+pub mod scenes;
 pub mod snapshot;
 
 use std::fs::{self, DirBuilder, File};
@@ -59,6 +62,7 @@ use crate::digest::ContentDigest;
 pub use actions::ActionRecord;
 pub use archive::{ArchiveFormat, ArchiveImage};
 pub use blobs::{Blob, BlobReader, BlobWriter, StagedBlob};
+pub use claims::Claim;
 pub use error::{Result, StoreError, io_error};
 pub use fetch::{Fetch, FetchError};
 pub use find::{FindError, Found};
@@ -85,6 +89,7 @@ pub(crate) mod layout {
     pub const ACTIONS: &str = "actions/v1";
     pub const MOUNTS: &str = "mounts";
     pub const CONTAINERS: &str = "containers";
+    pub const SCENES: &str = "scenes";
     pub const CONTEXTS: &str = "contexts";
     pub const BUILDS: &str = "builds";
     pub const BUILD_OBJECTS: &str = "builds/objects";
@@ -95,7 +100,7 @@ pub(crate) mod layout {
     /// All folders that a new store gets.
     pub const FOLDERS: [&str; 7] = [BLOBS, SNAPSHOTS, ACTIONS, MOUNTS, CONTAINERS, TMP, KEY_LOCKS];
     /// All names at the top, and what may be there besides them.
-    pub const TOP: [&str; 16] = [
+    pub const TOP: [&str; 17] = [
         VERSION,
         OCI_LAYOUT,
         INDEX,
@@ -106,6 +111,7 @@ pub(crate) mod layout {
         "actions",
         MOUNTS,
         CONTAINERS,
+        SCENES,
         CONTEXTS,
         BUILDS,
         PRUNED,

@@ -14,6 +14,7 @@ mod lock;
 mod monorepo;
 mod one_graph;
 mod platform;
+mod records;
 mod registry;
 mod remote;
 mod repositories;

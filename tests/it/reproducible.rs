@@ -146,6 +146,7 @@ impl Day {
             resolv_conf: fs::read("/etc/resolv.conf").unwrap_or_default(),
             sources: &sources,
             registries: Arc::new(Registries::new(registry::Settings::default(), Box::new(registry::NoCredentials))),
+            command: &[],
         };
         let built = build(&session, &[target], &LockPlace::None, LockMode::default());
         let built = built.unwrap_or_else(|error| panic!("{}: {error:?}", context.display()));

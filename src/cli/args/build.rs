@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use clap::{ArgAction, Args, ValueEnum};
 
 use super::attest::AttestArgs;
+use super::cache::{CacheFrom, CacheTo};
 use super::output::Output;
 use super::values::{self, BuildArg, ContextSource, HostAddress, ImageAnnotation, NamedContext, Secret, Ssh};
 use crate::cli::env::Env;
@@ -13,7 +14,7 @@ use crate::cli::program::Source;
 use crate::oci::Platform;
 use crate::ops::Error;
 
-/// `imgbuild build`.
+/// Build an image from a Dockerfile
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -27,6 +28,8 @@ Examples:
       copy the files of a stage to ./out
   imgbuild build --secret id=token,env=API_TOKEN --build-context lib=../lib .
       let steps read a secret, and files of another folder
+  imgbuild build --on-error=shell .
+      look around where a RUN failed; `imgbuild debug` does so afterwards
   imgbuild build --frozen .
       use only what the lockfile pins and the store holds")]
 pub struct BuildArgs {
@@ -39,6 +42,19 @@ pub struct BuildArgs {
     /// The stage to build [default: the last]
     #[arg(long, value_name = "STAGE")]
     pub target: Option<String>,
+    /// Stop after a line of the Dockerfile, or a step by its name or STAGE:NUMBER: that is the image
+    #[arg(long, value_name = "LINE|STEP", conflicts_with = "target")]
+    pub until: Option<String>,
+    /// What to do when a RUN fails: end, or open a shell in the state that it left, and end after that
+    #[arg(
+        long,
+        value_enum,
+        value_name = "WHAT",
+        default_value_t,
+        hide_default_value = true,
+        help_heading = "What to do"
+    )]
+    pub on_error: OnError,
     /// Values, contexts and secrets for the build.
     #[command(flatten)]
     pub values: ValueArgs,
@@ -87,7 +103,7 @@ impl BuildArgs {
     }
 }
 
-/// `imgbuild bake`.
+/// Build the targets of a build file
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -157,6 +173,16 @@ pub struct BakeArgs {
     /// With --list, as JSON, which it always is
     #[arg(long, requires = "list", hide = true)]
     pub json: bool,
+    /// What to do when a RUN fails: end, or open a shell in the state that it left, and end after that
+    #[arg(
+        long,
+        value_enum,
+        value_name = "WHAT",
+        default_value_t,
+        hide_default_value = true,
+        help_heading = "What to do"
+    )]
+    pub on_error: OnError,
     /// Flags without a meaning here.
     #[command(flatten)]
     pub compatibility: CompatibilityArgs,
@@ -192,6 +218,16 @@ pub enum List {
     Targets,
     /// Variables
     Variables,
+}
+
+/// What happens when a step fails.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub enum OnError {
+    /// The build fails
+    #[default]
+    Fail,
+    /// A shell is opened first
+    Shell,
 }
 
 /// What `build --call` does.
@@ -258,6 +294,9 @@ pub struct OutputArgs {
     /// Write what was built to a file, as JSON
     #[arg(long, value_name = "FILE")]
     pub metadata_file: Option<PathBuf>,
+    /// Write when what happened to a file, for Perfetto or chrome://tracing
+    #[arg(long, value_name = "FILE")]
+    pub trace: Option<PathBuf>,
 }
 
 impl OutputArgs {
@@ -276,7 +315,7 @@ impl OutputArgs {
     }
 }
 
-/// What is taken from the cache.
+/// What is taken from caches, and put into them.
 #[derive(Debug, Default, Args)]
 #[command(next_help_heading = "Cache")]
 pub struct CacheArgs {
@@ -291,6 +330,13 @@ pub struct CacheArgs {
     #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value_t = false)]
     #[arg(value_name = "BOOL", action = ArgAction::Set, hide_default_value = true, hide_possible_values = true)]
     pub pull: bool,
+    /// Look for results of steps in a cache or an image: NAME, type=registry,ref=NAME or type=local,src=FOLDER
+    #[arg(long, value_name = "KEY=VALUE,…")]
+    pub cache_from: Vec<CacheFrom>,
+    /// Put results of steps into a cache: type=registry,ref=NAME or type=local,dest=FOLDER, with mode=max those of all steps;
+    /// or type=inline, along with the image that is pushed
+    #[arg(long, value_name = "KEY=VALUE,…")]
+    pub cache_to: Vec<CacheTo>,
 }
 
 /// How steps run.

@@ -1,6 +1,8 @@
 //! The comma-separated `key=value` lists of `--output`, `--secret` and the like: one record of CSV, as in RFC 4180, so
 //! that a value with a comma can be written in quotes.
 
+use crate::frontend::buildfile::nearest;
+
 /// The fields of one record. A field that begins with `"` ends at the next lone `"`; two stand for one.
 pub fn fields(text: &str) -> Result<Vec<String>, String> {
     let mut fields = Vec::new();
@@ -63,6 +65,17 @@ pub fn boolean(key: &str, value: &str) -> Result<bool, String> {
 /// The message for a key that is not known here.
 pub fn unknown(key: &str, allowed: &str) -> String {
     format!("the key {key:?} is unknown: allowed are {allowed}")
+}
+
+/// The same for keys of which one may be meant.
+pub fn unlike(key: &str, allowed: &[&str]) -> String {
+    match nearest(key, allowed.iter().copied()) {
+        Some(meant) => format!("the key {key:?} is unknown: did you mean {meant}?"),
+        None => {
+            let (last, others) = allowed.split_last().unwrap_or((&"none", &[]));
+            unknown(key, &format!("{} and {last}", others.join(", ")))
+        }
+    }
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ use crate::cli::commands::{self, prune::Kind};
 
 /// Commands about images.
 #[derive(Debug, Subcommand)]
+#[command(defer = true)]
 pub enum Image {
     /// build
     Build(Box<BuildArgs>),
@@ -39,6 +40,7 @@ pub enum Image {
 
 /// Commands about containers.
 #[derive(Debug, Subcommand)]
+#[command(defer = true)]
 pub enum Container {
     /// run
     Run(Box<commands::run::Args>),
@@ -64,6 +66,7 @@ pub enum Container {
 
 /// Commands about the store.
 #[derive(Debug, Subcommand)]
+#[command(defer = true)]
 pub enum System {
     /// df
     Df(commands::df::Args),
@@ -75,6 +78,7 @@ pub enum System {
 
 /// Commands about the cache.
 #[derive(Debug, Subcommand)]
+#[command(defer = true)]
 pub enum Builder {
     /// build
     Build(Box<BuildArgs>),
@@ -84,6 +88,7 @@ pub enum Builder {
 
 /// Commands that build.
 #[derive(Debug, Subcommand)]
+#[command(defer = true)]
 pub enum Buildx {
     /// build
     #[command(alias = "b")]

@@ -6,6 +6,7 @@
 
 pub mod attest;
 pub mod build;
+pub mod cache;
 pub mod csv;
 pub mod filter;
 mod groups;
@@ -54,8 +55,10 @@ pub struct Cli {
     pub command: Command,
 }
 
-/// What to do.
+/// What to do. The flags of a command are put together only if it is the one, since a build that has nothing to do is as fast
+/// as this. Then what is said of the command comes from its flags, so both say the same.
 #[derive(Debug, clap::Subcommand)]
+#[command(defer = true)]
 pub enum Command {
     /// Build an image from a Dockerfile
     #[command(visible_alias = "b")]
@@ -78,6 +81,14 @@ pub enum Command {
     Why(Box<commands::why::Args>),
     /// Draw the graph of a build
     Graph(Box<commands::graph::Args>),
+    /// Open a shell in the state of a failed step, or at any step
+    Debug(Box<commands::debug::Args>),
+    /// List the builds that are recorded
+    Builds(commands::builds::Args),
+    /// Show again what a build showed
+    Log(commands::log::Args),
+    /// Write a page about a build
+    Report(commands::report::Args),
     /// List images
     Images(commands::images::Args),
     /// Give an image another name
@@ -176,8 +187,13 @@ mod tests {
 
     #[test]
     fn every_command_explains_itself() {
-        for command in Cli::command().get_subcommands().filter(|command| !command.is_hide_set()) {
-            assert!(command.get_about().is_some(), "{}", command.get_name());
+        let (listed, mut built) = (Cli::command(), Cli::command());
+        built.build();
+        for command in built.get_subcommands().filter(|command| !command.is_hide_set()) {
+            let about = |command: &clap::Command| command.get_about().map(ToString::to_string);
+            let in_list = listed.find_subcommand(command.get_name()).and_then(about);
+            assert!(in_list.is_some(), "{}", command.get_name());
+            assert_eq!(about(command), in_list, "{}", command.get_name());
             assert!(command.get_after_help().is_some(), "{} has no examples", command.get_name());
             for argument in command.get_arguments().filter(|argument| !argument.is_hide_set()) {
                 assert!(argument.get_help().is_some(), "{} {}", command.get_name(), argument.get_id());

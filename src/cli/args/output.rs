@@ -62,6 +62,18 @@ pub enum Compression {
     Zstd,
 }
 
+impl Compression {
+    /// The one that is written so.
+    pub fn named(name: &str) -> Result<Self, String> {
+        match name {
+            "gzip" => Ok(Self::Gzip),
+            "zstd" => Ok(Self::Zstd),
+            "uncompressed" => Ok(Self::Uncompressed),
+            _ => Err(format!("compression={name}: allowed are gzip, zstd and uncompressed")),
+        }
+    }
+}
+
 /// One `--output`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Output {
@@ -117,14 +129,7 @@ impl Output {
             "tar" => self.tar = csv::boolean(key, value)?,
             "name" => self.names.extend(value.split(',').filter(|name| !name.is_empty()).map(str::to_owned)),
             "push" => self.push = csv::boolean(key, value)?,
-            "compression" => {
-                self.compression = Some(match value {
-                    "gzip" => Compression::Gzip,
-                    "zstd" => Compression::Zstd,
-                    "uncompressed" => Compression::Uncompressed,
-                    _ => return Err(format!("compression={value}: allowed are gzip, zstd and uncompressed")),
-                });
-            }
+            "compression" => self.compression = Some(Compression::named(value)?),
             "compression-level" => {
                 let level = value.parse().map_err(|_| format!("compression-level={value} is not a number"))?;
                 self.compression_level = Some(level);

@@ -8,8 +8,8 @@ use clap::Args;
 
 use super::attest::AttestArgs;
 use super::build::{
-    BakeArgs, BuildArgs, CacheArgs, Call, CompatibilityArgs, ImageArgs, LockArgs, OutputArgs, Override, ProgressArgs,
-    RunArgs, ValueArgs,
+    BakeArgs, BuildArgs, CacheArgs, Call, CompatibilityArgs, ImageArgs, LockArgs, OnError, OutputArgs, Override,
+    ProgressArgs, RunArgs, ValueArgs,
 };
 use super::values::ContextSource;
 use crate::ops::Error;
@@ -91,6 +91,8 @@ impl SubjectArgs {
             context,
             file,
             target: self.target,
+            until: None,
+            on_error: OnError::Fail,
             values: self.values,
             image: self.image,
             attest: AttestArgs::default(),
@@ -123,6 +125,7 @@ impl SubjectArgs {
             changed_since: None,
             print: false,
             list: None,
+            on_error: OnError::Fail,
             json: false,
             convert: false,
             compatibility: CompatibilityArgs::default(),

@@ -1,6 +1,6 @@
 //! `imgbuild bake`: targets of a build file.
 
-use super::{build_with_progress, json_pretty};
+use super::{build_with_progress, debug, json_pretty};
 use crate::cli::args::BakeArgs;
 use crate::cli::library::Library;
 use crate::cli::{Session, error};
@@ -18,5 +18,11 @@ pub fn run(args: BakeArgs, session: &Session, library: &dyn Library) -> Result<u
         return Ok(error::OK);
     }
     args.output.check(&session.env)?;
-    Ok(build_with_progress(args.progress, session, &args.output, |reporter| library.bake(&args, session, reporter)))
+    debug::check(args.on_error, session)?;
+    let mut kept = None;
+    let code = build_with_progress(args.progress, session, &args.output, |reporter| {
+        library.bake(&args, session, reporter).inspect_err(|error| kept = debug::kept(error))
+    });
+    debug::on_error(args.on_error, kept, &args.values, session);
+    Ok(code)
 }

@@ -1,6 +1,6 @@
 //! `imgbuild build`: an image from a Dockerfile.
 
-use super::build_with_progress;
+use super::{build_with_progress, debug};
 use crate::cli::Session;
 use crate::cli::args::BuildArgs;
 use crate::cli::args::values::ContextSource;
@@ -18,7 +18,13 @@ pub fn run(args: BuildArgs, session: &Session, library: &dyn Library) -> Result<
         return check(&args, session, library);
     }
     args.output.check(&session.env)?;
-    Ok(build_with_progress(args.progress, session, &args.output, |reporter| library.build(&args, session, reporter)))
+    debug::check(args.on_error, session)?;
+    let mut kept = None;
+    let code = build_with_progress(args.progress, session, &args.output, |reporter| {
+        library.build(&args, session, reporter).inspect_err(|error| kept = debug::kept(error))
+    });
+    debug::on_error(args.on_error, kept, &args.values, session);
+    Ok(code)
 }
 
 fn check(args: &BuildArgs, session: &Session, library: &dyn Library) -> Result<u8, Error> {

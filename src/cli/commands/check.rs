@@ -18,7 +18,7 @@ use crate::oci::Platform;
 use crate::ops::error::Diagnostics;
 use crate::ops::{self, Error, FixedFile};
 
-/// The flags.
+/// Check Dockerfiles, and mend some of what is found
 #[derive(Debug, Default, clap::Args)]
 #[command(after_help = "\
 Examples:

@@ -1,14 +1,12 @@
 //! `imgbuild commit`: an image of what a container changed.
 
-use std::sync::Arc;
-
-use super::{name_to_give, now};
+use super::{name_to_give, now, with_layers};
 use crate::cli::Session;
 use crate::graph::Times;
 use crate::ops::Error;
 use crate::ops::container::{self, Commit};
 
-/// The flags.
+/// Make an image of what a container changed
 #[derive(Debug, Clone, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -51,6 +49,6 @@ pub fn run(args: &Args, session: &Session) -> Result<(), Error> {
         times,
         now: now(),
     };
-    let image = container::commit(&Arc::new(session.open_store()?), &args.container, &options)?;
+    let image = with_layers(session, |layers| container::commit(layers, &args.container, &options))?;
     session.print(format!("{}\n", image.id))
 }

@@ -7,7 +7,7 @@ use crate::cli::Session;
 use crate::cli::args::Cli;
 use crate::ops::Error;
 
-/// Names of images and containers for bash, which asks the program itself: nothing is kept that could be stale.
+/// Names of images, containers and builds for bash, which asks the program itself: nothing is kept that could be stale.
 const BASH_NAMES: &str = r#"
 _imgbuild_names() {
     local cur=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD-1]} names=
@@ -19,6 +19,8 @@ _imgbuild_names() {
         run|rmi|tag|history|save|image|mount|inspect|export|explore|diff)
             names=$(imgbuild images --format json 2>/dev/null |
                 sed -n 's/^{"Repository":"\([^"]*\)","Tag":"\([^"]*\)".*/\1:\2/p') ;;
+        log|report)
+            names=$(imgbuild builds -q 2>/dev/null) ;;
     esac
     case ${COMP_WORDS[1]} in
         rm|diff|commit|cp|mount|umount|inspect|export)
@@ -32,7 +34,7 @@ _imgbuild_names() {
 complete -F _imgbuild_names -o nosort -o bashdefault -o default imgbuild
 "#;
 
-/// The flags.
+/// Write a shell's completion script
 #[derive(Debug, Clone, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -55,7 +57,7 @@ pub fn run(args: &Args, session: &Session) -> Result<(), Error> {
     session.print(script)
 }
 
-/// The flags of `man`.
+/// Write a manual page
 #[derive(Debug, Clone, clap::Args)]
 #[command(after_help = "\
 Examples:

@@ -9,7 +9,7 @@ use crate::oci::Platform;
 use crate::ops::{self, Error, Place};
 use crate::registry::transfer::Platforms;
 
-/// The flags.
+/// Copy an image between registries, layouts, archives and the store
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Places:

@@ -1,13 +1,13 @@
 //! `imgbuild cp`: files into containers and out of them.
 
 use std::path::Path;
-use std::sync::Arc;
 
+use super::with_layers;
 use crate::cli::Session;
 use crate::ops::Error;
 use crate::ops::container::{Side, TransferOptions, copy_in, copy_out};
 
-/// The flags.
+/// Copy files into a container or out of it
 #[derive(Debug, Clone, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -54,26 +54,28 @@ fn end(text: &str) -> End<'_> {
 /// Copies.
 pub fn run(args: &Args, session: &Session) -> Result<(), Error> {
     let options = TransferOptions { archive: args.archive, follow: args.follow_link };
-    let store = || session.open_store().map(Arc::new);
     match (end(&args.source), end(&args.target)) {
         (End::Container(name, path), End::Here(to)) => {
-            copy_out(&store()?, name, absolute(path)?, &Side::Path(Path::new(to)), options, &mut std::io::sink())
+            let (path, to) = (absolute(path)?, Side::Path(Path::new(to)));
+            with_layers(session, |layers| copy_out(layers, name, path, &to, options, &mut std::io::sink()))
         }
         (End::Container(..), End::Tar) if session.env.stdout_is_terminal() => {
             Err(Error::Usage("a tar is not written to a terminal: redirect stdout".into()))
         }
         (End::Container(name, path), End::Tar) => {
-            let (store, path) = (store()?, absolute(path)?);
-            session.stream(|out| copy_out(&store, name, path, &Side::Tar, options, out))
+            let path = absolute(path)?;
+            with_layers(session, |layers| session.stream(|out| copy_out(layers, name, path, &Side::Tar, options, out)))
         }
         (End::Here(from), End::Container(name, path)) => {
-            copy_in(&store()?, &Side::Path(Path::new(from)), name, absolute(path)?, options, None)
+            let (from, path) = (Side::Path(Path::new(from)), absolute(path)?);
+            with_layers(session, |layers| copy_in(layers, &from, name, path, options, None))
         }
         (End::Tar, End::Container(..)) if session.env.stdin_is_terminal() => {
             Err(Error::Usage("a tar is not read from a terminal: redirect stdin".into()))
         }
         (End::Tar, End::Container(name, path)) => {
-            copy_in(&store()?, &Side::Tar, name, absolute(path)?, options, Some(Box::new(std::io::stdin())))
+            let (path, stdin) = (absolute(path)?, Box::new(std::io::stdin()));
+            with_layers(session, |layers| copy_in(layers, &Side::Tar, name, path, options, Some(stdin)))
         }
         (End::Container(..), End::Container(..)) => {
             Err(Error::Usage("files are not copied between containers: copy them here first".into()))

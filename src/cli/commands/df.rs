@@ -15,7 +15,7 @@ use crate::ops::df::{DfRow, cache_rows, df};
 use crate::ops::inventory::Inventory;
 use crate::store::containers::ContainerKind;
 
-/// The flags.
+/// Show how much of the disk the store takes
 #[derive(Debug, Default, Clone, clap::Args)]
 #[command(after_help = "\
 Examples:

@@ -2,12 +2,10 @@
 
 mod images;
 
-use std::sync::Arc;
-
 use clap::ValueEnum;
 use serde::Serialize;
 
-use super::{Format, json_line};
+use super::{Format, json_line, with_layers};
 use crate::cli::args::values;
 use crate::cli::{Session, error};
 use crate::oci::Platform;
@@ -15,7 +13,7 @@ use crate::ops::Error;
 use crate::ops::container::{self, Change, ChangeKind};
 use crate::ops::diff::Aspect;
 
-/// The flags.
+/// Show what a container changed, or how two images differ
 #[derive(Debug, Clone, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -89,12 +87,15 @@ pub fn run(args: &Args, session: &Session) -> Result<u8, Error> {
 }
 
 fn of_container(args: &Args, session: &Session) -> Result<(), Error> {
-    let store = Arc::new(session.open_store()?);
-    let changes = container::changes(&store, &args.first).map_err(|error| match store.find(&args.first) {
-        Ok(_) if store.find_container(&args.first).is_err() => {
-            Error::Usage(format!("{:?} is an image: name the image that it is to be compared with as well", args.first))
-        }
-        _ => error,
+    let changes = with_layers(session, |layers| {
+        let store = layers.store();
+        container::changes(layers, &args.first).map_err(|error| match store.find(&args.first) {
+            Ok(_) if store.find_container(&args.first).is_err() => Error::Usage(format!(
+                "{:?} is an image: name the image that it is to be compared with as well",
+                args.first
+            )),
+            _ => error,
+        })
     })?;
     let mut text = String::new();
     for Change { path, kind } in changes {

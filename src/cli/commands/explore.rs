@@ -19,7 +19,7 @@ use crate::ops::{Error, ImageName, OpenedImage};
 use report::{Layer, Limits, Report};
 use state::{Explorer, Subject};
 
-/// The flags.
+/// Look into the layers of an image, and for what they store in vain
 #[derive(Debug, Clone, clap::Args)]
 #[command(after_help = "\
 Examples:

@@ -2,14 +2,14 @@
 
 use std::io::Write;
 use std::path::PathBuf;
-use std::sync::Arc;
 
+use super::with_layers;
 use crate::cli::Session;
 use crate::cli::args::values;
 use crate::oci::Platform;
 use crate::ops::{self, Error, container};
 
-/// The flags.
+/// Write the files of a container or an image to a tar file
 #[derive(Debug, Clone, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -32,14 +32,15 @@ pub fn run(args: &Args, session: &Session) -> Result<(), Error> {
     if args.output.is_none() && session.env.stdout_is_terminal() {
         return Err(Error::Usage("a tar is not written to a terminal: use -o FILE, or redirect stdout".into()));
     }
-    let store = Arc::new(session.open_store()?);
-    let is_container = store.find_container(&args.name).is_ok();
-    let write = |out: &mut dyn Write| match is_container {
-        true => container::export_container(&store, &args.name, out),
-        false => container::export_image(&store, &args.name, args.platform.as_ref(), out),
-    };
-    match &args.output {
-        Some(path) => ops::write_file(path, write),
-        None => session.stream(write),
-    }
+    with_layers(session, |layers| {
+        let is_container = layers.store().find_container(&args.name).is_ok();
+        let write = |out: &mut dyn Write| match is_container {
+            true => container::export_container(layers, &args.name, out),
+            false => container::export_image(layers, &args.name, args.platform.as_ref(), out),
+        };
+        match &args.output {
+            Some(path) => ops::write_file(path, write),
+            None => session.stream(write),
+        }
+    })
 }

@@ -8,7 +8,7 @@ use crate::cli::library::lock;
 use crate::cli::{Session, error};
 use crate::ops::Error;
 
-/// The flags.
+/// Bring everything that is pinned into the store
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:

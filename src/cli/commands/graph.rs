@@ -1,8 +1,8 @@
 //! `imgbuild graph`: the graph of a build, for people and for programs that draw.
 
-mod drawing;
+pub mod drawing;
 mod layout;
-mod svg;
+pub mod svg;
 mod text;
 
 use clap::ValueEnum;
@@ -14,7 +14,7 @@ use crate::cli::library::Look;
 use crate::ops::Error;
 use drawing::Drawing;
 
-/// The flags.
+/// Draw the graph of a build
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -58,6 +58,6 @@ pub fn run(args: Args, session: &Session) -> Result<(), Error> {
         Format::Dot => text::dot(&drawing),
         Format::Mermaid => text::mermaid(&drawing),
         Format::Json => json_pretty(&drawing.document())?,
-        Format::Svg => svg::svg(&drawing),
+        Format::Svg => svg::svg(&drawing).markup().to_owned(),
     })
 }

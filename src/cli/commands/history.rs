@@ -14,7 +14,7 @@ use crate::ops::{self, Error, HistoryRow};
 /// How much of an instruction a table shows, in columns.
 const COLUMNS: usize = 45;
 
-/// The flags.
+/// Show how an image came to be, newest step first
 #[derive(Debug, Default, clap::Args)]
 #[command(after_help = "\
 Examples:

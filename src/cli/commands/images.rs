@@ -14,7 +14,7 @@ use crate::cli::table;
 use crate::oci::Reference;
 use crate::ops::{self, Error, ImageRow};
 
-/// The flags.
+/// List images
 #[derive(Debug, Default, clap::Args)]
 #[command(after_help = "\
 Examples:

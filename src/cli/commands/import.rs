@@ -13,7 +13,7 @@ use crate::oci::Platform;
 use crate::ops::task::{Counted, Task};
 use crate::ops::{self, Error, ImportOptions};
 
-/// The flags.
+/// Make an image of one layer from a tar file
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:

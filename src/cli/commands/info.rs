@@ -10,7 +10,7 @@ use crate::ops::Error;
 use crate::ops::df::df;
 use crate::ops::inventory::Inventory;
 
-/// The flags.
+/// Show the store and the machine
 #[derive(Debug, Default, Clone, clap::Args)]
 #[command(after_help = "\
 Examples:

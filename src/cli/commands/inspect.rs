@@ -12,7 +12,7 @@ use crate::oci::Platform;
 use crate::ops::{self, Error};
 use crate::store::Store;
 
-/// The flags.
+/// Show everything about images and containers, as JSON
 #[derive(Debug, Default, clap::Args)]
 #[command(after_help = "\
 Examples:

@@ -12,7 +12,7 @@ use crate::oci::Platform;
 use crate::ops::task::{Counted, Task};
 use crate::ops::{self, Error, LoadOptions, LoadedImage};
 
-/// The flags.
+/// Read images from an archive
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:

@@ -10,7 +10,7 @@ use crate::cli::{Session, error};
 use crate::lockfile::{Change, ChangeKind, LockKey, SourcePolicy};
 use crate::ops::{Error, LockReport, write_file};
 
-/// The flags.
+/// Pin what a build takes from outside, without building
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:

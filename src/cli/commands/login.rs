@@ -15,7 +15,7 @@ use crate::registry::{Credentials, RegistryError, Secret};
 /// The longest password that is read from standard input, in bytes.
 const LONGEST: u64 = 64 << 10;
 
-/// The flags.
+/// Keep a password for a registry
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:

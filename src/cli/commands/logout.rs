@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use crate::cli::{Session, keychain};
 use crate::ops::Error;
 
-/// The flags.
+/// Forget the password for a registry
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:

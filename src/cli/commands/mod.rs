@@ -2,11 +2,13 @@
 
 pub mod bake;
 pub mod build;
+pub mod builds;
 pub mod check;
 pub mod commit;
 pub mod completions;
 pub mod copy;
 pub mod cp;
+pub mod debug;
 pub mod df;
 pub mod diff;
 mod differences;
@@ -21,6 +23,7 @@ pub mod info;
 pub mod inspect;
 pub mod load;
 pub mod lock;
+pub mod log;
 pub mod login;
 pub mod logout;
 pub mod mount;
@@ -29,6 +32,7 @@ pub mod prune;
 pub mod ps;
 pub mod pull;
 pub mod push;
+pub mod report;
 pub mod rm;
 pub mod rmi;
 pub mod run;
@@ -46,7 +50,7 @@ pub mod why;
 
 use std::fs::File;
 use std::io::Read;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -58,11 +62,14 @@ use super::args::output::Output;
 use super::args::template::ListFormat;
 use super::error;
 use super::interrupt;
-use super::progress::Progress;
+use super::library::network;
+use super::progress::trace::{self, Trace};
+use super::progress::{self, Clock, Progress};
 use crate::event::{Event, Reporter};
 use crate::oci::Reference;
-use crate::ops::Error;
 use crate::ops::error::Diagnostics;
+use crate::ops::{self, Error};
+use crate::store::layers::Layers;
 
 /// How lists are printed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
@@ -99,6 +106,16 @@ fn with_progress<T>(
     })
 }
 
+/// Does something with the layers of the store. What the store lacks of images is fetched from where it is known to be, which
+/// is shown on standard error.
+fn with_layers<T>(session: &Session, operation: impl FnOnce(&Arc<Layers>) -> Result<T, Error>) -> Result<T, Error> {
+    let progress = Progress::start(ProgressArgs::default(), &session.env, true);
+    let layers = network::layers(session, session.open_store()?, &progress.reporter())?;
+    let result = operation(&layers);
+    progress.finish();
+    result
+}
+
 /// Builds with progress, and shows what there is to say about the definition at the end.
 fn build_with_progress(
     args: ProgressArgs,
@@ -107,9 +124,13 @@ fn build_with_progress(
     build: impl FnOnce(Arc<dyn Reporter>) -> Result<Vec<Diagnostics>, Error>,
 ) -> u8 {
     let stdout_is_taken = output.outputs.iter().any(Output::uses_stdout);
+    let clock = progress::clock();
     let built = with_progress(args, session, stdout_is_taken, |progress| {
         let watching = Arc::new(Watching { inner: progress.reporter(), ran: AtomicBool::new(false) });
-        let found = build(watching.clone())?;
+        let found = match &output.trace {
+            Some(path) => traced(path, clock, watching.clone(), build)?,
+            None => build(watching.clone())?,
+        };
         progress.finish();
         if watching.ran.load(Ordering::Relaxed) {
             prune::after_build(session, !matches!(progress, Progress::Json(_) | Progress::Quiet(_)));
@@ -126,6 +147,32 @@ fn build_with_progress(
         Ok(())
     });
     built.map_or_else(|code| code, |()| error::OK)
+}
+
+/// Builds, and writes a trace of it, also of a build that fails.
+fn traced<T>(
+    path: &Path,
+    clock: Clock,
+    reporter: Arc<dyn Reporter>,
+    build: impl FnOnce(Arc<dyn Reporter>) -> Result<T, Error>,
+) -> Result<T, Error> {
+    // Before anything runs for it.
+    if path.parent().is_some_and(|folder| !folder.as_os_str().is_empty() && !folder.is_dir()) {
+        return Err(Error::Usage(format!("--trace: {} is in no folder that exists", path.display())));
+    }
+    let trace = Arc::new(Trace::beside(reporter, clock));
+    let result = build(trace.clone());
+    let text = json_line(&trace::document(&trace.finish()))?;
+    let written = write_text(path, &text);
+    result.and_then(|built| written.map(|()| built))
+}
+
+/// Writes a file that appears whole.
+fn write_text(path: &Path, text: &str) -> Result<(), Error> {
+    ops::write_file(path, |out| {
+        let failed = |error| Error::build(format!("cannot write {}", path.display())).caused_by(error);
+        out.write_all(text.as_bytes()).map_err(failed)
+    })
 }
 
 /// Hears whether a build did anything.
@@ -218,6 +265,11 @@ fn name_to_give(text: &str) -> Result<Reference, Error> {
         None => Ok(reference),
         Some(_) => Err(Error::Usage(format!("{text:?} is no name for an image: its digest follows from its content"))),
     }
+}
+
+/// Where the command runs.
+fn current_folder() -> Result<PathBuf, Error> {
+    std::env::current_dir().map_err(|error| Error::environment("the current folder is gone").caused_by(error))
 }
 
 /// Seconds since 1970.

@@ -1,16 +1,15 @@
 //! `imgbuild mount` and `umount`: the files of images and containers as folders of this machine.
 
 use std::path::PathBuf;
-use std::sync::Arc;
 
-use super::{each, now};
+use super::{each, now, with_layers};
 use crate::cli::Session;
 use crate::cli::args::values;
 use crate::cli::table;
 use crate::oci::Platform;
 use crate::ops::{Error, container};
 
-/// The flags.
+/// Mount the files of an image or a container
 #[derive(Debug, Clone, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -32,8 +31,8 @@ pub struct Args {
 
 /// Mounts it and prints where, or lists what is mounted.
 pub fn run(args: &Args, session: &Session) -> Result<(), Error> {
-    let store = Arc::new(session.open_store()?);
     let Some(name) = &args.name else {
+        let store = session.open_store()?;
         let mut rows = Vec::new();
         for found in store.containers()? {
             let (record, place) = (&found.record, found.record.mounted.as_ref());
@@ -41,11 +40,12 @@ pub fn run(args: &Args, session: &Session) -> Result<(), Error> {
         }
         return session.print(table::render(["NAME", "IMAGE", "FOLDER"], &rows));
     };
-    let place = container::mount(&store, name, args.platform.as_ref(), args.target.as_deref(), now())?;
+    let (platform, target) = (args.platform.as_ref(), args.target.as_deref());
+    let place = with_layers(session, |layers| container::mount(layers, name, platform, target, now()))?;
     session.print(format!("{}\n", place.display()))
 }
 
-/// The flags of `umount`.
+/// Take such mounts away
 #[derive(Debug, Clone, clap::Args)]
 #[command(after_help = "\
 Examples:

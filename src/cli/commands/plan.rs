@@ -13,7 +13,7 @@ use crate::cli::library::Look;
 use crate::ops::Error;
 use crate::ops::account::{Account, StepState};
 
-/// The flags.
+/// Show what a build would do, without doing it
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:

@@ -9,13 +9,14 @@ use crate::cli::Session;
 use crate::cli::args::filter::{self, Filter};
 use crate::cli::args::values;
 use crate::cli::config::{Config, Prune};
+use crate::cli::explain::step_title;
 use crate::cli::human;
 use crate::oci::Reference;
 use crate::ops::Error;
 use crate::ops::prune::{self, Limit, PruneKind, PruneOptions, Pruned};
 use crate::store::StoreError;
 
-/// The flags.
+/// Remove what is not needed
 #[derive(Debug, Default, Clone, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -56,7 +57,7 @@ pub enum Kind {
     /// Images without a name
     #[value(alias = "image")]
     Images,
-    /// Results of steps, unpacked layers, blobs
+    /// Results of steps, unpacked layers, blobs, the state of a failed step
     #[value(alias = "builder")]
     Cache,
     /// Folders of RUN --mount=type=cache
@@ -150,6 +151,9 @@ fn render(pruned: &Pruned, would: bool) -> String {
     for (id, name) in &pruned.containers {
         text += &format!("{verb} container: {} ({name})\n", id.get(..12).unwrap_or(id));
     }
+    for (_, name) in &pruned.scenes {
+        text += &format!("{verb} state of a failed step: {}\n", step_title("", name));
+    }
     for (names, digest) in &pruned.images {
         for name in names {
             text += &format!("{}: {}\n", if would { "Would untag" } else { "Untagged" }, Reference::familiar(name));
@@ -185,13 +189,14 @@ mod tests {
         let pruned = Pruned {
             containers: vec![("0123456789abcdef".into(), "box".into())],
             images: vec![(vec!["a".parse().unwrap()], digest)],
+            scenes: vec![("s".into(), "RUN make \\\n  all".into())],
             blobs: vec![digest, digest],
             mounts: vec!["/m/0".into()],
             freed: 1200,
             ..Pruned::default()
         };
         let expected = format!(
-            "Deleted container: 0123456789ab (box)\nUntagged: a:latest\nDeleted image: {digest}\nDeleted cache mount: /m/0\n\
+            "Deleted container: 0123456789ab (box)\nDeleted state of a failed step: RUN make all\nUntagged: a:latest\nDeleted image: {digest}\nDeleted cache mount: /m/0\n\
              Deleted: 2 blobs\nTotal reclaimed space: 1.2kB\n"
         );
         assert_eq!(render(&pruned, false), expected);

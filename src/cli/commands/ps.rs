@@ -16,7 +16,7 @@ use crate::store::containers::ContainerState;
 /// How much of a command a table shows, in columns.
 const COLUMNS: usize = 22;
 
-/// The flags.
+/// List containers
 #[derive(Debug, Default, Clone, clap::Args)]
 #[command(after_help = "\
 Examples:

@@ -10,7 +10,7 @@ use crate::oci::{Platform, Reference};
 use crate::ops::{self, Error, Pulled};
 use crate::registry::transfer::Platforms;
 
-/// The flags.
+/// Bring images from a registry
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:

@@ -9,7 +9,7 @@ use crate::event::Reporter;
 use crate::oci::{Platform, Reference};
 use crate::ops::{self, Error, Pushed};
 
-/// The flags.
+/// Send images to a registry
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:

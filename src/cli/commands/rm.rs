@@ -4,7 +4,7 @@ use super::each;
 use crate::cli::Session;
 use crate::ops::{Error, container};
 
-/// The flags.
+/// Remove containers
 #[derive(Debug, Clone, clap::Args)]
 #[command(after_help = "\
 Examples:

@@ -7,7 +7,7 @@ use crate::cli::Session;
 use crate::ops::{self, Error, Removed, RmiError};
 use crate::store::FindError;
 
-/// The flags.
+/// Remove images
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:

@@ -1,9 +1,8 @@
 //! `imgbuild run`: a command in a container, in the foreground.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
-use super::now;
+use super::{now, with_layers};
 use crate::cli::args::csv;
 use crate::cli::args::values::{self, BuildArg};
 use crate::cli::attach::{self, Attach};
@@ -20,7 +19,7 @@ const NOT_EXECUTABLE: u8 = 126;
 /// There is no such command.
 const NOT_FOUND: u8 = 127;
 
-/// The flags.
+/// Run a command in a container, in the foreground
 #[derive(Debug, Clone, clap::Args)]
 #[command(override_usage = "imgbuild run [OPTIONS] IMAGE [COMMAND]...")]
 #[command(after_help = "\
@@ -177,7 +176,7 @@ fn start(args: &Args, session: &Session) -> Result<u8, Error> {
     }
     let options = options(args, session)?;
     let namespaces = Namespaces::new().map_err(|error| Error::environment("/proc is not mounted").caused_by(error))?;
-    let Created { mut container, lock, spec } = create(Arc::new(session.open_store()?), &options)?;
+    let Created { mut container, lock, spec } = with_layers(session, |layers| create(layers, &options))?;
     // From here on the store is not in use: others may tidy it up, however long this takes.
     let attach = Attach { interactive: args.interactive, terminal: args.tty, readonly: args.read_only };
     let mut saved = Ok(());
@@ -186,15 +185,7 @@ fn start(args: &Args, session: &Session) -> Result<u8, Error> {
         saved = container.save();
     });
     drop(namespaces);
-    let code = match &exit {
-        Ok(Exit::Code(code)) => u8::try_from(*code).unwrap_or(NOT_STARTED),
-        Ok(Exit::Signal(signal)) => 128u8.saturating_add(u8::try_from(*signal).unwrap_or(0)),
-        Err(SandboxError::Command { problem: CommandProblem::NotFound | CommandProblem::NoInterpreter, .. }) => {
-            NOT_FOUND
-        }
-        Err(SandboxError::Command { .. }) => NOT_EXECUTABLE,
-        Err(_) => NOT_STARTED,
-    };
+    let code = exit_code(&exit);
     container.record.ended = Some((now(), code.into()));
     container.record.process = None;
     let saved = saved.and_then(|()| container.save());
@@ -203,17 +194,32 @@ fn start(args: &Args, session: &Session) -> Result<u8, Error> {
     } else {
         saved?;
     }
-    match exit {
-        Ok(_) => Ok(code),
-        Err(error) => {
-            let error = match error {
-                error @ SandboxError::Command { .. } => Error::build(error.to_string()),
-                error => Error::environment(error.to_string()),
-            };
-            session.complain(&error::render(&error, session.style()));
-            Ok(code)
-        }
+    if let Err(error) = exit {
+        not_started(error, session);
     }
+    Ok(code)
+}
+
+/// The exit code that says how a process ended, or why it never began.
+pub(super) fn exit_code(exit: &Result<Exit, SandboxError>) -> u8 {
+    match exit {
+        Ok(Exit::Code(code)) => u8::try_from(*code).unwrap_or(NOT_STARTED),
+        Ok(Exit::Signal(signal)) => 128u8.saturating_add(u8::try_from(*signal).unwrap_or(0)),
+        Err(SandboxError::Command { problem: CommandProblem::NotFound | CommandProblem::NoInterpreter, .. }) => {
+            NOT_FOUND
+        }
+        Err(SandboxError::Command { .. }) => NOT_EXECUTABLE,
+        Err(_) => NOT_STARTED,
+    }
+}
+
+/// Says why a process never began.
+pub(super) fn not_started(error: SandboxError, session: &Session) {
+    let error = match error {
+        error @ SandboxError::Command { .. } => Error::build(error.to_string()),
+        error => Error::environment(error.to_string()),
+    };
+    session.complain(&error::render(&error, session.style()));
 }
 
 fn options(args: &Args, session: &Session) -> Result<CreateOptions, Error> {

@@ -2,12 +2,14 @@
 
 use std::io::Write;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use clap::ValueEnum;
 
 use super::with_progress;
 use crate::cli::args::build::ProgressArgs;
 use crate::cli::args::values;
+use crate::cli::library::network;
 use crate::cli::{Session, error};
 use crate::event::Reporter;
 use crate::oci::Platform;
@@ -15,7 +17,7 @@ use crate::ops::task::{Counted, Task};
 use crate::ops::{self, Error, SaveOptions};
 use crate::store::ArchiveFormat;
 
-/// The flags.
+/// Write images to an archive
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -57,13 +59,14 @@ pub fn run(args: &Args, session: &Session) -> Result<u8, Error> {
         return Err(Error::Usage("an archive is not written to a terminal: use -o FILE, or redirect stdout".into()));
     }
     let saved = with_progress(args.progress, session, args.output.is_none(), |progress| {
-        save(args, session, &*progress.reporter())
+        save(args, session, &progress.reporter())
     });
     Ok(saved.map_or_else(|code| code, |()| error::OK))
 }
 
-fn save(args: &Args, session: &Session, reporter: &dyn Reporter) -> Result<(), Error> {
-    let store = session.open_store()?;
+fn save(args: &Args, session: &Session, reporter: &Arc<dyn Reporter>) -> Result<(), Error> {
+    let layers = network::layers(session, session.open_store()?, reporter)?;
+    ops::complete(&layers, &args.images, args.platform.as_ref())?;
     let options = SaveOptions {
         format: match args.format {
             Format::Docker => ArchiveFormat::Docker,
@@ -71,10 +74,10 @@ fn save(args: &Args, session: &Session, reporter: &dyn Reporter) -> Result<(), E
         },
         platform: args.platform.clone(),
     };
-    let mut task = Task::start(reporter, 0, "writing the archive", None);
+    let mut task = Task::start(&**reporter, 0, "writing the archive", None);
     let mut write = |inner: &mut dyn Write| -> Result<(), Error> {
         let out = Counted { inner, task: &mut task };
-        Ok(ops::save(&store, &args.images, &options, out)?)
+        Ok(ops::save(layers.store(), &args.images, &options, out)?)
     };
     match &args.output {
         Some(path) => ops::write_file(path, &mut write)?,

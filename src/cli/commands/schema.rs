@@ -10,7 +10,7 @@ use crate::frontend::buildfile;
 use crate::lockfile::Lockfile;
 use crate::ops::Error;
 
-/// The flags.
+/// Print the JSON Schemas of build files, lockfiles, progress and metadata
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:

@@ -6,7 +6,7 @@ use crate::cli::library::network;
 use crate::oci::Reference;
 use crate::ops::{self, Error};
 
-/// The flags.
+/// List the repositories of a registry
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:

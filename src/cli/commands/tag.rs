@@ -3,7 +3,7 @@
 use crate::cli::Session;
 use crate::ops::{self, Error};
 
-/// The flags.
+/// Give an image another name
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:

@@ -6,7 +6,7 @@ use crate::cli::library::network;
 use crate::oci::Reference;
 use crate::ops::{self, Error};
 
-/// The flags.
+/// List the tags of a repository
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:

@@ -14,7 +14,7 @@ use crate::ops::{self, Error};
 /// How much of an instruction is shown, in columns.
 const COLUMNS: usize = 48;
 
-/// The flags.
+/// Show which images share which layers
 #[derive(Debug, Clone, clap::Args)]
 #[command(after_help = "\
 Examples:

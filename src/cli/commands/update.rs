@@ -10,7 +10,7 @@ use crate::cli::{Session, error};
 use crate::lockfile::{Change, LockKey};
 use crate::ops::{Error, Renew, parse_precise};
 
-/// The flags.
+/// Look up anew what is pinned
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:

@@ -12,7 +12,7 @@ use crate::cli::library::lock;
 use crate::cli::{Session, error};
 use crate::ops::Error;
 
-/// The flags.
+/// Build again from nothing, and say what differs
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:

@@ -8,7 +8,7 @@ use crate::cli::table;
 use crate::oci::Platform;
 use crate::ops::Error;
 
-/// The flags.
+/// Show the version
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:

@@ -1,6 +1,5 @@
 //! `imgbuild why`: why steps would run, or ran.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::path::Path;
 
@@ -8,14 +7,15 @@ use super::plan::Format;
 use super::{json_pretty, now};
 use crate::cli::Session;
 use crate::cli::args::subject::{Subject, SubjectArgs};
+use crate::cli::choose::choose;
 use crate::cli::explain::{document, is_work, place, title};
 use crate::cli::human::{ago, count};
 use crate::cli::library::Look;
-use crate::graph::explain::{Reason, Snapshot, StepFacts};
+use crate::graph::explain::Reason;
 use crate::ops::Error;
 use crate::ops::account::{Account, StepState};
 
-/// The flags.
+/// Explain why steps would run, or ran
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -68,7 +68,7 @@ pub fn run(mut args: Args, session: &Session) -> Result<(), Error> {
     if !args.last && !chosen.iter().any(|step| account.states[*step].is_miss()) {
         // Nothing would run: what ran last is the next best answer.
         if let Some(earlier) = look.last_build(true)? {
-            let found = choose(&earlier, name).unwrap_or_default();
+            let found = choose(&earlier.snapshot, name).unwrap_or_default();
             if found.iter().any(|step| earlier.states[*step].is_miss()) {
                 (account, chosen) = (earlier, found);
             }
@@ -87,7 +87,7 @@ pub fn run(mut args: Args, session: &Session) -> Result<(), Error> {
 
 fn look_up(look: &Look, name: Option<&str>, of_last: bool) -> Result<(Account, Vec<usize>), Error> {
     let account = if of_last { last(look)? } else { look.plan()? };
-    let chosen = choose(&account, name)?;
+    let chosen = choose(&account.snapshot, name)?;
     Ok((account, chosen))
 }
 
@@ -96,57 +96,6 @@ fn last(look: &Look) -> Result<Account, Error> {
         Error::build("there is no record of a build of this definition in which a step ran")
             .help("records are kept in the store, of the last 50 builds")
     })
-}
-
-/// The steps that a name means.
-fn choose(account: &Account, name: Option<&str>) -> Result<Vec<usize>, Error> {
-    let snapshot = &account.snapshot;
-    let work = || (0..snapshot.steps.len()).filter(|step| is_work(&snapshot.steps[*step]));
-    let Some(name) = name else { return Ok(work().collect()) };
-    let roots = snapshot.roots.iter().filter(|root| root.target == name && !name.is_empty());
-    let of_target: BTreeSet<usize> = roots.flat_map(|root| snapshot.closure(root.step)).collect();
-    if !of_target.is_empty() {
-        return Ok(work().filter(|step| of_target.contains(step)).collect());
-    }
-    let matching =
-        |is: &dyn Fn(&StepFacts) -> bool| work().filter(|step| is(&snapshot.steps[*step])).collect::<Vec<_>>();
-    let lower = name.to_lowercase();
-    let ways: [&dyn Fn(&StepFacts) -> bool; 3] = [
-        &|step| step.slot().is_some_and(|(stage, _)| stage.eq_ignore_ascii_case(name)),
-        &|step| step.name.to_lowercase().starts_with(&lower),
-        &|step| step.name.to_lowercase().contains(&lower),
-    ];
-    let line = on_line(snapshot, name);
-    let found = std::iter::once(line).chain(ways.iter().map(|way| matching(way))).find(|found| !found.is_empty());
-    found.ok_or_else(|| {
-        let names: Vec<String> = work().take(12).map(|step| format!("  {}", title(&snapshot.steps[step]))).collect();
-        let more = match work().count().saturating_sub(names.len()) {
-            0 => String::new(),
-            more => format!("\n  and {more} more"),
-        };
-        Error::Usage(format!(
-            "no step, stage, line or target is called {name:?}; there are\n{}{more}",
-            names.join("\n")
-        ))
-    })
-}
-
-/// The steps of the instruction that holds a line: `Dockerfile:12`, or `12`.
-fn on_line(snapshot: &Snapshot, name: &str) -> Vec<usize> {
-    let (file, line) = name.rsplit_once(':').unwrap_or(("", name));
-    let Ok(line) = line.parse::<u32>() else { return Vec::new() };
-    let origin = |step: &StepFacts| {
-        let (of, at) = step.origin.clone()?;
-        let is_file = file.is_empty() || of == file || of.ends_with(&format!("/{file}"));
-        (is_file && at <= line && is_work(step)).then_some((of, at))
-    };
-    let mut nearest: BTreeMap<String, u32> = BTreeMap::new();
-    for (of, at) in snapshot.steps.iter().filter_map(origin) {
-        let line = nearest.entry(of).or_default();
-        *line = at.max(*line);
-    }
-    let is_there = |step: &usize| origin(&snapshot.steps[*step]).is_some_and(|(of, at)| nearest.get(&of) == Some(&at));
-    (0..snapshot.steps.len()).filter(is_there).collect()
 }
 
 fn text(account: &mut Account, chosen: &[usize], named: bool, now: i64) -> String {

@@ -9,8 +9,8 @@ use crate::cli::args::attest::Attest;
 use crate::cli::args::build::List;
 use crate::cli::args::values::{Secret, Ssh};
 use crate::cli::library::build::{
-    apply_attest, apply_cache, apply_image, apply_run, apply_values, lock_mode, named_context, outputs, push_too,
-    read_secret, references, ssh_agent, warnings, write_results,
+    apply_attest, apply_cache, apply_image, apply_run, apply_values, cache_from, cache_to, lock_mode, named_context,
+    outputs, push_too, read_secret, references, ssh_agent, warnings, write_results,
 };
 use crate::cli::library::foreign::{self, Chosen};
 use crate::cli::library::{changes, include, running};
@@ -23,6 +23,7 @@ use crate::frontend::dockerfile::{LineStarts, line_starts};
 use crate::ops::Error;
 use crate::ops::build::{self, Dockerfile, Folder, LockPlace, NamedContext, NoCache, Target};
 use crate::ops::error::Diagnostics;
+use crate::remote_cache::Place;
 use crate::solve::SecretValue;
 
 pub(super) fn bake(args: &BakeArgs, session: &Session, reporter: Arc<dyn Reporter>) -> Result<Vec<Diagnostics>, Error> {
@@ -284,6 +285,12 @@ impl File {
             let (id, agent) = ssh_agent(&agent, session, &self.folder)?;
             target.credentials.agents.insert(id, agent);
         }
+        for cache in resolved.cache_from.iter().filter(|cache| !cache.is_other_cache()) {
+            target.cache_from.push(cache_from(&cache.to_argument().parse().map_err(usage)?));
+        }
+        for cache in resolved.cache_to.iter().filter(|cache| !cache.is_other_cache()) {
+            target.cache_to.push(cache_to(&cache.to_argument().parse().map_err(usage)?)?);
+        }
         if resolved.requested {
             target.tags = references(&resolved.tags)?;
             let parsed = resolved.outputs.iter().map(|output| output.to_argument().parse().map_err(usage));
@@ -299,7 +306,8 @@ impl File {
             push_too(&mut target, &args.output);
         }
         apply_values(&mut target, &args.values, session)?;
-        apply_cache(&mut target, &args.cache);
+        self.place_caches(&mut target);
+        apply_cache(&mut target, &args.cache)?;
         apply_run(&mut target, &args.run)?;
         self.check_rights(resolved, &target)?;
         Ok(target)
@@ -349,6 +357,17 @@ impl File {
             }
             (other, _) => other,
         })
+    }
+
+    /// The same for caches that are folders.
+    fn place_caches(&self, target: &mut Target) {
+        let from = target.cache_from.iter_mut().map(|from| &mut from.place);
+        let to = target.cache_to.iter_mut().filter_map(|to| to.place.as_mut());
+        for place in from.chain(to) {
+            if let Place::Folder { path, .. } = place {
+                *path = self.folder.join(&path);
+            }
+        }
     }
 
     /// Files that the build file names are beside it, wherever the command runs.

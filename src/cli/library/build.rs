@@ -8,13 +8,14 @@ use std::sync::Arc;
 use crate::cli::args::BuildArgs;
 use crate::cli::args::attest::Attest;
 use crate::cli::args::build::{CacheArgs, Entitlement, ImageArgs, LockArgs, Network, OutputArgs, RunArgs, ValueArgs};
+use crate::cli::args::cache::{CacheFrom, CachePlace, CacheTo};
 use crate::cli::args::output::{self, OutputKind as Kind};
 use crate::cli::args::values::{AnnotationTarget, ContextSource, HostAddress, ImageAnnotation, Secret, Ssh};
 use crate::cli::env::ResolvedSecret;
 use crate::cli::library::metadata::Metadata;
-use crate::cli::library::running;
+use crate::cli::library::{debug, running};
 use crate::cli::{Session, interrupt};
-use crate::compress::Compression;
+use crate::compress::{Compression, LevelError};
 use crate::event::Reporter;
 use crate::fstree::Scrub;
 use crate::graph;
@@ -25,6 +26,7 @@ use crate::ops::build::{
     Target,
 };
 use crate::ops::error::Diagnostics;
+use crate::remote_cache::{self, Mode, Place, Source};
 use crate::solve::SecretValue;
 use crate::source::agent::{Agent, AgentError};
 
@@ -37,7 +39,11 @@ pub(super) fn build(
     run.report_to(&reporter);
     let built = target(args, session, &run)
         .and_then(|(target, lock)| {
-            build::build(&run.session(reporter.as_ref())?, &[target], &lock, lock_mode(args.lock))
+            let (mut targets, mode) = ([target], lock_mode(args.lock));
+            if let Some(place) = &args.until {
+                debug::stop_at(&run, &mut targets, &lock, mode, place, false)?;
+            }
+            build::build(&run.session(reporter.as_ref())?, &targets, &lock, mode)
         })
         .map_err(|error| if interrupt::is_interrupted() { Error::Interrupted } else { error })?;
     write_results(&args.output, &built)?;
@@ -61,7 +67,7 @@ pub(super) fn target(args: &BuildArgs, session: &Session, run: &running::Run) ->
     apply_values(&mut target, &args.values, session)?;
     apply_image(&mut target, &args.image)?;
     apply_attest(&mut target, args.attest.all());
-    apply_cache(&mut target, &args.cache);
+    apply_cache(&mut target, &args.cache)?;
     apply_run(&mut target, &args.run)?;
     target.outputs = outputs(&args.output.outputs)?;
     push_too(&mut target, &args.output);
@@ -275,14 +281,59 @@ fn dedup(platforms: &[crate::oci::Platform]) -> Vec<crate::oci::Platform> {
     platforms.iter().filter(|platform| seen.insert(*platform)).cloned().collect()
 }
 
-/// What is taken from the cache.
-pub(super) fn apply_cache(target: &mut Target, args: &CacheArgs) {
+/// What is taken from caches, and put into them. Caches of a flag come in place of those of a build file.
+pub(super) fn apply_cache(target: &mut Target, args: &CacheArgs) -> Result<(), Error> {
     if args.no_cache {
         target.no_cache = NoCache::All;
     } else if !args.no_cache_filter.is_empty() {
         target.no_cache = NoCache::Stages(args.no_cache_filter.iter().cloned().collect());
     }
     target.pull |= args.pull;
+    if !args.cache_from.is_empty() {
+        target.cache_from = args.cache_from.iter().map(cache_from).collect();
+    }
+    if !args.cache_to.is_empty() {
+        target.cache_to = args.cache_to.iter().map(cache_to).collect::<Result<_, _>>()?;
+    }
+    Ok(())
+}
+
+/// A cache that is read.
+pub(super) fn cache_from(from: &CacheFrom) -> Source {
+    Source { place: cache_place(&from.place), mounts: from.mounts }
+}
+
+/// A cache that is written.
+pub(super) fn cache_to(to: &CacheTo) -> Result<remote_cache::Destination, Error> {
+    let compression = match (to.compression, to.compression_level) {
+        (None, None) => None,
+        (named, level) => Some(layer_compression(named, level).map_err(|error| format!("--cache-to: {error}"))),
+    };
+    Ok(remote_cache::Destination {
+        place: to.place.as_ref().map(cache_place),
+        mode: if to.max { Mode::Max } else { Mode::Min },
+        compression: compression.transpose().map_err(Error::Usage)?,
+        ignore_error: to.ignore_error,
+        mounts: to.mounts,
+    })
+}
+
+fn cache_place(place: &CachePlace) -> Place {
+    match place {
+        CachePlace::Registry(reference) => Place::Registry(reference.clone()),
+        CachePlace::Folder(path, name) => Place::Folder { path: path.clone(), name: name.clone() },
+    }
+}
+
+/// How layers are compressed; one that does not say gets the layers that the store has without any.
+fn layer_compression(named: Option<output::Compression>, level: Option<u8>) -> Result<Compression, LevelError> {
+    let compression = match named {
+        None | Some(output::Compression::Gzip) => Compression::GZIP,
+        Some(output::Compression::Zstd) => Compression::ZSTD,
+        Some(output::Compression::Uncompressed) => Compression::None,
+    };
+    let compression = level.map_or(compression, |level| compression.with_level(level));
+    compression.check().map(|()| compression)
 }
 
 /// How steps run.
@@ -336,14 +387,8 @@ pub(super) fn push_too(target: &mut Target, args: &OutputArgs) {
 }
 
 fn one_output(output: &output::Output) -> Result<Output, Error> {
-    // An output that does not say gets the layers that the store has without any.
-    let compression = match output.compression {
-        None | Some(output::Compression::Gzip) => Compression::GZIP,
-        Some(output::Compression::Zstd) => Compression::ZSTD,
-        Some(output::Compression::Uncompressed) => Compression::None,
-    };
-    let compression = output.compression_level.map_or(compression, |level| compression.with_level(level));
-    compression.check().map_err(|error| Error::Usage(format!("--output: {error}")))?;
+    let compression = layer_compression(output.compression, output.compression_level)
+        .map_err(|error| Error::Usage(format!("--output: {error}")))?;
     if output.force_compression {
         return Err(Error::Usage(
             "--output: force-compression is not supported: layers of base images stay as they are".into(),

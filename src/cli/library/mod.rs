@@ -7,6 +7,8 @@ mod bake;
 mod build;
 mod changes;
 mod check;
+mod command;
+pub(super) mod debug;
 mod foreign;
 mod include;
 pub mod lock;

@@ -1,14 +1,18 @@
 //! How the environment says that the network is reached.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use crate::cli::Session;
 use crate::cli::config::Config;
 use crate::cli::keychain::Files;
+use crate::event::Reporter;
 use crate::ops::Error;
-use crate::registry::{self, Registries};
+use crate::registry::{self, FetchOnNeed, Registries};
 use crate::source::http::{Proxies, Settings};
 use crate::source::{Sources, git};
+use crate::store::Store;
+use crate::store::layers::Layers;
 
 /// Folders with a folder of certificates for each registry.
 const CERTIFICATES: [&str; 2] = ["/etc/docker/certs.d", "/etc/containers/certs.d"];
@@ -29,6 +33,17 @@ pub(in crate::cli) fn registries_with(session: &Session, keychain: Files) -> Res
     settings.certificates.extend(own);
     settings.hosts = config.registries;
     Ok(Registries::new(settings, Box::new(keychain)))
+}
+
+/// The layers of a store. What it lacks of images is fetched from where it is known to be.
+pub(in crate::cli) fn layers(
+    session: &Session,
+    store: Store,
+    reporter: &Arc<dyn Reporter>,
+) -> Result<Arc<Layers>, Error> {
+    let registries = registries(session)?;
+    registries.report_to(reporter.clone());
+    Ok(Arc::new(Layers::new(Arc::new(store)).fetching(Arc::new(FetchOnNeed(Arc::new(registries))))))
 }
 
 /// What brings files from the network.

@@ -7,7 +7,7 @@ use std::os::fd::AsFd;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use crate::cli::library::network;
+use crate::cli::library::{command, network};
 use crate::cli::{Session, interrupt};
 use crate::event::Reporter;
 use crate::ops::{self, Error, build};
@@ -24,6 +24,7 @@ pub(super) struct Run {
     jobs: usize,
     sources: Arc<Sources>,
     registries: Arc<Registries>,
+    command: Vec<String>,
 }
 
 /// What came on standard input.
@@ -63,7 +64,8 @@ impl Run {
         // Most steps wait for a network or a disk, so there can be more of them than processors.
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
         let jobs = jobs.map_or((4 * processors).max(16), usize::from);
-        Ok(Self { store, cancel, executor, jobs, sources, registries })
+        let command = command::without_secrets(&session.env.arguments());
+        Ok(Self { store, cancel, executor, jobs, sources, registries, command })
     }
 
     /// Says who hears of layers that are fetched on the way.
@@ -83,6 +85,7 @@ impl Run {
             resolv_conf: std::fs::read("/etc/resolv.conf").unwrap_or_default(),
             sources: &self.sources,
             registries: self.registries.clone(),
+            command: &self.command,
         })
     }
 

@@ -9,6 +9,7 @@ pub mod plain;
 pub mod quiet;
 pub mod summary;
 mod text;
+pub mod trace;
 pub mod tty;
 
 use std::sync::Arc;
@@ -34,7 +35,7 @@ pub fn clock() -> Clock {
 }
 
 /// A step's name for people: the stage in brackets and the instruction, on one line.
-fn title(info: &StepInfo) -> String {
+pub(super) fn title(info: &StepInfo) -> String {
     let words: Vec<&str> = info.name.split_whitespace().filter(|word| *word != "\\").collect();
     let name = clean(words.join(" ").as_bytes(), false);
     match info.stage.is_empty() {

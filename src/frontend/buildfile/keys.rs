@@ -132,9 +132,9 @@ pub const KEYS: &[KeyInfo] = &[
         Key::CacheFrom,
         "cache-from",
         Kind::Entries,
-        "where results of steps are looked for besides the store; not used yet",
+        "where results of steps are looked for besides the store: see docs/remote-cache.md",
     ),
-    row(Key::CacheTo, "cache-to", Kind::Entries, "where results of steps are put besides the store; not used yet"),
+    row(Key::CacheTo, "cache-to", Kind::Entries, "where results of steps are put besides the store"),
     row(
         Key::Attest,
         "attest",
@@ -148,11 +148,11 @@ pub const KEYS: &[KeyInfo] = &[
 const ALIASES: &[(&str, &str)] = &[("secret", "secrets"), ("platform", "platforms")];
 
 /// Keys that are taken without an effect, and what is said about that.
-pub(super) const WITHOUT_EFFECT: &[(Key, &str)] = &[
-    (Key::CacheFrom, "`cache-from` has no effect yet: results of steps are taken from the store"),
-    (Key::CacheTo, "`cache-to` has no effect yet: results of steps are kept in the store"),
-    (Key::Ulimits, "`ulimits` has no effect yet: steps have the limits of imgbuild itself"),
-];
+pub(super) const WITHOUT_EFFECT: &[(Key, &str)] =
+    &[(Key::Ulimits, "`ulimits` has no effect yet: steps have the limits of imgbuild itself")];
+
+/// Kinds of caches that docker has and that are passed over.
+pub const OTHER_CACHES: [&str; 3] = ["gha", "s3", "azblob"];
 
 /// Keys of docker-bake and of later versions, which deserve another answer than "unknown".
 pub(super) const NOT_YET: &[&str] = &["policy", "resources"];

@@ -232,14 +232,15 @@ impl Value {
         if let Self::Text(text) = self { Some(&text.place) } else { None }
     }
 
-    /// Where the first of its items was written; none if it has none.
-    pub(super) fn first_place(&self) -> Option<&Place> {
-        if let Self::Entries(entries) = self
-            && let Some(Entry::Table(_, place)) = entries.first()
-        {
-            return Some(place);
+    /// Where an item of it was written; none if it has none of this number.
+    pub(super) fn place_of(&self, number: usize) -> Option<&Place> {
+        match self {
+            Self::Entries(entries) => entries.get(number).map(|entry| match entry {
+                Entry::Table(_, place) => place,
+                Entry::Written(text) => &text.place,
+            }),
+            _ => self.texts().get(number).map(|text| &text.place),
         }
-        self.texts().first().map(|text| &text.place)
     }
 
     /// Adds the value of the same key that comes later.

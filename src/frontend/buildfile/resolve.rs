@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use super::check::{References, diagnostic, endless};
 use super::expand::{Fault, Scope};
-use super::keys::{Kind, WITHOUT_EFFECT};
-use super::model::{BuildFile, Place, Text, Value, Values};
+use super::keys::{Key, Kind, WITHOUT_EFFECT};
+use super::model::{BuildFile, Place, Text, Values};
 use super::overrides::{Override, OverrideError, apply, set};
 use super::suggest::did_you_mean;
 use super::target::{self, Target};
@@ -218,10 +218,12 @@ impl<'a> Resolver<'a> {
     fn warnings(&self) -> Vec<Diagnostic> {
         let mut told = HashSet::new();
         let mut found = Vec::new();
-        for values in self.targets.keys().filter_map(|name| self.merged.get(name)) {
-            for (key, message) in WITHOUT_EFFECT {
-                let Some(place) = values.get(key).and_then(Value::first_place) else { continue };
-                let mut warning = Diagnostic::warning("NoEffect", place.span(None), *message);
+        for (target, values) in self.targets.iter().filter_map(|(name, target)| Some((target, self.merged.get(name)?)))
+        {
+            let without = WITHOUT_EFFECT.iter().map(|(key, message)| (*key, 0, (*message).to_owned()));
+            for (key, number, message) in without.chain(other_caches(target)) {
+                let Some(place) = values.get(&key).and_then(|value| value.place_of(number)) else { continue };
+                let mut warning = Diagnostic::warning("NoEffect", place.span(None), message);
                 if matches!(place, Place::Set(_)) {
                     warning.annotations.clear();
                 }
@@ -242,6 +244,18 @@ impl<'a> Resolver<'a> {
         }
         order.push(target);
     }
+}
+
+/// What there is to say about caches of a kind that is not known here, with their places: a build can do without.
+fn other_caches(target: &Target) -> impl Iterator<Item = (Key, usize, String)> {
+    let all = [(Key::CacheFrom, &target.cache_from), (Key::CacheTo, &target.cache_to)];
+    let numbered = all
+        .into_iter()
+        .flat_map(|(key, list)| list.iter().enumerate().map(move |(number, cache)| (key, number, cache)));
+    numbered.filter(|(.., cache)| cache.is_other_cache()).map(|(key, number, cache)| {
+        let kind = cache.attributes.get("type").map_or("", String::as_str);
+        (key, number, format!("a cache with `type={kind}` has no effect here: use `registry`, `local` or `inline`"))
+    })
 }
 
 fn add(values: &mut Values, later: Values) {

@@ -4,7 +4,7 @@
 const LONGEST: usize = 200;
 
 /// The known name nearest to a wrong one, if it is near enough to be a slip.
-pub(super) fn nearest<'a>(wrong: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+pub fn nearest<'a>(wrong: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let limit = (1 + wrong.len() / 4).min(3);
     known
         .into_iter()

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::attributes;
 use super::entries::{Fields, Locate, attestation, cache, output, secret, ssh, written};
 use super::expand::{Fault, Scope};
-use super::keys::Key;
+use super::keys::{Key, OTHER_CACHES};
 use super::limits::{address, call, entitlement, limit, scrub, size};
 use super::model::{BuildFile, Declaration, Entry, Place, Text, Value, Values};
 use super::steps;
@@ -153,6 +153,11 @@ pub struct Output {
 }
 
 impl Output {
+    /// Whether it is a cache of a kind that only docker has.
+    pub fn is_other_cache(&self) -> bool {
+        self.attributes.get("type").is_some_and(|kind| OTHER_CACHES.contains(&kind.as_str()))
+    }
+
     /// The same as an argument of `--output`.
     pub fn to_argument(&self) -> String {
         let first = self.attributes.get_key_value("type");

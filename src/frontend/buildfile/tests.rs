@@ -381,7 +381,7 @@ args = { A = "${unset()}", B = "${default(COMMIT, unset())}", C = "x" }
 tags = ["a:1", "${if(equal('a', 'b'), 'a:2', unset())}"]
 target = "${unset()}"
 attest = ["type=provenance,mode=max", { type = "sbom" }]
-cache-from = ["user/app:cache", { type = "local", src = "cache" }]
+cache-from = ["user/app:cache", { type = "local", src = "cache" }, "type=gha"]
 cache-to = ["type=inline"]
 call = "check"
 entitlements = ["network.host"]
@@ -398,14 +398,14 @@ annotations = { k = "v" }
     let expected = serde_json::json!({
         "context": ".", "dockerfile": "Dockerfile", "args": {"C": "x"}, "tags": ["a:1"],
         "attest": ["type=provenance,mode=max", "type=sbom"],
-        "cache-from": ["type=registry,ref=user/app:cache", "type=local,src=cache"], "cache-to": ["type=inline"],
+        "cache-from": ["type=registry,ref=user/app:cache", "type=local,src=cache", "type=gha"], "cache-to": ["type=inline"],
         "call": "check", "entitlements": ["network.host"], "extra-hosts": {"db": "10.0.0.2", "me": "host-gateway"},
         "shm-size": "1073741824", "ulimits": ["nofile=1024:2048"], "secret": ["id=a,env=A", "id=b"],
         "annotations": ["k=v"],
     });
     assert_eq!(printed["target"]["default"], expected);
     let warned: Vec<&str> = plan.warnings.iter().map(|warning| &text[warning.annotations[0].span.clone()]).collect();
-    let expected = ["\"user/app:cache\"", "\"type=inline\"", "\"nofile=1024:2048\""];
+    let expected = ["\"type=gha\"", "\"nofile=1024:2048\""];
     assert_eq!(warned, expected);
 }
 

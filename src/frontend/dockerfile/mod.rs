@@ -18,13 +18,15 @@ mod lower;
 mod parse;
 mod steps;
 mod suggest;
+mod until;
 
 pub use ast::*;
 pub use lint::fix::{Fixed, apply_fixes};
-pub use lint::{FixKind, Level, RULES, Rule};
+pub use lint::{FixKind, Level, RULES, Rule, names_a_secret};
 pub use lower::{
     Checked, ContextSource, ImageBuild, Lowered, Need, NoCache, Options, Resolved, ResolvedGit, ResolvedHttp,
     ResolvedImage, check, is_proxy, lower, remote_context,
 };
 pub use parse::{Parsed, parse};
 pub use steps::from_steps;
+pub use until::{NoSuchLine, Stop, Until};

@@ -182,6 +182,18 @@ impl Target {
         self.item("output", Shape::Text(output.into()))
     }
 
+    /// Where results of steps are looked for besides the store, as after `--cache-from`.
+    #[must_use]
+    pub fn cache_from(self, source: impl Into<String>) -> Self {
+        self.item("cache-from", Shape::Text(source.into()))
+    }
+
+    /// Where results of steps are put besides the store, as after `--cache-to`.
+    #[must_use]
+    pub fn cache_to(self, destination: impl Into<String>) -> Self {
+        self.item("cache-to", Shape::Text(destination.into()))
+    }
+
     /// Every step is run again.
     #[must_use]
     pub fn no_cache(self) -> Self {

@@ -51,6 +51,7 @@ pub fn run(
         unread: &BTreeSet::new(),
         sources: (!offline).then_some(session.sources),
         observer: &(),
+        elsewhere: &(),
     };
     let failed = |error: StepError| match error {
         StepError::Canceled => Error::Interrupted,

@@ -76,7 +76,7 @@ pub fn images(
 }
 
 /// How the layers of a target's image are compressed: as its first output with an image has them.
-fn compression(target: &Target) -> Compression {
+pub fn compression(target: &Target) -> Compression {
     let mut images = target.outputs.iter().filter(|output| wants_image(&output.kind));
     images.next().map_or(Compression::GZIP, |output| output.compression)
 }

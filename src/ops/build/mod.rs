@@ -5,6 +5,7 @@
 //! the lockfile, run, export. Nothing is run before every definition was understood.
 
 mod attest;
+mod caching;
 mod context;
 mod credentials;
 mod images;
@@ -13,6 +14,7 @@ mod lowering;
 mod make;
 mod output;
 mod remote;
+mod scene;
 mod target;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -21,8 +23,8 @@ use std::time::Instant;
 
 pub use locking::LockPlace;
 pub use target::{
-    Attestations, Destination, Dockerfile, Entitlement, Folder, LockMode, NamedContext, NoCache, Output, OutputKind,
-    Target,
+    Attestations, Destination, Dockerfile, Entitlement, Folder, Line, LockMode, NamedContext, NoCache, Output,
+    OutputKind, Target,
 };
 
 use crate::compress::Compression;
@@ -33,17 +35,19 @@ use crate::oci::{Descriptor, Platform};
 use crate::ops::Error;
 use crate::ops::error::{Diagnostics, Origin, StepExit, StepFailure, is_machine};
 use crate::ops::record;
-use crate::registry::{FetchOnNeed, Offline, Registries};
+use crate::registry::{FetchOnNeed, Offline, Registries, origins};
+use crate::remote_cache::{FetchFromFolders, Folders, Import};
 use crate::sandbox::{Cancel, Executor, Exit, SandboxError};
-use crate::solve::{self, Observer, SolveError, StepError};
+use crate::solve::{self, Elsewhere, Observer, SolveError, StepError};
 use crate::source::Sources;
 use crate::source::http::shown;
 use crate::store::layers::Layers;
-use crate::store::{Stop, Store};
+use crate::store::{Fetch, Stop, Store};
 pub(super) use locking::Lock;
 pub(super) use lowering::Checked;
 use lowering::{Lowered, lower_all};
 pub(super) use make::{TargetImage, fetch, make};
+pub(super) use scene::scene;
 
 /// What all builds of a process share.
 pub struct Session<'a> {
@@ -63,6 +67,8 @@ pub struct Session<'a> {
     pub sources: &'a Sources,
     /// What brings images from the network, and takes them there.
     pub registries: Arc<Registries>,
+    /// The words of the command, for the record, without what is secret in them.
+    pub command: &'a [String],
 }
 
 impl<'a> Session<'a> {
@@ -80,6 +86,7 @@ impl<'a> Session<'a> {
             resolv_conf: self.resolv_conf.clone(),
             sources: self.sources,
             registries: self.registries.clone(),
+            command: self.command,
         }
     }
 }
@@ -105,21 +112,29 @@ pub fn build(
     mode: LockMode,
 ) -> Result<Vec<Built>, Error> {
     let started = Instant::now();
-    let Prepared { graph, lowered, lock, layers } = prepare(session, targets, place, mode)?;
+    let Prepared { graph, lowered, lock, layers, folders } = prepare(session, targets, place, mode)?;
     lock.settle(session.reporter)?;
     let pushes = |target: &Target| target.outputs.iter().any(|one| matches!(one.kind, OutputKind::Registry(_)));
     if mode.offline && targets.iter().any(pushes) {
         return Err(Error::Usage("--offline forbids to push the image: leave out one of the two".into()));
     }
-    let recorder = record::Recorder::new(
-        session.store.clone(),
-        session.reporter,
-        &graph,
-        definition_of(targets, place),
-        named_steps(targets, &lowered),
-    );
+    caching::check(targets, mode)?;
+    let recorder =
+        record::Recorder::new(session, started, &graph, definition_of(targets, place), named_steps(targets, &lowered));
     let recorded = session.reporting_to(&recorder);
-    let result = complete(&recorded, targets, mode, (&graph, &lowered, &layers), &recorder, started);
+    let registries = (!mode.offline).then_some(&*session.registries);
+    let import = Import::new(caching::sources(targets), registries, &layers, &folders, &recorder);
+    let parts = (&graph, &lowered[..], &layers);
+    let mut result = complete(&recorded, targets, mode, parts, &folders, (&recorder, &import), started);
+    // A cache that does not keep its word costs the time that it should have saved, and no more.
+    if result.is_err()
+        && !session.cancel.is_canceled()
+        && let Some(broken) = layers.forget_claims()
+    {
+        recorder.report(Event::Warning(format!("{broken}; building again without any cache but the store's")));
+        let again = caching::Again(&recorder);
+        result = complete(&session.reporting_to(&again), targets, mode, parts, &folders, (&recorder, &()), started);
+    }
     recorder.finish(&result);
     result
 }
@@ -130,26 +145,33 @@ fn complete(
     targets: &[Target],
     mode: LockMode,
     (graph, lowered, layers): Parts<'_>,
-    observer: &dyn Observer,
+    folders: &Folders,
+    others: Others<'_>,
     started: Instant,
 ) -> Result<Vec<Built>, Error> {
-    let solved = solving(session, mode, (graph, lowered, layers), targets, observer, |steps, environment| {
-        solve::solve(graph, steps, environment)
+    let parts = (graph, lowered, layers);
+    let (solved, caches) = solving(session, mode, parts, targets, others, |steps, environment| {
+        let solved = solve::solve(graph, steps, environment)?;
+        let caches = caching::pending(targets, lowered, graph, environment, &solved);
+        Ok((solved, caches))
     })?;
-    let mut built = Vec::new();
+    let (mut built, mut pushed) = (Vec::new(), Vec::new());
     let mut summary = Summary { executed: solved.executed, cached: solved.cached, ..Summary::default() };
     let mut listing = output::Listing::default();
-    let mut each = targets.iter().zip(lowered);
-    let exported: Result<(), Error> = each.try_for_each(|(target, lowered)| {
-        let (done, image) = export(session, (graph, target, lowered), &solved, layers, &mut listing)
-            .map_err(|error| if session.cancel.is_canceled() { Error::Interrupted } else { error })?;
+    let mut each = targets.iter().zip(lowered).enumerate();
+    let exported: Result<(), Error> = each.try_for_each(|(number, (target, lowered))| {
+        let Exported { done, image, sent } =
+            export(session, (graph, target, lowered), &solved, layers, &mut listing)
+                .map_err(|error| if session.cancel.is_canceled() { Error::Interrupted } else { error })?;
         summary.images.push(image);
+        pushed.extend(sent.into_iter().map(|sent| (number, sent)));
         built.push(done);
         Ok(())
     });
     // What is done is listed, whatever became of the rest.
     listing.write(&session.store)?;
     exported?;
+    caching::write(session, (layers, folders), targets, &caches, &pushed)?;
     summary.elapsed = started.elapsed();
     session.reporter.report(Event::Summary(summary));
     Ok(built)
@@ -165,6 +187,8 @@ pub(super) struct Prepared {
     pub lock: Lock,
     /// Where layers are and go.
     pub layers: Arc<Layers>,
+    /// Where layers of caches are that are folders.
+    pub folders: Arc<Folders>,
 }
 
 impl Prepared {
@@ -177,7 +201,7 @@ impl Prepared {
     fn run(&self, session: &Session<'_>, targets: &[Target], steps: &[StepId]) -> Result<solve::Solved, Error> {
         let parts = (&self.graph, &self.lowered[..], &self.layers);
         let wanted = (steps, &BTreeSet::new());
-        solving_for(session, self.lock.mode(), parts, targets, &(), wanted, |steps, environment| {
+        solving_for(session, self.lock.mode(), parts, targets, (&(), &()), wanted, |steps, environment| {
             solve::solve(&self.graph, steps, environment)
         })
     }
@@ -198,12 +222,14 @@ pub(super) fn prepare_with(session: &Session<'_>, targets: &[Target], mut lock: 
     let mut graph = Graph::new();
     let cancel = session.cancel.clone();
     let layers = Layers::stoppable(session.store.clone(), Stop::when(move || cancel.is_canceled()));
-    let layers = Arc::new(match lock.offline() {
-        true => layers.fetching(Arc::new(Offline)),
-        false => layers.fetching(Arc::new(FetchOnNeed(session.registries.clone()))),
-    });
+    let fetch: Arc<dyn Fetch> = match lock.offline() {
+        true => Arc::new(Offline),
+        false => Arc::new(FetchOnNeed(session.registries.clone())),
+    };
+    let folders = Arc::new(Folders::default());
+    let layers = Arc::new(layers.fetching(Arc::new(FetchFromFolders::new(folders.clone(), fetch))));
     let lowered = lower_all(session, targets, &mut lock, &layers, &mut graph)?;
-    Ok(Prepared { graph, lowered, lock, layers })
+    Ok(Prepared { graph, lowered, lock, layers, folders })
 }
 
 /// Looks up what these targets name besides. They are not part of the build.
@@ -249,6 +275,9 @@ fn unread(graph: &Graph, lowered: &[Lowered], targets: &[Target]) -> BTreeSet<St
     unread
 }
 
+/// Who hears of what happens, and who knows results that the store does not have.
+pub(super) type Others<'a> = (&'a dyn Observer, &'a dyn Elsewhere);
+
 /// The parts of a prepared build that running it needs.
 type Parts<'a> = (&'a Graph, &'a [Lowered], &'a Arc<Layers>);
 
@@ -258,12 +287,12 @@ pub(super) fn solving<T>(
     mode: LockMode,
     parts: Parts<'_>,
     targets: &[Target],
-    observer: &dyn Observer,
+    others: Others<'_>,
     action: impl FnOnce(&[StepId], &solve::Environment<'_>) -> Result<T, SolveError>,
 ) -> Result<T, Error> {
     let (graph, lowered, _) = parts;
     let (steps, unread) = (wanted(lowered), unread(graph, lowered, targets));
-    solving_for(session, mode, parts, targets, observer, (&steps, &unread), action)
+    solving_for(session, mode, parts, targets, others, (&steps, &unread), action)
 }
 
 /// The same for some steps, of which these are read by nobody.
@@ -272,7 +301,7 @@ fn solving_for<T>(
     mode: LockMode,
     (graph, lowered, layers): Parts<'_>,
     targets: &[Target],
-    observer: &dyn Observer,
+    (observer, elsewhere): Others<'_>,
     (steps, unread): (&[StepId], &BTreeSet<StepId>),
     action: impl FnOnce(&[StepId], &solve::Environment<'_>) -> Result<T, SolveError>,
 ) -> Result<T, Error> {
@@ -296,6 +325,7 @@ fn solving_for<T>(
         unread,
         sources: (!mode.offline).then_some(session.sources),
         observer,
+        elsewhere,
     };
     let mut wanted = steps.to_vec();
     wanted.sort_unstable();
@@ -331,6 +361,14 @@ struct Made {
     blobs: Vec<Descriptor>,
 }
 
+/// A target whose outputs are written.
+struct Exported {
+    done: Built,
+    image: ImageSummary,
+    /// The images that are in registries now.
+    sent: Vec<caching::Pushed>,
+}
+
 /// Makes a target's image and writes its outputs.
 fn export(
     session: &Session<'_>,
@@ -338,7 +376,7 @@ fn export(
     solved: &solve::Solved,
     layers: &Layers,
     listing: &mut output::Listing,
-) -> Result<(Built, ImageSummary), Error> {
+) -> Result<Exported, Error> {
     let default = [Output { kind: OutputKind::Store(Vec::new()), compression: Compression::GZIP }];
     // A target that another one is linked to is built for that one.
     let outputs: &[Output] = match (&target.outputs[..], target.requested) {
@@ -351,7 +389,7 @@ fn export(
     let warnings = lowered.warnings.clone();
     let mut built = Built { target: target.name.clone(), image: None, config: None, warnings };
     let mut summary = ImageSummary { target: target.name.clone(), ..ImageSummary::default() };
-    let mut made: Vec<Made> = Vec::new();
+    let (mut made, mut sent): (Vec<Made>, Vec<caching::Pushed>) = Default::default();
     for (number, output) in outputs.iter().enumerate() {
         if session.cancel.is_canceled() {
             return Err(Error::Interrupted);
@@ -386,15 +424,27 @@ fn export(
             made.push(Made { compression: output.compression, image, blobs });
         }
         let made = made.iter().find(|made| made.compression == output.compression);
-        if let Some(made) = made.filter(|_| output::wants_layers(&output.kind)) {
-            layers.bring(&made.blobs)?;
+        if let Some(made) = made {
+            if output::wants_layers(&output.kind) {
+                // Base images are what their registries say; what a cache says is checked first.
+                states.iter().try_for_each(|(_, state)| layers.secure(state))?;
+                layers.bring(&made.blobs)?;
+            } else {
+                let elsewhere = |blob: &&Descriptor| !origins::known(layers.store(), &blob.digest).is_empty();
+                let (_, only_here): (Vec<&Descriptor>, Vec<&Descriptor>) = made.blobs.iter().partition(elsewhere);
+                layers.bring(&only_here.into_iter().cloned().collect::<Vec<_>>())?;
+            }
         }
         let image = made.map(|made| &made.image);
         let finished = output::Finished { image, tags: &target.tags, states: &states };
         summary.outputs.extend(output::write(session, layers, &output.kind, &finished, listing)?);
+        if let (OutputKind::Registry(names), Some(image)) = (&output.kind, image) {
+            let names = target.tags.iter().chain(names).cloned().collect();
+            sent.push(caching::Pushed { image: image.clone(), compression: output.compression, names });
+        }
     }
     summary.tags = target.tags.iter().map(|tag| tag.familiar()).collect();
-    Ok((built, summary))
+    Ok(Exported { done: built, image: summary, sent })
 }
 
 /// A failed step as people need to hear of it.
@@ -404,10 +454,10 @@ fn step_failure(graph: &Graph, lowered: &[Lowered], error: SolveError) -> Error 
         StepError::Emulation(missing) => Some((missing.to_string(), missing.advice())),
         _ => None,
     };
-    let (exit, log) = match error {
+    let (exit, log, kept) = match error {
         StepError::Canceled => return Error::Interrupted,
-        StepError::Failed { exit: Exit::Code(code), tail } => (StepExit::Code(code), tail),
-        StepError::Failed { exit: Exit::Signal(signal), tail } => (StepExit::Signal(signal), tail),
+        StepError::Failed { exit: Exit::Code(code), tail, kept } => (StepExit::Code(code), tail, kept),
+        StepError::Failed { exit: Exit::Signal(signal), tail, kept } => (StepExit::Signal(signal), tail, kept),
         StepError::Store(error) => return error.into(),
         StepError::Layer(error) => return error.into(),
         StepError::Snapshot(error) => return error.into(),
@@ -416,9 +466,9 @@ fn step_failure(graph: &Graph, lowered: &[Lowered], error: SolveError) -> Error 
             return Error::environment("this machine cannot run the step").caused_by(error);
         }
         StepError::NotInContext { path, context, pattern } => {
-            (StepExit::Message(not_in_context(lowered, &path, &context, pattern)), Vec::new())
+            (StepExit::Message(not_in_context(lowered, &path, &context, pattern)), Vec::new(), None)
         }
-        error => (StepExit::Message(error.to_string()), Vec::new()),
+        error => (StepExit::Message(error.to_string()), Vec::new(), None),
     };
     let Some(step) = step else {
         return Error::build(exit.to_string());
@@ -432,7 +482,7 @@ fn step_failure(graph: &Graph, lowered: &[Lowered], error: SolveError) -> Error 
         Some(Origin { file: origin.file.clone(), text: text.to_owned(), span: origin.span.clone() })
     });
     let name = if label.text.is_empty() { "the build context".to_owned() } else { label.text.clone() };
-    StepFailure { name, origin, exit, log }.into()
+    StepFailure { name, origin, exit, log, kept }.into()
 }
 
 /// Says that a path is not in a build context, and why if it is in its folder.

@@ -184,6 +184,7 @@ impl From<ExportError> for Error {
         match error {
             ExportError::Store(error) => error.into(),
             ExportError::Layer(error) => error.into(),
+            ExportError::Registry(error) => (*error).into(),
             error => failure("the result cannot be written", error),
         }
     }

@@ -12,6 +12,7 @@ use crate::frontend::steps::Definition;
 use crate::fstree::Scrub;
 use crate::graph::Network;
 use crate::oci::{Platform, Reference};
+use crate::remote_cache::{self, Source};
 use crate::solve::Credentials;
 
 /// One thing to build: an image, or files.
@@ -29,6 +30,8 @@ pub struct Target {
     pub contexts: BTreeMap<String, NamedContext>,
     /// The stage that is built; the last if none.
     pub stage: Option<String>,
+    /// Where the build stops, if not at the end of a stage.
+    pub until: Option<Line>,
     /// `--build-arg`.
     pub args: BTreeMap<String, String>,
     /// Labels of the image, over those of the Dockerfile.
@@ -59,6 +62,10 @@ pub struct Target {
     pub requested: bool,
     /// Where the result goes; to the store if empty.
     pub outputs: Vec<Output>,
+    /// Where results of steps are looked for that the store does not have.
+    pub cache_from: Vec<Source>,
+    /// Where results of steps are put besides the store.
+    pub cache_to: Vec<remote_cache::Destination>,
     /// What is said about the image, beside it.
     pub attestations: Attestations,
 }
@@ -82,6 +89,7 @@ impl Target {
             remote_context: None,
             contexts: BTreeMap::new(),
             stage: None,
+            until: None,
             args: BTreeMap::new(),
             labels: BTreeMap::new(),
             annotations: BTreeMap::new(),
@@ -98,6 +106,8 @@ impl Target {
             requested: true,
             outputs: Vec::new(),
             attestations: Attestations::default(),
+            cache_from: Vec::new(),
+            cache_to: Vec::new(),
         }
     }
 
@@ -137,6 +147,17 @@ pub enum Dockerfile {
         /// The steps.
         definition: Definition,
     },
+}
+
+/// A line of a definition that a build stops at.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Line {
+    /// Of a definition that is made of several files, which; else none.
+    pub file: Option<String>,
+    /// The line, counted from 1.
+    pub line: u32,
+    /// Whether the instruction that holds it is left out.
+    pub before: bool,
 }
 
 /// A folder of this machine that serves as a context.

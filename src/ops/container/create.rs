@@ -14,8 +14,8 @@ use crate::oci::{ContainerConfig, Platform};
 use crate::sandbox::{MountKind, Network, SandboxMount, Spec, stubs};
 use crate::solve::StateTree;
 use crate::store::containers::{Container, ContainerKind, ContainerLock, ContainerRecord, random_id};
+use crate::store::io_error;
 use crate::store::layers::{LayerBlob, Layers};
-use crate::store::{Store, io_error};
 
 /// What images without a `PATH` get.
 const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -88,8 +88,10 @@ pub struct Created {
     pub spec: Spec,
 }
 
-/// Makes a container. When the store is dropped afterwards, what the container needs stays.
-pub fn create(store: Arc<Store>, options: &CreateOptions) -> Result<Created, Error> {
+/// Makes a container. What the store lacks of its image is brought. When the store is dropped afterwards, what the container
+/// needs stays.
+pub fn create(layers: &Arc<Layers>, options: &CreateOptions) -> Result<Created, Error> {
+    let store = layers.store();
     let (_, image) = store.find_image(&options.image, options.platform.as_ref())?;
     let config = merge(&image.config.config, options);
     let args = command(&image.config.config, options);
@@ -102,10 +104,9 @@ pub fn create(store: Arc<Store>, options: &CreateOptions) -> Result<Created, Err
         .iter()
         .map(|(descriptor, diff_id)| LayerBlob { descriptor: descriptor.clone(), diff_id: *diff_id })
         .collect();
-    let layers = Arc::new(Layers::new(store.clone()));
     let state = layers.add_image(&blobs);
     let mut lower = layers.folders(&state)?;
-    let tree = StateTree::new(&layers, &state).map_err(failed)?;
+    let tree = StateTree::new(layers, &state).map_err(failed)?;
     let text = |path: &str| tree.text(path, MAX_PASSWD).map_err(failed);
     let (passwd, group) = (text("/etc/passwd")?, text("/etc/group")?);
     let user = passwd::resolve_user(&config.user, passwd.as_deref(), group.as_deref())

@@ -52,20 +52,19 @@ pub(super) struct Below {
 }
 
 impl Below {
-    pub(super) fn of(store: &Arc<Store>, container: &Container) -> Result<Self, Error> {
+    pub(super) fn of(layers: &Arc<Layers>, container: &Container) -> Result<Self, Error> {
         let manifest = container.record.manifest;
-        let image = store.resolve_all(&manifest)?.into_iter().next().ok_or(StoreError::Missing(manifest))?;
-        Ok(Self::new(store, image))
+        let image = layers.store().resolve_all(&manifest)?.into_iter().next().ok_or(StoreError::Missing(manifest))?;
+        Ok(Self::new(layers, image))
     }
 
-    fn new(store: &Arc<Store>, image: ResolvedImage) -> Self {
+    fn new(layers: &Arc<Layers>, image: ResolvedImage) -> Self {
         let blob = |(descriptor, diff_id): &(crate::oci::Descriptor, crate::digest::DiffId)| LayerBlob {
             descriptor: descriptor.clone(),
             diff_id: *diff_id,
         };
-        let layers = Arc::new(Layers::new(store.clone()));
         let state = layers.add_image(&image.layers.iter().map(blob).collect::<Vec<_>>());
-        Self { image, layers, state }
+        Self { image, layers: layers.clone(), state }
     }
 
     fn view(&self) -> Result<Merged, Error> {
@@ -74,9 +73,10 @@ impl Below {
 }
 
 /// What a container changed, by path. Something that is the same as in the image is no change.
-pub fn changes(store: &Arc<Store>, name: &str) -> Result<Vec<Change>, Error> {
+pub fn changes(layers: &Arc<Layers>, name: &str) -> Result<Vec<Change>, Error> {
+    let store = layers.store();
     let container = store.find_container(name)?;
-    let view = Below::of(store, &container)?.view()?;
+    let view = Below::of(layers, &container)?.view()?;
     let toc = snapshot::look(open(&container.upper())?.as_fd(), &view, &commit_options(store, Times::default(), None))?;
     let mut all = Vec::new();
     for entry in toc.entries().iter().filter(|entry| !entry.path.is_root()) {
@@ -118,10 +118,10 @@ pub struct Commit {
 }
 
 /// Makes an image of a container: its image's layers and one more. The same changes make the same layer as in a build.
-pub fn commit(store: &Arc<Store>, name: &str, options: &Commit) -> Result<ImportedImage, Error> {
-    let container = store.find_container(name)?;
+pub fn commit(layers: &Arc<Layers>, name: &str, options: &Commit) -> Result<ImportedImage, Error> {
+    let container = layers.store().find_container(name)?;
     let record = &container.record;
-    let Below { image, layers, mut state } = Below::of(store, &container)?;
+    let Below { image, layers, mut state } = Below::of(layers, &container)?;
     let platform = image.platform();
     let container_config = changes::apply_to(&options.changes, &platform, &record.config)
         .map_err(|found| Error::Diagnostics(Box::new(found)))?;
@@ -129,7 +129,7 @@ pub fn commit(store: &Arc<Store>, name: &str, options: &Commit) -> Result<Import
     let paused = options.pause.then(|| Paused::new(&container)).transpose()?;
     let upper = open(&container.upper())?;
     let clock = Clock::new(moment(record.created), moment(options.now.saturating_add(1)));
-    let toc = snapshot::look(upper.as_fd(), &view, &commit_options(store, options.times, Some(clock)))?;
+    let toc = snapshot::look(upper.as_fd(), &view, &commit_options(layers.store(), options.times, Some(clock)))?;
     state.push(layers.promise(toc, Arc::new(SnapshotFiles::new(upper.into()))));
     let mut config = image.config.clone();
     config.config = container_config;
@@ -156,7 +156,9 @@ pub fn commit(store: &Arc<Store>, name: &str, options: &Commit) -> Result<Import
     };
     let made = assemble(&layers, &spec).map_err(|error| Error::build(error.to_string()))?;
     drop(paused);
-    store.update_index(|index| {
+    // An image that is listed has all of its layers.
+    layers.bring(&made.layers.iter().map(|layer| layer.descriptor.clone()).collect::<Vec<_>>())?;
+    layers.store().update_index(|index| {
         for reference in &options.references {
             index.set(reference, made.manifest.clone());
         }
@@ -166,9 +168,9 @@ pub fn commit(store: &Arc<Store>, name: &str, options: &Commit) -> Result<Import
 }
 
 /// Writes the files of a container as a tar, without what is mounted in it.
-pub fn export_container(store: &Arc<Store>, name: &str, out: impl Write) -> Result<(), Error> {
-    let container = store.find_container(name)?;
-    let Below { layers, state, .. } = Below::of(store, &container)?;
+pub fn export_container(layers: &Arc<Layers>, name: &str, out: impl Write) -> Result<(), Error> {
+    let container = layers.store().find_container(name)?;
+    let Below { layers, state, .. } = Below::of(layers, &container)?;
     let mut lower = vec![container.upper()];
     lower.extend(layers.folders(&state)?);
     let root = match &lower[..] {
@@ -184,38 +186,43 @@ pub fn export_container(store: &Arc<Store>, name: &str, out: impl Write) -> Resu
 }
 
 /// Writes the files of an image as a tar.
-pub fn export_image(store: &Arc<Store>, name: &str, platform: Option<&Platform>, out: impl Write) -> Result<(), Error> {
-    let (_, image) = store.find_image(name, platform)?;
-    let Below { layers, state, .. } = Below::new(store, image);
-    let mut out = write_tar(&layers, &state, out).map_err(|error| Error::build(error.to_string()))?;
+pub fn export_image(
+    layers: &Arc<Layers>,
+    name: &str,
+    platform: Option<&Platform>,
+    out: impl Write,
+) -> Result<(), Error> {
+    let (_, image) = layers.store().find_image(name, platform)?;
+    let Below { layers, state, .. } = Below::new(layers, image);
+    let mut out = write_tar(&layers, &state, out)?;
     out.flush().map_err(|error| Error::build("cannot write the archive").caused_by(error))
 }
 
 /// Mounts a container, to be written to, or an image, to be read; returns where. It stays until [`umount`].
 pub fn mount(
-    store: &Arc<Store>,
+    layers: &Arc<Layers>,
     name: &str,
     platform: Option<&Platform>,
     target: Option<&Path>,
     now: i64,
 ) -> Result<PathBuf, Error> {
-    if store.overlay() == Overlay::User {
+    if layers.store().overlay() == Overlay::User {
         let error = Error::environment("without root, a mount would be seen by nobody else and end with this command");
         return Err(error.help("look at the files with `imgbuild cp`, `imgbuild export` or `imgbuild run`"));
     }
-    match store.find_container(name) {
-        Ok(container) => mount_container(store, container, target),
-        Err(ContainerError::NotFound(_)) => mount_image(store, name, platform, target, now),
+    match layers.store().find_container(name) {
+        Ok(container) => mount_container(layers, container, target),
+        Err(ContainerError::NotFound(_)) => mount_image(layers, name, platform, target, now),
         Err(error) => Err(error.into()),
     }
 }
 
-fn mount_container(store: &Arc<Store>, mut container: Container, target: Option<&Path>) -> Result<PathBuf, Error> {
+fn mount_container(layers: &Arc<Layers>, mut container: Container, target: Option<&Path>) -> Result<PathBuf, Error> {
     if let Some(place) = &container.record.mounted {
         return Err(Error::build(format!("it is mounted at {} already", place.display())));
     }
     let _lock = container.lock()?;
-    let Below { layers, state, .. } = Below::of(store, &container)?;
+    let Below { layers, state, .. } = Below::of(layers, &container)?;
     let mut lower = layers.folders(&state)?;
     if lower.is_empty() {
         lower.push(container.stubs());
@@ -229,18 +236,19 @@ fn mount_container(store: &Arc<Store>, mut container: Container, target: Option<
 }
 
 fn mount_image(
-    store: &Arc<Store>,
+    layers: &Arc<Layers>,
     name: &str,
     platform: Option<&Platform>,
     target: Option<&Path>,
     now: i64,
 ) -> Result<PathBuf, Error> {
+    let store = layers.store();
     let (_, image) = store.find_image(name, platform).map_err(|error| match error {
         FindError::NotFound(_) => Error::build(format!("there is no container and no image {name:?} in the store")),
         error => error.into(),
     })?;
     let (image_id, manifest) = (image.config_digest, image.manifest.digest);
-    let Below { layers, state, .. } = Below::new(store, image);
+    let Below { layers, state, .. } = Below::new(layers, image);
     let record = ContainerRecord {
         id: random_id()?,
         name: String::new(),

@@ -25,8 +25,9 @@ use crate::fstree::tar::{self, Verify};
 use crate::fstree::{Entry, Kind, Toc, TreePath};
 use crate::sandbox;
 use crate::store::containers::ContainerLock;
+use crate::store::layers::Layers;
+use crate::store::remove_tree;
 use crate::store::snapshot::{self, Settle, SnapshotFiles};
-use crate::store::{Store, remove_tree};
 
 /// The end of a copy that is on this machine.
 pub enum Side<'a> {
@@ -58,8 +59,8 @@ struct Root {
 }
 
 impl Root {
-    fn open(store: &Arc<Store>, name: &str) -> Result<Self, Error> {
-        let container = store.find_container(name)?;
+    fn open(layers: &Arc<Layers>, name: &str) -> Result<Self, Error> {
+        let container = layers.store().find_container(name)?;
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
         if container.is_running() {
             let process =
@@ -78,7 +79,7 @@ impl Root {
             return Ok(Self { folder, _lock: None });
         }
         let lock = container.lock()?;
-        let Below { layers, state, .. } = Below::of(store, &container)?;
+        let Below { layers, state, .. } = Below::of(layers, &container)?;
         let mut lower = vec![container.stubs()];
         lower.extend(layers.folders(&state)?);
         let (upper, work) = (container.upper(), container.fresh_work()?);
@@ -213,14 +214,14 @@ impl Source {
 
 /// Copies out of a container. A tar goes to `out`.
 pub fn copy_out(
-    store: &Arc<Store>,
+    layers: &Arc<Layers>,
     container: &str,
     path: &str,
     to: &Side<'_>,
     options: TransferOptions,
     out: &mut dyn Write,
 ) -> Result<(), Error> {
-    let root = Root::open(store, container)?;
+    let root = Root::open(layers, container)?;
     let source = options.read(Some(&root), path)?;
     match to {
         Side::Tar => {
@@ -258,7 +259,7 @@ impl tar::Contents for Renamed<'_> {
 
 /// Copies into a container. A tar comes from `input`, and is spread in the folder `path`.
 pub fn copy_in(
-    store: &Arc<Store>,
+    layers: &Arc<Layers>,
     from: &Side<'_>,
     container: &str,
     path: &str,
@@ -269,9 +270,9 @@ pub fn copy_in(
     match (from, input) {
         (Side::Tar, Some(input)) => {
             // The archive is unpacked on its own first: what is wrong with it leaves the container as it is.
-            let folder = super::super::unpack_context(store, input)?;
+            let folder = super::super::unpack_context(layers.store(), input)?;
             let result = (|| {
-                let root = Root::open(store, container)?;
+                let root = Root::open(layers, container)?;
                 let opened = File::open(&folder).map_err(|error| Error::build(error.to_string()))?;
                 let toc = snapshot::import(opened.as_fd(), &Settle { clock: None, epoch: 0, ceiling: None })?;
                 let (name, called) = (TreePath::root(), TreePath::root());
@@ -285,7 +286,7 @@ pub fn copy_in(
         }
         (Side::Path(local), _) => {
             let source = options.read(None, &local.to_string_lossy())?;
-            let root = Root::open(store, container)?;
+            let root = Root::open(layers, container)?;
             let (parent, name, slash, contents) = split(path);
             let flags = OFlags::PATH | OFlags::DIRECTORY;
             place(&source, owner, (path, name), slash || contents, |want| match want {

@@ -7,6 +7,7 @@ use crate::digest::TreeDigest;
 use crate::oci::ContainerConfig;
 use crate::ops::inventory::{StoredContainer, StoredRecord};
 use crate::store::containers::{Container, ContainerRecord};
+use crate::store::scenes::{KeptScene, Scene, SceneKind};
 
 fn digest(number: u8) -> Digest {
     Digest::from_bytes([number; 32])
@@ -75,6 +76,7 @@ fn inventory() -> Inventory {
         blobs: [1, 2, 3, 50, 51, 52, 53, 60, 70].map(|number| (digest(number), measured(35))).into(),
         mounts: [("/m", 25)].map(|(path, used)| (path.into(), measured(used))).into(),
         contexts: [("/c", 2)].map(|(path, used)| (path.into(), measured(used))).into(),
+        scenes: Vec::new(),
     }
 }
 
@@ -153,4 +155,28 @@ fn filters_choose_by_time_and_label() {
     let labelled = |label| PruneOptions { labels: vec![label], ..options() };
     check(labelled(label("3", false)), "i3 b3 b53");
     check(labelled(label("3", true)), "ended");
+}
+
+#[test]
+fn states_of_failed_steps_go_unless_somebody_is_in_them() {
+    let scene = |id: &str, active, number| StoredScene {
+        kept: KeptScene {
+            id: id.into(),
+            scene: Scene::bare(SceneKind::Failure, vec![layer(number)]),
+            folder: PathBuf::new(),
+        },
+        active,
+        measured: measured(50),
+    };
+    let inventory = Inventory { scenes: vec![scene("free", false, 3), scene("taken", true, 4)], ..inventory() };
+    let gone = |options: PruneOptions| {
+        let plan = plan(&inventory, &options);
+        (plan.scenes.into_iter().map(|(id, _)| id).collect::<Vec<_>>(), plan.layers)
+    };
+    let free = vec!["free".to_owned()];
+    assert_eq!(gone(options()), (free.clone(), vec![]), "the layer 4 is needed by the one that stays");
+    let (scenes, layers) = gone(PruneOptions { all: true, ..options() });
+    assert!(scenes == free && !layers.contains(&layer(4)), "{scenes:?} {layers:?}");
+    assert_eq!(gone(only(&[PruneKind::Containers])).0, [""; 0]);
+    assert_eq!(gone(PruneOptions { until: Some(50), ..options() }).0, [""; 0]);
 }

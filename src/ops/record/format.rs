@@ -28,6 +28,12 @@ struct SummaryFile {
     warnings: Vec<String>,
     snapshot: CacheKey,
     lists: Vec<CacheKey>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    log: Option<CacheKey>,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    program: String,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    command: Vec<String>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -91,6 +97,9 @@ pub fn write_summary(summary: &Summary) -> Option<Vec<u8>> {
         warnings: summary.warnings.clone(),
         snapshot: summary.snapshot,
         lists: summary.lists.clone(),
+        log: summary.log,
+        program: summary.program.clone(),
+        command: summary.command.clone(),
     };
     serde_json::to_vec(&file).ok()
 }
@@ -129,6 +138,9 @@ pub fn summary(name: String, bytes: &[u8]) -> Option<Summary> {
         warnings: file.warnings,
         snapshot: file.snapshot,
         lists: file.lists,
+        log: file.log,
+        program: file.program,
+        command: file.command,
     })
     .filter(|_| file.version == VERSION)
 }

@@ -1,15 +1,19 @@
 //! Records of builds: what a build consisted of, what became of each step, and why those ran that did.
 //!
-//! `why` compares with them. A record has two parts. The [`Summary`] is small and written by every build; the
-//! [`Snapshot`] is large, and the same for as long as nothing changes, so it is written once and named by what it says, as are
-//! the lists of files that steps use. A build that has nothing to do writes one small file. Whatever cannot be read is not
+//! `why` compares with them, `log` and `report` show them. A record has parts. The [`Summary`] is small and written by every
+//! build; the [`Snapshot`] is large, and the same for as long as nothing changes, so it is written once and named by what it says,
+//! as are the lists of files that steps use. The [`Log`] is written if a step began. So a build that has nothing to do writes one
+//! small file. Whatever cannot be read is not
 //! there, whoever wrote it.
 
+mod events;
 mod format;
 mod lists;
+mod log;
 mod recorder;
 
 use std::collections::BTreeSet;
+use std::path::Path;
 use std::time::Duration;
 
 use crate::digest::CacheKey;
@@ -17,6 +21,7 @@ use crate::graph::explain::{FileList, Past, Snapshot};
 use crate::graph::key::{KeyHasher, Visitor};
 use crate::store::Store;
 
+pub use log::Log;
 pub(super) use recorder::Recorder;
 
 /// How many records are kept.
@@ -49,6 +54,12 @@ pub struct Summary {
     pub snapshot: CacheKey,
     /// The names of the lists of files that the snapshot mentions.
     pub lists: Vec<CacheKey>,
+    /// The name of its log; none if no step began.
+    pub log: Option<CacheKey>,
+    /// Which version of the program it was.
+    pub program: String,
+    /// The words of the command, without what is secret in them.
+    pub command: Vec<String>,
 }
 
 /// How a build ended.
@@ -112,12 +123,24 @@ pub fn snapshot(store: &Store, summary: &Summary) -> Option<Snapshot> {
     format::snapshot(&store.get_build_object(&summary.snapshot)?)
 }
 
+/// What a recorded build said while it ran; none if no step began.
+pub fn log(store: &Store, summary: &Summary) -> Option<Log> {
+    events::decode(&store.get_build_object(&summary.log?)?)
+}
+
 /// The files behind the key of a selection.
 pub(super) fn files(store: &Store, key: &CacheKey) -> Option<FileList> {
     lists::decode(&store.get_build_object(key)?)
 }
 
 impl Summary {
+    /// What people call it: hexadecimal digits, of which the first twelve or fewer are enough.
+    pub fn id(&self) -> String {
+        let mut hasher = KeyHasher::new("build");
+        hasher.value("name", self.name.as_bytes());
+        hasher.finish().hex()
+    }
+
     /// The build as something to compare with.
     pub(super) fn past(&self, store: &Store) -> Option<Past> {
         let unfinished = self.steps.iter().filter(|step| step.ended != StepEnded::Done);
@@ -127,14 +150,17 @@ impl Summary {
 }
 
 /// The builds to compare a new one with: the latest of the same definition, as many as it takes to have one for each of
-/// its targets. A definition that has none may have been moved: then those of another file of that name count.
+/// its targets. A definition that has none may have been moved: then the last of a file of that name counts whose folder
+/// is gone.
 pub(super) fn past(store: &Store, definition: &str, targets: &[&str], before: Option<&str>) -> Vec<Past> {
     let all: Vec<Summary> =
         builds(store).filter(|build| before.is_none_or(|name| build.name.as_str() < name)).collect();
     let last = |definition: &str| definition.rsplit('/').next().unwrap_or_default().to_owned();
     let mut of: Vec<&Summary> = all.iter().filter(|build| build.definition == definition).collect();
     if of.is_empty() {
-        of = all.iter().filter(|build| last(&build.definition) == last(definition)).take(1).collect();
+        let gone = |definition: &str| !Path::new(definition).parent().is_some_and(Path::exists);
+        let moved = |build: &&Summary| last(&build.definition) == last(definition) && gone(&build.definition);
+        of = all.iter().filter(moved).take(1).collect();
     }
     let mut missing: BTreeSet<&str> = targets.iter().copied().collect();
     let mut past = Vec::new();
@@ -180,7 +206,12 @@ fn name_of(snapshot: &Snapshot) -> CacheKey {
 }
 
 /// Writes a record and what it names, as far as that is not there.
-fn write(store: &Store, summary: &Summary, complete: impl FnOnce() -> (Snapshot, Vec<(CacheKey, FileList)>)) {
+fn write(
+    store: &Store,
+    mut summary: Summary,
+    log: &Log,
+    complete: impl FnOnce() -> (Snapshot, Vec<(CacheKey, FileList)>),
+) {
     // A record that cannot be written must not stop anybody: the store may be read-only, or the disk full.
     let written = (|| {
         if !store.has_build_object(&summary.snapshot) {
@@ -190,12 +221,21 @@ fn write(store: &Store, summary: &Summary, complete: impl FnOnce() -> (Snapshot,
             }
             store.put_build_object(&summary.snapshot, &format::write_snapshot(&snapshot)?).ok()?;
         }
-        store.put_build(&summary.name, &format::write_summary(summary)?).ok()
+        if !log.is_uneventful() {
+            let bytes = events::encode(log)?;
+            let mut hasher = KeyHasher::new("build log");
+            hasher.value("name", summary.name.as_bytes());
+            hasher.value("log", &bytes);
+            let name = hasher.finish();
+            store.put_build_object(&name, &bytes).ok()?;
+            summary.log = Some(name);
+        }
+        store.put_build(&summary.name, &format::write_summary(&summary)?).ok()
     })();
     if written.is_some() && store.builds().len() > MOST {
         store.sweep_builds(KEPT, |bytes| {
             let summary = format::summary(String::new(), bytes);
-            summary.into_iter().flat_map(|summary| summary.lists.into_iter().chain([summary.snapshot])).collect()
+            summary.into_iter().flat_map(|one| one.lists.into_iter().chain([one.snapshot]).chain(one.log)).collect()
         });
     }
 }

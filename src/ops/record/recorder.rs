@@ -6,15 +6,17 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use super::log::Journal;
 use super::{Ended, Image, StepEnded, StepRecord, Summary, files, name_of, past, write};
 use crate::digest::CacheKey;
 use crate::event::{self, Event, Outcome, Reporter, StepNumber};
 use crate::graph::explain::{Explainer, FileList, Reason, Snapshot};
 use crate::graph::{Graph, StepId};
 use crate::oci::Platform;
-use crate::ops::Error;
-use crate::solve::Observer;
+use crate::ops::build::Session;
+use crate::ops::{Error, debug};
 use crate::solve::keys::{DefinitionKeys, Selection};
+use crate::solve::{Failure, Observer};
 use crate::store::Store;
 
 /// The record of a build under way.
@@ -24,6 +26,7 @@ pub struct Recorder<'a> {
     graph: &'a Graph,
     targets: Vec<(String, Platform, StepId)>,
     definition: String,
+    command: &'a [String],
     began: SystemTime,
     clock: Instant,
     keyed: OnceLock<Keyed>,
@@ -46,25 +49,28 @@ struct State {
     ended: Vec<(StepNumber, Outcome, Duration)>,
     warnings: Vec<String>,
     images: Vec<Image>,
+    journal: Journal,
 }
 
 impl<'a> Recorder<'a> {
-    /// Begins the record of a build of these targets, which passes events on to `reporter`.
+    /// Begins the record of a build of these targets, which started a moment ago and passes events on to whom the session
+    /// reports to.
     pub fn new(
-        store: Arc<Store>,
-        reporter: &'a dyn Reporter,
+        session: &'a Session<'_>,
+        started: Instant,
         graph: &'a Graph,
         definition: String,
         targets: Vec<(String, Platform, StepId)>,
     ) -> Self {
         Self {
-            store,
-            reporter,
+            store: session.store.clone(),
+            reporter: session.reporter,
             graph,
             targets,
             definition,
-            began: SystemTime::now(),
-            clock: Instant::now(),
+            command: session.command,
+            began: SystemTime::now().checked_sub(started.elapsed()).unwrap_or(UNIX_EPOCH),
+            clock: started,
             keyed: OnceLock::new(),
             explainer: OnceLock::new(),
             state: Mutex::default(),
@@ -117,8 +123,12 @@ impl<'a> Recorder<'a> {
             warnings: state.warnings,
             snapshot: name_of(&self.snapshot(keyed, false)),
             lists: lists.iter().map(|(key, _)| *key).collect(),
+            log: None,
+            program: env!("CARGO_PKG_VERSION").into(),
+            command: self.command.to_vec(),
         };
-        write(&self.store, &summary, || {
+        let log = state.journal.finish().renumbered(|number| keyed.places.get(&number).copied());
+        write(&self.store, summary, &log, || {
             let missing = lists.iter().filter(|(key, _)| !self.store.has_build_object(key));
             (self.snapshot(keyed, true), missing.map(|(key, selection)| (*key, selection.list())).collect())
         });
@@ -169,16 +179,22 @@ impl Observer for Recorder<'_> {
             state.reasons.insert(step.index(), reason.clone());
         }
         if !is_first {
-            self.reporter.report(Event::Explained(step.index(), reason));
+            self.report(Event::Explained(step.index(), reason));
         }
+    }
+
+    fn failed(&self, _: StepId, failure: Failure<'_>) -> Option<String> {
+        debug::keep(&self.store, failure)
     }
 }
 
 impl Reporter for Recorder<'_> {
     fn report(&self, event: Event) {
         if let Ok(mut state) = self.state.lock() {
+            let time = self.clock.elapsed();
+            state.journal.note(time, &event);
             match &event {
-                Event::Started(step) => drop(state.started.insert(*step, self.clock.elapsed())),
+                Event::Started(step) => drop(state.started.insert(*step, time)),
                 Event::Finished(step, outcome, elapsed) => state.ended.push((*step, outcome.clone(), *elapsed)),
                 Event::Warning(text) => state.warnings.push(text.clone()),
                 Event::Summary(event::Summary { images, .. }) => {

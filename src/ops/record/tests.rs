@@ -49,13 +49,16 @@ fn summary(number: usize, definition: &str, snapshot: &Snapshot) -> Summary {
         warnings: vec!["careful".into()],
         snapshot: name_of(snapshot),
         lists: vec![key(9)],
+        log: None,
+        program: "1.2.3".into(),
+        command: vec!["build".into(), ".".into()],
     }
 }
 
 fn put(store: &Store, number: usize, definition: &str, target: &str) {
     let snapshot = example(target);
     let summary = summary(number, definition, &snapshot);
-    write(store, &summary, || (snapshot, vec![(key(9), FileList::default())]));
+    write(store, summary, &Log::default(), || (snapshot, vec![(key(9), FileList::default())]));
 }
 
 #[test]
@@ -69,6 +72,28 @@ fn reads_what_it_writes() {
     assert_eq!(files(&store, &key(9)), Some(FileList::default()));
     let past = read[0].past(&store).unwrap();
     assert_eq!(past.unfinished, [1].into());
+}
+
+#[test]
+fn a_log_is_kept_if_a_step_began() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(folder.path()).unwrap();
+    let log = Log { entries: vec![(Duration::from_micros(7), crate::event::Event::Started(1))] };
+    let snapshot = example("web");
+    write(&store, summary(1, "a", &snapshot), &log, || (snapshot, Vec::new()));
+    let first = builds(&store).next().unwrap();
+    assert_eq!(super::log(&store, &first), Some(log));
+    put(&store, 2, "a", "web");
+    let second = builds(&store).next().unwrap();
+    assert_eq!((second.log, super::log(&store, &second)), (None, None));
+    assert_ne!(first.id(), second.id());
+    assert_eq!(first.id().len(), 64);
+    // A record of a version that knew neither logs nor commands.
+    let text = String::from_utf8(store.get_build(&second.name).unwrap()).unwrap();
+    let old = text.replace(r#","program":"1.2.3","command":["build","."]"#, "");
+    assert_ne!(text, old);
+    let old = format::summary(second.name.clone(), old.as_bytes()).unwrap();
+    assert_eq!(old, Summary { program: String::new(), command: Vec::new(), ..second });
 }
 
 #[test]

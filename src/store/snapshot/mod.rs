@@ -5,7 +5,7 @@
 //! included: they are settled when the folder is committed, so that a step sees what the image will hold.
 //!
 //! - [`write()`] makes a folder from data and a source of bytes.
-//! - [`unpack()`] makes a folder and data from a tar.
+//! - [`unpack()`] makes a folder and data from a tar; [`list()`] the same data without the folder.
 //! - [`scrub()`] takes away from the folder that a step left behind what only says when it ran, where that is wanted.
 //! - [`commit()`] makes data from such a folder, and tidies the folder to match.
 //! - [`look`] says what that would be and leaves the folder alone.
@@ -18,6 +18,7 @@
 mod attributes;
 mod commit;
 mod files;
+mod list;
 mod node;
 mod plan;
 mod scrub;
@@ -35,6 +36,7 @@ use crate::fstree::tar::TarError;
 
 pub use commit::{CommitOptions, commit, import, import_at, look};
 pub use files::{SnapshotFiles, StackedFiles};
+pub use list::list;
 pub use scrub::{ScrubOptions, scrub};
 pub use settle::{Clock, Settle};
 pub use tree::Tree;

@@ -19,6 +19,8 @@ pub(super) struct Plan<'a> {
     base: TreePath,
     implied: Meta,
     dialect: Dialect,
+    /// Whether the layer's marks hold, whatever is below.
+    alone: bool,
     tree: BTreeMap<TreePath, Slot>,
     inodes: Vec<Inode>,
     /// Whether the archive has an entry for the root.
@@ -87,7 +89,13 @@ impl<'a> Plan<'a> {
         let node = lower.entry(&TreePath::root()).map(|(_, entry)| entry.meta.clone());
         let root = Folder { meta: node.unwrap_or_else(|| implied.clone()), opaque: false, merges: true };
         let tree = BTreeMap::from([(TreePath::root(), Slot::Folder(root))]);
-        Self { lower, base, implied, dialect, tree, inodes: Vec::new(), root_given: false }
+        Self { lower, base, implied, dialect, alone: false, tree, inodes: Vec::new(), root_given: false }
+    }
+
+    /// The same for a layer that says what it hides without being asked what is below: one that a step made.
+    pub(super) fn alone(mut self, alone: bool) -> Self {
+        self.alone = alone;
+        self
     }
 
     /// Takes one entry in.
@@ -218,7 +226,7 @@ impl<'a> Plan<'a> {
     }
 
     fn make_opaque(&mut self, path: &TreePath) {
-        let hides = self.below(path).is_some_and(|node| node.kind == NodeKind::Dir);
+        let hides = self.alone || self.below(path).is_some_and(|node| node.kind == NodeKind::Dir);
         for (below, slot) in self.tree.range_mut((Bound::Included(path), Bound::Unbounded)) {
             if !below.starts_with(path) {
                 break;
@@ -234,7 +242,7 @@ impl<'a> Plan<'a> {
             // What the layer itself has here stays; only what is below it goes.
             Some(Slot::Folder(_)) => self.make_opaque(&path),
             Some(_) => {}
-            None if self.below(&path).is_some() => {
+            None if self.alone || self.below(&path).is_some() => {
                 self.tree.insert(path.clone(), Slot::Whiteout);
                 return Make::Special { path, meta: Meta::default(), kind: Kind::Whiteout };
             }

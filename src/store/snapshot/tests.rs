@@ -124,14 +124,24 @@ fn unpacked(
     let mut reader = TarReader::new(bytes, dialect, Limits::default());
     let options = Unpack {
         lower,
+        alone: false,
         files: &NoLowerFiles,
         base: path(base),
         implied: Meta { mtime: EPOCH, ..meta(0o755) },
         overlay: Overlay::Trusted,
         adjust: &|_| {},
     };
-    let toc = unpack(&mut reader, open(folder.path()).as_fd(), &options)?;
-    Ok((toc, folder))
+    let unpacked = unpack(&mut reader, open(folder.path()).as_fd(), &options);
+    if base.is_empty() {
+        let listed = list(&mut TarReader::new(bytes, dialect, Limits::default()), Some(lower), &options.implied);
+        match (&unpacked, listed) {
+            (Ok(toc), Ok(listed)) => assert_eq!(listed, *toc),
+            (Err(SnapshotError::Io { .. }), _) => {}
+            (Err(error), Err(listed)) => assert_eq!(listed.to_string(), error.to_string()),
+            (unpacked, listed) => panic!("{listed:?} {unpacked:?}"),
+        }
+    }
+    Ok((unpacked?, folder))
 }
 
 fn commit_in(folder: &Path, view: &Merged) -> Toc {
@@ -295,6 +305,43 @@ fn liberal(entries: &[(&str, u8, &str)]) -> Vec<u8> {
     out
 }
 
+/// A layer that a step made says what it hides, and is the same wherever it is unpacked.
+#[test]
+fn made_layers_are_unpacked_alone() {
+    if !is_root() {
+        return;
+    }
+    let text = "text of a file";
+    let toc = Toc::new(vec![
+        entry("d", 0o701, Kind::Dir { opaque: true }),
+        entry("d/e", 0o702, DIR),
+        entry("d/e/gone", 0, Kind::Whiteout),
+        entry("d/f", 0o640, file(text)),
+        entry("g", 0o640, Kind::Hardlink(path("d/f"))),
+        entry("gone", 0, Kind::Whiteout),
+        entry("l", 0, Kind::Symlink("d".into())),
+    ]);
+    let bytes = tar::write(&toc, &Texts::new(&[text]), Verify::Content, Vec::new()).unwrap();
+    let reader = || TarReader::new(&bytes[..], Dialect::Layer, Limits::default());
+    assert_eq!(list(&mut reader(), None, &meta(0o755)).unwrap(), toc);
+    let folder = tempfile::tempdir().unwrap();
+    let nothing = Merged::new(Vec::new());
+    let options = Unpack {
+        lower: &nothing,
+        alone: true,
+        files: &NoLowerFiles,
+        base: TreePath::root(),
+        implied: meta(0o755),
+        overlay: Overlay::Trusted,
+        adjust: &|_| {},
+    };
+    assert_eq!(unpack(&mut reader(), open(folder.path()).as_fd(), &options).unwrap(), toc);
+    let folder = tempfile::tempdir().unwrap();
+    let options = Unpack { alone: false, ..options };
+    let others = unpack(&mut reader(), open(folder.path()).as_fd(), &options).unwrap();
+    assert_ne!(others, toc, "what is not below needs no mark");
+}
+
 fn check_unpack(
     dialect: Dialect,
     base: &str,
@@ -400,6 +447,7 @@ fn several_archives_and_files_make_one_layer() {
     let lower = Merged::default();
     let options = Unpack {
         lower: &lower,
+        alone: false,
         files: &NoLowerFiles,
         base: path("out"),
         implied: root_meta(),
@@ -476,6 +524,7 @@ fn hard_links_to_lower_layers_are_copied() {
     let mut reader = TarReader::new(&bytes[..], Dialect::Layer, Limits::default());
     let options = Unpack {
         lower: &lower,
+        alone: false,
         files: &&layers[..],
         base: TreePath::root(),
         implied: root_meta(),

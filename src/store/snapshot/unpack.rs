@@ -40,6 +40,8 @@ impl LowerFiles for NoLowerFiles {
 pub struct Unpack<'a> {
     /// The layers below.
     pub lower: &'a Merged,
+    /// Whether marks that something below is gone stay as they are, whatever is below.
+    pub alone: bool,
     /// Their bytes.
     pub files: &'a dyn LowerFiles,
     /// The folder of the layer that entries go to; for them, it is the root, links included. The root for layers.
@@ -89,7 +91,7 @@ impl<'a> Unpacker<'a> {
     /// Unpacks to `root`, which must be empty.
     pub fn new(root: BorrowedFd<'a>, dialect: Dialect, options: &'a Unpack<'a>) -> Self {
         Self {
-            plan: Plan::new(options.lower, options.base.clone(), options.implied.clone(), dialect),
+            plan: Plan::new(options.lower, options.base.clone(), options.implied.clone(), dialect).alone(options.alone),
             root,
             tree: Tree::new(root),
             options,

@@ -1,5 +1,6 @@
 //! Containers and the store around them, driven as a user does: `run`, `ps`, `diff`, `cp`, `commit`, `export`, `mount`, `prune`.
 
+mod debug;
 mod life;
 mod prune;
 pub mod terminal;

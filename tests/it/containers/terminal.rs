@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::io::{Read as _, Write as _};
 use std::os::fd::OwnedFd;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 
 use rustix::pty::OpenptFlags;
 use rustix::termios::Winsize;
@@ -13,7 +13,7 @@ use crate::support::Store;
 
 /// A terminal whose other end a test holds.
 pub struct Terminal {
-    outer: File,
+    pub outer: File,
     seen: String,
 }
 
@@ -59,6 +59,16 @@ impl Terminal {
     }
 }
 
+/// Starts the program in front of a terminal.
+pub(super) fn start(store: &Store, words: &[&str], inner: OwnedFd) -> Child {
+    let program = store.command();
+    // The terminal must be the controlling one of whoever is to hear of its size.
+    let mut command = Command::new("setsid");
+    command.args(["--ctty", "--wait"]).arg(program.get_program()).args(program.get_args()).args(words);
+    let stream = || Stdio::from(inner.try_clone().unwrap());
+    command.stdin(stream()).stdout(stream()).stderr(stream()).spawn().unwrap()
+}
+
 #[test]
 fn a_shell_has_a_terminal_of_its_own() {
     if !is_root() {
@@ -68,14 +78,7 @@ fn a_shell_has_a_terminal_of_its_own() {
     let (mut terminal, inner) = open();
     terminal.resize(30, 90);
     let before = rustix::termios::tcgetattr(&terminal.outer).unwrap();
-    let program = store.command();
-    // The terminal must be the controlling one of whoever is to hear of its size.
-    let mut command = Command::new("setsid");
-    command.args(["--ctty", "--wait"]).arg(program.get_program()).args(program.get_args());
-    command.args(["run", "-it", "--rm", "--name", "shell", "busybox", "sh"]);
-    let stream = || Stdio::from(inner.try_clone().unwrap());
-    let mut child = command.stdin(stream()).stdout(stream()).stderr(stream()).spawn().unwrap();
-    drop(inner);
+    let mut child = start(&store, &["run", "-it", "--rm", "--name", "shell", "busybox", "sh"], inner);
     // What is typed is echoed, so that what is waited for must not stand in it.
     terminal.types("echo at $(tty) $(stty size) $TERM\n");
     terminal.shows("at /dev/pts/0 30 90 xterm\r\n");

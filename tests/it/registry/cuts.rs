@@ -5,7 +5,7 @@ use super::{HURRIED, assert_sound, context, digest_of};
 use crate::support::{Store, outcome, put, run, scratch};
 
 /// Bytes that do not compress.
-fn noise(length: usize) -> Vec<u8> {
+pub(super) fn noise(length: usize) -> Vec<u8> {
     let mut state = 0x9e37_79b9_7f4a_7c15u64;
     let mut bytes = Vec::with_capacity(length);
     while bytes.len() < length {

@@ -12,23 +12,23 @@ use crate::support::{Store, outcome, put, scratch};
 use crate::web::{Reply, Request, Web};
 
 /// Limits by which whoever says nothing is given up.
-const IMPATIENT: &str = "[network]\ntimeout = 0.3\ntries = 2\npause = 0.001\nslowest = 0\n";
+pub(super) const IMPATIENT: &str = "[network]\ntimeout = 0.3\ntries = 2\npause = 0.001\nslowest = 0\n";
 /// Limits by which whoever is slow is given up.
 const DEMANDING: &str = "[network]\ntries = 2\npause = 0.001\nslowest = 100000000\nwindow = 0.05\n";
 
 /// The password that no server may see whom it is not for.
-const SECRET: &str = "the-secret";
+pub(super) const SECRET: &str = "the-secret";
 
 /// An image of one file, as a registry has it.
 #[derive(Clone)]
-struct Image {
-    manifest: Vec<u8>,
-    config: Vec<u8>,
-    layer: Vec<u8>,
+pub(super) struct Image {
+    pub(super) manifest: Vec<u8>,
+    pub(super) config: Vec<u8>,
+    pub(super) layer: Vec<u8>,
 }
 
 impl Image {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let layer = layer(b"hello\n");
         let config = json!({
             "architecture": "amd64", "os": "linux",
@@ -37,7 +37,7 @@ impl Image {
         Self::of(config.to_string().into_bytes(), layer)
     }
 
-    fn of(config: Vec<u8>, layer: Vec<u8>) -> Self {
+    pub(super) fn of(config: Vec<u8>, layer: Vec<u8>) -> Self {
         let part = |kind: &str, bytes: &[u8]| json!({ "mediaType": kind, "digest": Digest::of(bytes).to_string(), "size": bytes.len() });
         let manifest = json!({
             "schemaVersion": 2,
@@ -49,7 +49,7 @@ impl Image {
     }
 
     /// What an honest registry answers.
-    fn answer(&self, request: &Request) -> Reply {
+    pub(super) fn answer(&self, request: &Request) -> Reply {
         let path = request.path.split('?').next().unwrap();
         let found = [&self.manifest, &self.config, &self.layer]
             .into_iter()
@@ -64,13 +64,13 @@ impl Image {
         }
     }
 
-    fn is_layer(&self, request: &Request) -> bool {
+    pub(super) fn is_layer(&self, request: &Request) -> bool {
         request.path.ends_with(&Digest::of(&self.layer).to_string())
     }
 }
 
 /// A tar with one file.
-fn layer(content: &[u8]) -> Vec<u8> {
+pub(super) fn layer(content: &[u8]) -> Vec<u8> {
     let mut builder = tar::Builder::new(Vec::new());
     let mut header = tar::Header::new_ustar();
     header.set_size(content.len() as u64);
@@ -80,18 +80,18 @@ fn layer(content: &[u8]) -> Vec<u8> {
 }
 
 /// A registry that does what a test says, and else what an honest one does.
-fn registry(does: impl Fn(&Image, &Request) -> Option<Reply> + Send + Sync + 'static) -> Web {
+pub(super) fn registry(does: impl Fn(&Image, &Request) -> Option<Reply> + Send + Sync + 'static) -> Web {
     let image = Image::new();
     Web::serve(move |request, _| does(&image, request).unwrap_or_else(|| image.answer(request)))
 }
 
 /// Pulls from it with a password for it, which must fail; what was said. Nothing may be left of it in the store.
-fn fails_to_pull(web: &Web) -> String {
+pub(super) fn fails_to_pull(web: &Web) -> String {
     fails_to_pull_with(web, HURRIED)
 }
 
 /// The same with these limits.
-fn fails_to_pull_with(web: &Web, limits: &str) -> String {
+pub(super) fn fails_to_pull_with(web: &Web, limits: &str) -> String {
     let (store, home) = (Store::new(), scratch());
     let host = format!("127.0.0.1:{}", web.port());
     let auth = super::tokens::base64(format!("me:{SECRET}").as_bytes());
@@ -111,7 +111,7 @@ fn fails_to_pull_with(web: &Web, limits: &str) -> String {
 }
 
 #[track_caller]
-fn check(does: impl Fn(&Image, &Request) -> Option<Reply> + Send + Sync + 'static, expected: &[&str]) {
+pub(super) fn check(does: impl Fn(&Image, &Request) -> Option<Reply> + Send + Sync + 'static, expected: &[&str]) {
     let said = fails_to_pull(&registry(does));
     expected.iter().for_each(|part| assert!(said.contains(part), "{part:?}: {said}"));
 }

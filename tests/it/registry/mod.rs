@@ -3,12 +3,17 @@
 
 mod access;
 mod build;
+mod cache;
 mod cuts;
+mod faults;
 mod hostile;
+mod lazy;
 mod lock;
+mod machines;
 mod server;
 mod tokens;
 mod transfer;
+mod tricks;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -17,6 +22,7 @@ use imgbuild::digest::Digest;
 
 pub use server::Registry;
 
+use crate::failures::is_root;
 use crate::support::{Store, put};
 
 /// Pauses that nobody notices.
@@ -40,11 +46,20 @@ fn has_blob(store: &Store, digest: &str) -> bool {
     store.path().join("blobs/sha256").join(digest.trim_start_matches("sha256:")).exists()
 }
 
-/// Checks that every blob of a store is what its name says.
+/// Checks that every blob of a store is what its name says, and that nothing is left of what was on its way there.
 fn assert_sound(store: &Store) {
     for entry in fs::read_dir(store.path().join("blobs/sha256")).unwrap() {
         let path = entry.unwrap().path();
         let actual = Digest::of(&fs::read(&path).unwrap()).hex();
         assert_eq!(path.file_name().unwrap().to_string_lossy(), actual);
     }
+    let left = fs::read_dir(store.path().join("tmp")).unwrap().map(|entry| entry.unwrap().file_name());
+    assert_eq!(left.filter(|name| name != "locks").collect::<Vec<_>>(), Vec::<std::ffi::OsString>::new());
+    store.run(&["df"]);
+}
+
+/// Writes where passwords are kept that a host has this one.
+fn keep_password(home: &Path, host: &str, password: &str) {
+    let auth = tokens::base64(format!("me:{password}").as_bytes());
+    put(home, ".docker/config.json", format!(r#"{{"auths":{{"{host}":{{"auth":"{auth}"}}}}}}"#));
 }

@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex};
 use tempfile::TempDir;
 
 use crate::support::scratch;
+use crate::web::{Reply, Request, Web};
 
 /// A registry; ends when it is dropped.
 pub struct Registry {
@@ -85,6 +86,26 @@ impl Drop for Registry {
 /// A port that nobody uses.
 pub fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+/// A server before a registry that gives some of the answers itself.
+pub fn gate(registry: u16, own: impl Fn(&Request) -> Option<Reply> + Send + Sync + 'static) -> Web {
+    Web::start(move |request, client| match own(request) {
+        Some(reply) => reply.write(client),
+        None => forward(registry, request, client),
+    })
+}
+
+fn forward(registry: u16, request: &Request, client: &mut TcpStream) -> std::io::Result<()> {
+    let mut server = TcpStream::connect(("127.0.0.1", registry))?;
+    let own = ["connection", "content-length", "transfer-encoding"];
+    let kept = request.headers.iter().filter(|(name, _)| !own.contains(&name.as_str()));
+    let kept: String = kept.map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+    let Request { method, path, body, .. } = request;
+    let length = body.len();
+    write!(server, "{method} {path} HTTP/1.1\r\n{kept}Connection: close\r\nContent-Length: {length}\r\n\r\n")?;
+    server.write_all(body)?;
+    std::io::copy(&mut server, client).map(drop)
 }
 
 /// A proxy before a server.

@@ -8,6 +8,7 @@ use serde::Serialize;
 use crate::cli::explain::{VERSION, is_work, place, state, target};
 use crate::cli::human;
 use crate::cli::progress::clean;
+use crate::cli::timeline::critical_path;
 use crate::graph::explain::StepKind;
 use crate::ops::account::{Account, StepState};
 
@@ -150,48 +151,5 @@ impl Node {
         let time = self.time.map(human::elapsed);
         let parts = [Some(state.to_owned()), time, self.place.clone()];
         parts.into_iter().flatten().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(" · ")
-    }
-}
-
-/// The steps of the longest way through the graph, by time; none if no time is known. Inputs come before what uses them.
-fn critical_path(inputs: &[&[crate::graph::explain::Input]], timings: &[Option<Duration>]) -> BTreeSet<usize> {
-    let mut ends: Vec<(Duration, Option<usize>)> = Vec::with_capacity(inputs.len());
-    for (step, inputs) in inputs.iter().enumerate() {
-        let before =
-            inputs.iter().map(|input| input.step).max_by_key(|input| (ends[*input].0, std::cmp::Reverse(*input)));
-        let start = before.map_or(Duration::ZERO, |input| ends[input].0);
-        ends.push((start + timings.get(step).copied().flatten().unwrap_or_default(), before));
-    }
-    let mut path = BTreeSet::new();
-    let last = (0..ends.len()).max_by_key(|step| (ends[*step].0, std::cmp::Reverse(*step)));
-    let mut at = last.filter(|step| ends[*step].0 > Duration::ZERO);
-    while let Some(step) = at {
-        path.insert(step);
-        at = ends[step].1;
-    }
-    path
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::graph::explain::Input;
-
-    #[test]
-    fn the_longest_way_is_critical() {
-        let check = |inputs: &[&[usize]], times: &[u64], expected: &[usize]| {
-            let inputs: Vec<Vec<Input>> = inputs
-                .iter()
-                .map(|list| list.iter().map(|step| Input { step: *step, files: None }).collect())
-                .collect();
-            let inputs: Vec<&[Input]> = inputs.iter().map(Vec::as_slice).collect();
-            let times: Vec<Option<Duration>> = times.iter().map(|time| Some(Duration::from_secs(*time))).collect();
-            assert_eq!(critical_path(&inputs, &times).into_iter().collect::<Vec<_>>(), expected);
-        };
-        check(&[&[], &[0], &[0], &[1, 2]], &[0, 1, 5, 1], &[0, 2, 3]);
-        check(&[&[], &[0], &[0], &[1, 2]], &[0, 6, 5, 1], &[0, 1, 3]);
-        check(&[&[], &[0]], &[0, 0], &[]);
-        check(&[], &[], &[]);
-        check(&[&[], &[], &[0]], &[0, 9, 1], &[1]);
     }
 }

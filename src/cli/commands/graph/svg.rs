@@ -17,47 +17,74 @@ const HEAD: f64 = 58.0;
 const NAME: usize = 32;
 const NOTE: usize = 38;
 
+/// For this picture only, also where it is a part of a page.
 const STYLE: &str = "\
-svg { --page: #ffffff; --ink: #1f2430; --dim: #667085; --line: #98a2b3; --stage: #f7f8fa; --frame: #d5dae2;
+.graph { --page: #ffffff; --ink: #1f2430; --dim: #667085; --line: #98a2b3; --stage: #f7f8fa; --frame: #d5dae2;
   --source: #eef1f5; --source-line: #8a94a6; --cached: #e3f5e8; --cached-line: #3f9a5b; --unneeded: #f4f4f5;
-  --unneeded-line: #b4b4b8; --run: #ffe5d4; --run-line: #d2691e; --depends: #fff5d1; --depends-line: #c0921a; --hot: #c2410c }
+  --unneeded-line: #b4b4b8; --run: #ffe5d4; --run-line: #d2691e; --depends: #fff5d1; --depends-line: #c0921a;
+  --failed: #fde0e0; --failed-line: #c62f35; --hot: #c2410c }
 @media (prefers-color-scheme: dark) {
-  svg { --page: #14171d; --ink: #e6e9ef; --dim: #98a2b3; --line: #667085; --stage: #1b1f27; --frame: #343b48;
+  .graph { --page: #14171d; --ink: #e6e9ef; --dim: #98a2b3; --line: #667085; --stage: #1b1f27; --frame: #343b48;
     --source: #242a34; --source-line: #76819a; --cached: #173322; --cached-line: #56b878; --unneeded: #1f2228;
-    --unneeded-line: #5b5f6a; --run: #43260f; --run-line: #f2924b; --depends: #3a3112; --depends-line: #d9b13b; --hot: #fb923c } }
-text { font-family: ui-monospace, SFMono-Regular, Menlo, Consolas, 'DejaVu Sans Mono', monospace; font-size: 12px; fill: var(--ink) }
-.page { fill: var(--page) }
-.note, .label { font-size: 10.5px; fill: var(--dim) }
-.label { paint-order: stroke; stroke: var(--stage); stroke-width: 4px }
-.head { font-size: 15px; font-weight: 600 }
-.stage { fill: var(--stage); stroke: var(--frame) }
-.edge { fill: none; stroke: var(--line); stroke-width: 1.3 }
-.edge.critical { stroke: var(--hot); stroke-width: 2.8 }
-.tip { fill: var(--line) } .tip.critical { fill: var(--hot) }
-.node { stroke-width: 1.3 } .node.critical { stroke-width: 3 }
-.source { fill: var(--source); stroke: var(--source-line) }
-.cached { fill: var(--cached); stroke: var(--cached-line) }
-.unneeded { fill: var(--unneeded); stroke: var(--unneeded-line) }
-.run { fill: var(--run); stroke: var(--run-line) }
-.depends { fill: var(--depends); stroke: var(--depends-line); stroke-dasharray: 5 3 }
+    --unneeded-line: #5b5f6a; --run: #43260f; --run-line: #f2924b; --depends: #3a3112; --depends-line: #d9b13b;
+    --failed: #451a1d; --failed-line: #f0686e; --hot: #fb923c } }
+.graph text { font-family: ui-monospace, SFMono-Regular, Menlo, Consolas, 'DejaVu Sans Mono', monospace; font-size: 12px; fill: var(--ink) }
+.graph .page { fill: var(--page) }
+.graph .note, .graph .label { font-size: 10.5px; fill: var(--dim) }
+.graph .label { paint-order: stroke; stroke: var(--stage); stroke-width: 4px }
+.graph .head { font-size: 15px; font-weight: 600 }
+.graph .stage { fill: var(--stage); stroke: var(--frame) }
+.graph .edge { fill: none; stroke: var(--line); stroke-width: 1.3 }
+.graph .edge.critical { stroke: var(--hot); stroke-width: 2.8 }
+.graph .tip { fill: var(--line) } .graph .tip.critical { fill: var(--hot) }
+.graph .node { stroke-width: 1.3 } .graph .node.critical { stroke-width: 3 }
+.graph .source { fill: var(--source); stroke: var(--source-line) }
+.graph .cached { fill: var(--cached); stroke: var(--cached-line) }
+.graph .unneeded { fill: var(--unneeded); stroke: var(--unneeded-line) }
+.graph .run, .graph .ran { fill: var(--run); stroke: var(--run-line) }
+.graph .depends { fill: var(--depends); stroke: var(--depends-line); stroke-dasharray: 5 3 }
+.graph .failed { fill: var(--failed); stroke: var(--failed-line) }
+.graph .canceled { fill: var(--unneeded); stroke: var(--unneeded-line); stroke-dasharray: 5 3 }
 ";
 
 /// The states with what the legend calls them.
-const LEGEND: [(&str, &str); 5] = [
+const LEGEND: [(&str, &str); 8] = [
     ("source", "from outside"),
     ("cached", "cached"),
     ("unneeded", "not needed"),
     ("run", "would run"),
     ("depends", "may run"),
+    ("ran", "ran"),
+    ("failed", "failed"),
+    ("canceled", "canceled"),
 ];
 
+/// A picture: markup in which nothing is left to be escaped.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Picture {
+    markup: String,
+    width: f64,
+}
+
+impl Picture {
+    /// The text of the file.
+    pub fn markup(&self) -> &str {
+        &self.markup
+    }
+
+    /// How wide it is, in pixels.
+    pub fn width(&self) -> f64 {
+        self.width
+    }
+}
+
 /// Draws.
-pub fn svg(drawing: &Drawing) -> String {
+pub fn svg(drawing: &Drawing) -> Picture {
     let layout = layout(drawing);
-    let picture = Picture { drawing, layout: &layout };
+    let picture = Pencil { drawing, layout: &layout };
     let (width, height) = picture.size();
     let mut text = format!(
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {width} {height}\" width=\"{width}\" height=\"{height}\" \
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" class=\"graph\" viewBox=\"0 0 {width} {height}\" width=\"{width}\" height=\"{height}\" \
          role=\"img\">\n<title>Graph of a build</title>\n<style>\n{STYLE}</style>\n<defs>\n"
     );
     for class in ["", " critical"] {
@@ -79,16 +106,16 @@ pub fn svg(drawing: &Drawing) -> String {
     text.push_str(&labels);
     (0..drawing.nodes.len()).for_each(|node| picture.node(node, &mut text));
     text.push_str("</svg>\n");
-    text
+    Picture { markup: text, width }
 }
 
-struct Picture<'a> {
+struct Pencil<'a> {
     drawing: &'a Drawing,
     layout: &'a Layout,
 }
 
 #[expect(clippy::cast_precision_loss, reason = "pictures are not that large")]
-impl Picture<'_> {
+impl Pencil<'_> {
     fn size(&self) -> (f64, f64) {
         let width = 2.0 * MARGIN + self.layout.columns as f64 * (BOX.0 + GAP.0);
         let height = HEAD + 2.0 * MARGIN + self.layout.rows as f64 * (BOX.1 + GAP.1);
@@ -216,9 +243,12 @@ fn escaped(text: &str) -> String {
             '<' => safe.push_str("&lt;"),
             '>' => safe.push_str("&gt;"),
             '"' => safe.push_str("&quot;"),
+            '\'' => safe.push_str("&#39;"),
             '\n' => safe.push('\n'),
             // XML has no way to write them.
             c if c.is_control() => safe.push('?'),
+            // What reorders text could make it say something else.
+            '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => safe.push('?'),
             c => safe.push(c),
         }
     }
@@ -239,7 +269,7 @@ mod tests {
             stages: vec!["<build>".into()],
             critical: None,
         };
-        let text = svg(&drawing);
+        let text = svg(&drawing).markup().to_owned();
         assert!(text.contains("RUN a &amp;&amp; b &gt; &quot;c&quot;?"), "{text}");
         assert!(text.contains("&lt;build&gt;") && text.contains("class=\"edge critical\""), "{text}");
         assert!(text.starts_with("<svg ") && text.ends_with("</svg>\n"));
@@ -249,6 +279,6 @@ mod tests {
 
     #[test]
     fn nothing_is_a_picture_too() {
-        assert!(svg(&Drawing::default()).contains("0 steps"));
+        assert!(svg(&Drawing::default()).markup().contains("0 steps"));
     }
 }

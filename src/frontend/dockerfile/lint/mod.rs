@@ -22,7 +22,7 @@ use crate::frontend::dockerfile::parse::check_of_comments;
 use crate::frontend::dockerfile::suggest::nearest;
 
 pub(super) use advice::{Shape, ShapeBase, advise};
-pub(super) use secrets::names_a_secret;
+pub use secrets::names_a_secret;
 pub(super) use syntax::check_syntax;
 
 /// How serious a check is.

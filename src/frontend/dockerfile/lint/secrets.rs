@@ -1,7 +1,7 @@
 //! Names that promise a secret.
 
 /// Whether a variable of this name probably holds a secret: `API_KEY`, `database_password`, but not `PUBLIC_KEY`.
-pub(in crate::frontend::dockerfile) fn names_a_secret(name: &str) -> bool {
+pub fn names_a_secret(name: &str) -> bool {
     const SECRET: [&str; 10] =
         ["apikey", "auth", "credential", "credentials", "key", "password", "pword", "passwd", "secret", "token"];
     const HARMLESS: [&str; 3] = ["public", "file", "version"];

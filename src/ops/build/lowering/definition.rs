@@ -122,7 +122,9 @@ impl Definition<'_> {
                 clean.ok_or_else(|| told(parsed.diagnostics))?
             }
         };
-        let (mut lowered, mut warnings, mut definitions) = (Lowered::default(), Vec::new(), Vec::new());
+        let (file, stop) = self.cut(file, &name)?;
+        let mut lowered = Lowered { stop, ..Lowered::default() };
+        let (mut warnings, mut definitions) = (Vec::new(), Vec::new());
         let mut asked = !known.serves(self.target);
         let mut resolved = dockerfile::Resolved::default();
         if !asked {
@@ -145,7 +147,10 @@ impl Definition<'_> {
                     }
                 }
             };
-            definitions.push((build.platform.clone(), definition(graph, &build)));
+            // Of a half build, nobody wants to know later whether it is still the same.
+            if self.target.until.is_none() {
+                definitions.push((build.platform.clone(), definition(graph, &build)));
+            }
             lowered.multi_platform |= build.multi_platform;
             lowered.platforms.push(LoweredPlatform {
                 platform: build.platform,
@@ -163,6 +168,20 @@ impl Definition<'_> {
         let known = asked.then(known);
         lowered.warnings = Diagnostics { name, text, list: warnings, parts: self.parts().to_vec() };
         Ok(Outcome { lowered, definitions, known })
+    }
+
+    /// The file up to where the build is to stop, and where that is.
+    fn cut(
+        &self,
+        file: dockerfile::Dockerfile,
+        name: &str,
+    ) -> Result<(dockerfile::Dockerfile, Option<dockerfile::Stop>), Error> {
+        let Some(place) = &self.target.until else { return Ok((file, None)) };
+        let part = self.parts().iter().find(|part| Some(&part.name) == place.file.as_ref());
+        // Of several files that are one text, the lines are counted on.
+        let line = part.map_or(place.line, |part| file.line(part.start).saturating_add(place.line).saturating_sub(1));
+        let until = file.until(line, place.before).map_err(|error| Error::Usage(format!("{name}: {error}")))?;
+        Ok((until.file, Some(until.stop)))
     }
 
     /// What lowering for a platform depends on besides the text.
@@ -195,7 +214,8 @@ impl Definition<'_> {
         }
         options.parts = self.parts().to_vec();
         options.build_args = target.args.clone();
-        options.target = target.stage.clone();
+        // What is cut off ends with the stage that is wanted.
+        options.target = target.stage.clone().filter(|_| target.until.is_none());
         options.platform = platform;
         options.labels = target.labels.clone();
         options.no_cache = match &target.no_cache {

@@ -46,6 +46,8 @@ pub struct Lowered {
     pub ignores: BTreeMap<String, IgnoreFile>,
     /// The layers of its base images.
     pub images: HashMap<Vec<DiffId>, Vec<LayerBlob>>,
+    /// Where it was cut off, if it was.
+    pub stop: Option<dockerfile::Stop>,
     /// The number of steps before its own: those that no target before it has.
     pub first_step: usize,
     /// Its definition, and what the checks found in it.

@@ -1,0 +1,287 @@
+//! `--cache-from` and `--cache-to`: where results of steps are looked for and put besides the store.
+
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use super::csv;
+use super::output::Compression;
+use crate::frontend::buildfile::OTHER_CACHES;
+use crate::oci::Reference;
+
+/// One `--cache-from`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CacheFrom {
+    /// Where the cache is.
+    pub place: CachePlace,
+    /// Whether cache mounts begin with what is in it.
+    pub mounts: bool,
+}
+
+/// One `--cache-to`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CacheTo {
+    /// Where the cache goes; none for along with the image.
+    pub place: Option<CachePlace>,
+    /// Whether it holds all steps, and not only those of the result.
+    pub max: bool,
+    /// How to compress layers that are no blobs yet.
+    pub compression: Option<Compression>,
+    /// The level of that.
+    pub compression_level: Option<u8>,
+    /// Whether the build goes on if it cannot be written.
+    pub ignore_error: bool,
+    /// Whether it holds what is in cache mounts.
+    pub mounts: bool,
+}
+
+/// Where a cache is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CachePlace {
+    /// In a registry.
+    Registry(Reference),
+    /// In a folder, under a tag or digest.
+    Folder(PathBuf, String),
+}
+
+/// What a layout calls a cache, unless it is said.
+const TAG: &str = "latest";
+
+const FROM_KEYS: [&str; 6] = ["type", "ref", "src", "tag", "digest", "mounts"];
+const TO_KEYS: [&str; 12] = [
+    "type",
+    "ref",
+    "dest",
+    "tag",
+    "mode",
+    "compression",
+    "compression-level",
+    "force-compression",
+    "oci-mediatypes",
+    "image-manifest",
+    "ignore-error",
+    "mounts",
+];
+
+/// The value of a key, which may be there once, without it.
+struct Pairs(Vec<(String, String)>);
+
+impl Pairs {
+    fn read(text: &str, keys: &[&str]) -> Result<Self, String> {
+        let pairs = csv::pairs(text)?;
+        for (key, _) in &pairs {
+            if !keys.contains(&key.as_str()) {
+                return Err(csv::unlike(key, keys));
+            }
+        }
+        Ok(Self(pairs))
+    }
+
+    fn take(&mut self, key: &str) -> Result<Option<String>, String> {
+        let mut found = None;
+        while let Some(place) = self.0.iter().position(|(known, _)| known == key) {
+            let (_, value) = self.0.remove(place);
+            if value.is_empty() {
+                return Err(format!("{key}= is empty"));
+            }
+            if found.replace(value).is_some() {
+                return Err(format!("{key}= is there more than once"));
+            }
+        }
+        Ok(found)
+    }
+
+    fn flag(&mut self, key: &str) -> Result<Option<bool>, String> {
+        self.take(key)?.map(|value| csv::boolean(key, &value)).transpose()
+    }
+
+    fn kind(&mut self) -> Result<String, String> {
+        self.take("type")?.ok_or_else(|| "type= is missing: allowed are registry, local and inline".into())
+    }
+
+    /// Fails if anything is left, which this kind does not take.
+    fn nothing_else(self, kind: &str) -> Result<(), String> {
+        self.0.first().map_or(Ok(()), |(key, _)| Err(format!("{key} is not for type={kind}")))
+    }
+
+    fn reference(&mut self) -> Result<CachePlace, String> {
+        let text =
+            self.take("ref")?.ok_or("type=registry needs ref=NAME, such as ref=registry.example.com/app:cache")?;
+        Reference::parse(&text).map(CachePlace::Registry).map_err(|error| error.to_string())
+    }
+}
+
+fn unsupported(kind: &str, allowed: &str) -> String {
+    match OTHER_CACHES.contains(&kind) {
+        true => format!("type={kind} is not supported by this version: allowed are {allowed}"),
+        false => format!("type={kind}: allowed are {allowed}"),
+    }
+}
+
+impl FromStr for CacheFrom {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if !text.contains('=') {
+            let reference = Reference::parse(text).map_err(|error| error.to_string())?;
+            return Ok(Self { place: CachePlace::Registry(reference), mounts: false });
+        }
+        let mut pairs = Pairs::read(text, &FROM_KEYS)?;
+        let kind = pairs.kind()?;
+        let place = match kind.as_str() {
+            "registry" => pairs.reference()?,
+            "local" => {
+                let folder = pairs.take("src")?.ok_or("type=local needs src=FOLDER")?;
+                let (tag, digest) = (pairs.take("tag")?, pairs.take("digest")?);
+                CachePlace::Folder(folder.into(), digest.or(tag).unwrap_or_else(|| TAG.into()))
+            }
+            "inline" => return Err("type=inline is for --cache-to: to read such a cache, name the image".into()),
+            other => return Err(unsupported(other, "registry and local")),
+        };
+        let mounts = pairs.flag("mounts")?.unwrap_or_default();
+        pairs.nothing_else(&kind)?;
+        Ok(Self { place, mounts })
+    }
+}
+
+impl FromStr for CacheTo {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if !text.contains('=') {
+            // Of other builders: the name alone is where the cache goes.
+            let reference = Reference::parse(text).map_err(|error| error.to_string())?;
+            return Ok(Self { place: Some(CachePlace::Registry(reference)), ..Self::new() });
+        }
+        let mut pairs = Pairs::read(text, &TO_KEYS)?;
+        let kind = pairs.kind()?;
+        let mut to = Self::new();
+        to.place = match kind.as_str() {
+            "registry" => Some(pairs.reference()?),
+            "local" => {
+                let folder = pairs.take("dest")?.ok_or("type=local needs dest=FOLDER")?;
+                Some(CachePlace::Folder(folder.into(), pairs.take("tag")?.unwrap_or_else(|| TAG.into())))
+            }
+            "inline" => None,
+            other => return Err(unsupported(other, "registry, local and inline")),
+        };
+        to.max = match pairs.take("mode")?.as_deref() {
+            None | Some("min") => false,
+            Some("max") if to.place.is_none() => {
+                let advice = "for all steps, use type=registry,mode=max";
+                return Err(format!(
+                    "type=inline goes along with the layers of the image, which is mode=min: {advice}"
+                ));
+            }
+            Some("max") => true,
+            Some(other) => return Err(format!("mode={other}: allowed are min and max")),
+        };
+        to.ignore_error = pairs.flag("ignore-error")?.unwrap_or_default();
+        if to.place.is_some() {
+            to.mounts = pairs.flag("mounts")?.unwrap_or_default();
+            to.compression = pairs.take("compression")?.as_deref().map(Compression::named).transpose()?;
+            let level = pairs.take("compression-level")?;
+            let parse = |level: String| level.parse().map_err(|_| format!("compression-level={level} is not a number"));
+            to.compression_level = level.map(parse).transpose()?;
+        }
+        // What others have for the sake of registries of long ago.
+        for key in ["oci-mediatypes", "image-manifest"] {
+            if pairs.flag(key)? == Some(false) {
+                return Err(format!("{key}=false is not supported: a cache is an OCI manifest"));
+            }
+        }
+        if pairs.flag("force-compression")? == Some(true) {
+            return Err("force-compression is not supported: layers that are there stay as they are".into());
+        }
+        pairs.nothing_else(&kind)?;
+        Ok(to)
+    }
+}
+
+impl CacheTo {
+    fn new() -> Self {
+        Self { place: None, max: false, compression: None, compression_level: None, ignore_error: false, mounts: false }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn registry(name: &str) -> CachePlace {
+        CachePlace::Registry(Reference::parse(name).unwrap())
+    }
+
+    #[test]
+    fn reads_where_from() {
+        let check = |text: &str, place: CachePlace| {
+            let mounts = text.contains("mounts=true");
+            assert_eq!(text.parse(), Ok(CacheFrom { place, mounts }), "{text}");
+        };
+        check("user/app:cache", registry("user/app:cache"));
+        check("type=registry,ref=localhost:5000/app", registry("localhost:5000/app"));
+        check("type=local,src=a/b", CachePlace::Folder("a/b".into(), "latest".into()));
+        check("type=local,src=a,mounts=true", CachePlace::Folder("a".into(), "latest".into()));
+        check("type=local,src=a,tag=x", CachePlace::Folder("a".into(), "x".into()));
+        check("type=local,src=a,digest=sha256:00", CachePlace::Folder("a".into(), "sha256:00".into()));
+    }
+
+    #[test]
+    fn reads_where_to() {
+        let check = |text: &str, expected: CacheTo| assert_eq!(text.parse(), Ok(expected), "{text}");
+        check("type=inline", CacheTo::new());
+        check("app:cache", CacheTo { place: Some(registry("app:cache")), ..CacheTo::new() });
+        check(
+            "type=registry,ref=app:cache,mode=max,ignore-error=true,image-manifest=true,oci-mediatypes=true",
+            CacheTo { place: Some(registry("app:cache")), max: true, ignore_error: true, ..CacheTo::new() },
+        );
+        check(
+            "type=local,dest=d,compression=zstd,compression-level=9,mode=min,mounts=true",
+            CacheTo {
+                place: Some(CachePlace::Folder("d".into(), "latest".into())),
+                compression: Some(Compression::Zstd),
+                compression_level: Some(9),
+                mounts: true,
+                ..CacheTo::new()
+            },
+        );
+    }
+
+    #[test]
+    fn says_what_is_allowed() {
+        let from = |text: &str, expected: &str| assert_eq!(text.parse::<CacheFrom>().unwrap_err(), expected, "{text}");
+        from("type=registry", "type=registry needs ref=NAME, such as ref=registry.example.com/app:cache");
+        from("type=local", "type=local needs src=FOLDER");
+        from("type=local,src=", "src= is empty");
+        from("type=local,src=a,src=b", "src= is there more than once");
+        from("type=registry,ref=a,src=b", "src is not for type=registry");
+        from("type=inline", "type=inline is for --cache-to: to read such a cache, name the image");
+        from("type=s3,ref=a", "type=s3 is not supported by this version: allowed are registry and local");
+        from("type=file,src=a", "type=file: allowed are registry and local");
+        from("ref=a", "type= is missing: allowed are registry, local and inline");
+        from("type=registry,reff=a", "the key \"reff\" is unknown: did you mean ref?");
+        from(
+            "type=local,source=a",
+            "the key \"source\" is unknown: allowed are type, ref, src, tag, digest and mounts",
+        );
+        let to = |text: &str, expected: &str| assert_eq!(text.parse::<CacheTo>().unwrap_err(), expected, "{text}");
+        to("type=registry,ref=a,mod=max", "the key \"mod\" is unknown: did you mean mode?");
+        to("type=registry,ref=a,mode=most", "mode=most: allowed are min and max");
+        to("type=local", "type=local needs dest=FOLDER");
+        to(
+            "type=inline,mode=max",
+            "type=inline goes along with the layers of the image, which is mode=min: for all steps, use \
+             type=registry,mode=max",
+        );
+        to("type=inline,compression=zstd", "compression is not for type=inline");
+        to("type=registry,ref=a,compression=xz", "compression=xz: allowed are gzip, zstd and uncompressed");
+        to(
+            "type=registry,ref=a,image-manifest=false",
+            "image-manifest=false is not supported: a cache is an OCI manifest",
+        );
+        to(
+            "type=registry,ref=a,force-compression=true",
+            "force-compression is not supported: layers that are there stay as they are",
+        );
+        to("type=gha", "type=gha is not supported by this version: allowed are registry, local and inline");
+    }
+}
