@@ -37,6 +37,7 @@ pub mod rm;
 pub mod rmi;
 pub mod run;
 pub mod save;
+pub mod sbom;
 pub mod schema;
 pub mod search;
 pub mod tag;
@@ -121,13 +122,11 @@ fn build_with_progress(
     args: ProgressArgs,
     session: &Session,
     output: &OutputArgs,
-    notes: Vec<String>,
     build: impl FnOnce(Arc<dyn Reporter>) -> Result<Vec<Diagnostics>, Error>,
 ) -> u8 {
     let stdout_is_taken = output.outputs.iter().any(Output::uses_stdout);
     let clock = progress::clock();
     let built = with_progress(args, session, stdout_is_taken, |progress| {
-        notes.into_iter().for_each(|note| progress.warn(note));
         let watching = Arc::new(Watching { inner: progress.reporter(), ran: AtomicBool::new(false) });
         let found = match &output.trace {
             Some(path) => traced(path, clock, watching.clone(), build)?,
