@@ -31,6 +31,7 @@ pub mod record;
 mod remote_image;
 mod rmi;
 mod save;
+pub mod sbom;
 mod tag;
 pub mod task;
 pub mod tree;
