@@ -9,7 +9,7 @@ use crate::ops::Error;
 use crate::ops::fsck::{Checked, Finding, Subject, fsck, repair};
 use crate::store::StoreError;
 
-/// The flags.
+/// Look whether everything in the store is whole, and remove what is not
 #[derive(Debug, Default, Clone, clap::Args)]
 #[command(after_help = "\
 Examples:

@@ -13,7 +13,7 @@ use crate::oci::Platform;
 use crate::ops::sbom::{SbomForm, sbom};
 use crate::ops::{Error, ImageName, OpenedImage};
 
-/// The flags.
+/// List the packages in an image, as SPDX or CycloneDX
 #[derive(Debug, Clone, clap::Args)]
 #[command(after_help = "\
 Examples:
