@@ -26,6 +26,7 @@ mod referrers;
 mod repository;
 mod request;
 mod retry;
+pub mod s3;
 mod settings;
 pub mod transfer;
 mod upload;
@@ -38,7 +39,7 @@ pub use download::{Check, Download};
 pub use error::RegistryError;
 pub use fetch::{FetchOnNeed, Offline};
 pub use repository::{Fetched, Repository, Which};
-pub use settings::{Credentials, HostSettings, Keychain, NoCredentials, Secret, Settings};
+pub use settings::{AwsCredentials, Credentials, HostSettings, Keychain, NoCredentials, Secret, Settings};
 pub use upload::{Content, Sent};
 
 use crate::event::Reporter;
