@@ -8,6 +8,8 @@
 //!             └─ transfer ── whole images from one place to another, in parallel
 //! ```
 //!
+//! Buckets ([`s3`]) are no registries, but places that blobs can be in, and reached over the same connections.
+//!
 //! What is read is checked while it streams: a blob that is longer than promised is cut off, one that is not its digest
 //! is an error at its end. What breaks in the middle goes on where it broke. Credentials go to the server that they are
 //! for, and never along with a redirect. Blobs are never compressed anew: their digests are what others know them by.

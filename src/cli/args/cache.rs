@@ -296,7 +296,10 @@ mod tests {
         from("type=s3,bucket=b", "type=s3 needs region=NAME, such as region=eu-west-1");
         from("type=s3,bucket=b,region=r,ref=a", "ref is not for type=s3");
         from("type=s3,bucket=b,regio=r", "the key \"regio\" is unknown: did you mean region?");
-        from("type=local,src=a,bucket=b", "the key \"bucket\" is unknown: allowed are type, ref, src, tag, digest and mounts");
+        from(
+            "type=local,src=a,bucket=b",
+            "the key \"bucket\" is unknown: allowed are type, ref, src, tag, digest and mounts",
+        );
         from(
             "type=s3,bucket=b,region=r,secret_access_key=s",
             "secret_access_key is not taken, where others could read it: set AWS_SECRET_ACCESS_KEY",

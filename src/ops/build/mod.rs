@@ -224,7 +224,8 @@ pub(super) fn prepare_with(session: &Session<'_>, targets: &[Target], mut lock: 
         false => Arc::new(FetchOnNeed(session.registries.clone())),
     };
     let spots = Arc::new(Spots::default());
-    let layers = Arc::new(layers.fetching(Arc::new(FetchFromSpots::new(spots.clone(), session.registries.clone(), fetch))));
+    let layers =
+        Arc::new(layers.fetching(Arc::new(FetchFromSpots::new(spots.clone(), session.registries.clone(), fetch))));
     let lowered = lower_all(session, targets, &mut lock, &layers, &mut graph)?;
     Ok(Prepared { graph, lowered, lock, layers, spots })
 }

@@ -173,8 +173,7 @@ impl<'r> BucketEnd<'r> {
     /// Reads what came in place of what was asked for.
     fn refusal(&self, object: &str, response: &mut Response<ureq::Body>) -> Refusal {
         let registry = self.bucket.to_string();
-        let body =
-            request::read(self.registries, &registry, response, REFUSAL, &registry, object).unwrap_or_default();
+        let body = request::read(self.registries, &registry, response, REFUSAL, &registry, object).unwrap_or_default();
         let region = request::text(response, &HeaderName::from_static(refusal::REGION));
         Refusal::read(&body, region.as_deref(), self.bucket.region())
     }
@@ -241,5 +240,31 @@ impl Target for BucketEnd<'_> {
 
     fn put_document(&self, entry: &Descriptor, bytes: &[u8]) -> Result<(), RegistryError> {
         self.put(&Self::object(&entry.digest), &entry.digest, || Body::Bytes(bytes))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::registry::{NoCredentials, Settings};
+
+    struct Nothing;
+
+    impl Content for Nothing {
+        fn open(&self, _: u64) -> Result<Box<dyn Read + Send + '_>, RegistryError> {
+            Ok(Box::new(std::io::empty()))
+        }
+    }
+
+    #[test]
+    fn refuses_what_one_request_cannot_put() {
+        let registries = Registries::new(Settings::default(), Box::new(NoCredentials));
+        let bucket = Bucket::new("b", "r", "", Some("http://localhost:1"), true).unwrap();
+        let blob = Descriptor::new("", Digest::of(b""), LARGEST + 1);
+        let error = BucketEnd::new(&registries, &bucket).put_blob(&blob, &Nothing, &[]).unwrap_err().to_string();
+        assert!(
+            error.ends_with(": it has 5368709121 bytes, and one request can put no more than 5368709120"),
+            "{error}"
+        );
     }
 }
