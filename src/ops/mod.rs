@@ -14,6 +14,7 @@ mod entries;
 pub mod error;
 mod fetch;
 mod file;
+pub mod fsck;
 mod history;
 mod images;
 mod import;

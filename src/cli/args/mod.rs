@@ -131,6 +131,8 @@ pub enum Command {
     Df(commands::df::Args),
     /// Remove what is not needed
     Prune(commands::prune::Args),
+    /// Look whether everything in the store is whole, and remove what is not
+    Fsck(commands::fsck::Args),
     /// Show the store and the machine
     Info(commands::info::Args),
     /// Write a shell's completion script

@@ -15,6 +15,7 @@ mod differences;
 pub mod explore;
 pub mod export;
 pub mod fetch;
+pub mod fsck;
 pub mod graph;
 pub mod history;
 pub mod images;
