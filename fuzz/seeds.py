@@ -158,6 +158,21 @@ def tables():
         yield b"imgtoc\0\x01" + count.to_bytes(8, "little") + b"".join(entries[:count])
 
 
+def packages():
+    """A file of each kind, after the byte that `fuzz/src/packages.rs` knows the kind by."""
+    yield b"\0ID=debian\nVERSION_ID=\"12\"\n"
+    status = b"Package: a\nStatus: install ok installed\nArchitecture: amd64\nVersion: 1:2-3+b1\nDescription: x\n .\n\n"
+    yield b"\1" + status + status.replace(b"a\n", b"b\n", 1)
+    yield b"\2" + status
+    yield b"\3C:Q1x=\nP:musl\nV:1.2.5-r0\nA:x86_64\nL:MIT\no:musl\nF:lib\n\nP:b\nV:1\n"
+    yield b"\4" + (ROOT / "Cargo.lock").read_bytes()[:4000]
+    yield b'\5{"packages": {"node_modules/@a/b": {"version": "1.0.0", "license": "MIT", "dependencies": {"c": "^5"}}}}'
+    yield b'\5{"dependencies": {"a": {"version": "1.0.0", "dependencies": {"b": {"version": "2.0.0"}}}}}'
+    yield b'\6{"name": "@a/b", "version": "1.0.0", "license": {"type": "MIT"}}'
+    yield b"\7Metadata-Version: 2.1\nName: Py_YAML\nVersion: 6.0\nLicense-Expression: MIT\n\nText\n"
+    yield b"\10flask[async] == 3.0.0 ; python_version > '3'\nurllib3==2.0 --hash=x\n"
+
+
 def main():
     corpus = pathlib.Path(sys.argv[1]) if len(sys.argv) > 1 else ROOT / "fuzz/corpus"
     dockerfiles = [text for text in files("*/*/Dockerfile*") + files("*/*/context/*ockerfile*") if b"\0" not in text]
@@ -167,7 +182,7 @@ def main():
              for kind in ("hcl", "json", "y*ml")}
     seeds = {"archive": archives(), "bakejson": bakes["json"], "compose": bakes["y*ml"], "hcl": bakes["hcl"], "buildfile": [example, *example.split(b"\n\n")], "dockerfile": dockerfiles,
              "expand": words(dockerfiles), "glob": globs(), "ignore": ignore_files(), "lockfile": lockfiles(),
-             "lower": dockerfiles, "oci": documents(), "reference": references, "tar": tars(), "toc": tables()}
+             "lower": dockerfiles, "oci": documents(), "packages": packages(), "reference": references, "tar": tars(), "toc": tables()}
     for target, inputs in seeds.items():
         folder = corpus / target
         folder.mkdir(parents=True, exist_ok=True)

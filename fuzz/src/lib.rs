@@ -8,12 +8,14 @@ mod archive;
 mod dockerfile;
 mod foreign;
 mod formats;
+mod packages;
 mod patterns;
 
 pub use archive::{archive, tar};
 pub use dockerfile::{dockerfile, expand, lower};
 pub use foreign::{bakejson, compose, hcl};
 pub use formats::{buildfile, lockfile, oci, reference, toc};
+pub use packages::packages;
 pub use patterns::{glob, ignore};
 
 /// The input as text; what is no UTF-8 has no target that wants it.

@@ -7,18 +7,24 @@ use console::measure_text_width;
 /// The header and the rows as lines, each ended by a newline. All rows have as many cells as the header. Control
 /// characters are shown as `?`, so that a name from elsewhere cannot write to the terminal.
 pub fn render<const N: usize>(header: [&str; N], rows: &[[String; N]]) -> String {
+    let header = header.map(str::to_owned);
+    let lines: Vec<&[String]> = std::iter::once(&header).chain(rows).map(<[String; N]>::as_slice).collect();
+    align(&lines)
+}
+
+/// The same for lines of cells, of which the first may be a header. They need not have the same number.
+pub fn align<R: AsRef<[String]>>(lines: &[R]) -> String {
     const GAP: usize = 3;
-    let rows: Vec<[Cow<'_, str>; N]> = rows.iter().map(|row| row.each_ref().map(|cell| harmless(cell))).collect();
-    let mut widths = header.map(measure_text_width);
-    for row in &rows {
-        for (width, cell) in widths.iter_mut().zip(row) {
-            *width = (*width).max(measure_text_width(cell));
-        }
+    let lines: Vec<Vec<Cow<'_, str>>> =
+        lines.iter().map(|line| line.as_ref().iter().map(|cell| harmless(cell)).collect()).collect();
+    let mut widths = vec![0; lines.iter().map(Vec::len).max().unwrap_or(0)];
+    for (column, cell) in lines.iter().flat_map(|line| line.iter().enumerate()) {
+        widths[column] = widths[column].max(measure_text_width(cell));
     }
     let mut text = String::new();
-    for row in std::iter::once(&header.map(Cow::Borrowed)).chain(&rows) {
+    for line in &lines {
         let start = text.len();
-        for (width, cell) in widths.iter().zip(row) {
+        for (width, cell) in widths.iter().zip(line) {
             text.push_str(cell);
             text.extend(std::iter::repeat_n(' ', width - measure_text_width(cell) + GAP));
         }

@@ -22,6 +22,12 @@ pub const ANNOTATION_REF_NAME: &str = "org.opencontainers.image.ref.name";
 pub const ANNOTATION_IMAGE_NAME: &str = "io.containerd.image.name";
 /// The annotation by which BuildKit marks entries that describe another entry.
 pub const ANNOTATION_REFERENCE_TYPE: &str = "vnd.docker.reference.type";
+/// The annotation by which BuildKit says which entry that is.
+pub const ANNOTATION_REFERENCE_DIGEST: &str = "vnd.docker.reference.digest";
+/// The type of an entry whose layers are statements about another one.
+pub const ATTESTATION_MANIFEST: &str = "attestation-manifest";
+/// The annotation of a statement that says what it states.
+pub const ANNOTATION_PREDICATE_TYPE: &str = "in-toto.io/predicate-type";
 
 /// A manifest that cannot be used.
 #[derive(Debug, thiserror::Error)]

@@ -15,6 +15,9 @@ pub const LAYER_ZSTD: &str = "application/vnd.oci.image.layer.v1.tar+zstd";
 /// The configuration of a manifest that has none (artifacts).
 pub const EMPTY: &str = "application/vnd.oci.empty.v1+json";
 
+/// A statement about something (in-toto).
+pub const IN_TOTO: &str = "application/vnd.in-toto+json";
+
 /// Docker's manifest list.
 pub const DOCKER_INDEX: &str = "application/vnd.docker.distribution.manifest.list.v2+json";
 /// Docker's image manifest, schema 2.

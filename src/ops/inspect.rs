@@ -6,9 +6,12 @@ use super::Error;
 use super::images::stored_size;
 use super::remote_image::RemoteImage;
 use crate::digest::{DiffId, Digest};
-use crate::oci::{ContainerConfig, Descriptor, ImageConfig, Platform, Reference};
+use crate::oci::manifest::{
+    ANNOTATION_PREDICATE_TYPE, ANNOTATION_REFERENCE_DIGEST, ANNOTATION_REFERENCE_TYPE, ATTESTATION_MANIFEST,
+};
+use crate::oci::{ContainerConfig, Descriptor, Document, ImageConfig, Platform, Reference};
 use crate::registry::Registries;
-use crate::store::{FindError, Store};
+use crate::store::{FindError, ResolvedImage, Store};
 
 /// An image, as `docker image inspect` shows it. Serialises to its JSON.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -45,6 +48,23 @@ pub struct ImageInspect {
     pub descriptor: Descriptor,
     /// The digest of its manifest.
     pub manifest_digest: Digest,
+    /// What is said about it, beside it. Not looked up in a registry.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub attestations: Vec<InspectAttestation>,
+}
+
+/// A statement about an image.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct InspectAttestation {
+    /// What it states: the type of its predicate.
+    pub predicate_type: String,
+    /// The blob that it is.
+    pub digest: Digest,
+    /// Its size in bytes.
+    pub size: u64,
+    /// The manifest that it is listed in.
+    pub manifest: Digest,
 }
 
 /// The layers of an image.
@@ -72,9 +92,33 @@ pub fn inspect(store: &Store, image: &str, platform: Option<&Platform>) -> Resul
     let size = stored_size(store, &resolved)?;
     let manifest_digest = resolved.manifest_digest();
     let layers = resolved.diff_ids();
+    let attestations = attestations(store, &resolved)?;
     descriptor.annotations.clear();
     let names = Names { repo_tags, repo_digests };
-    Ok(of(resolved.config, resolved.config_digest, layers, size, descriptor, manifest_digest, names))
+    let inspected = of(resolved.config, resolved.config_digest, layers, size, descriptor, manifest_digest, names);
+    Ok(ImageInspect { attestations, ..inspected })
+}
+
+/// What the image's index has to say about it, as far as that is in the store.
+fn attestations(store: &Store, image: &ResolvedImage) -> Result<Vec<InspectAttestation>, FindError> {
+    let Some(index) = image.index_digest else { return Ok(Vec::new()) };
+    let Some(Document::Index(index)) = store.document(&index)? else { return Ok(Vec::new()) };
+    let digest = image.manifest_digest().to_string();
+    let is_about = |entry: &&Descriptor| {
+        let has = |key: &str, value: &str| entry.annotations.get(key).is_some_and(|is| is == value);
+        has(ANNOTATION_REFERENCE_TYPE, ATTESTATION_MANIFEST) && has(ANNOTATION_REFERENCE_DIGEST, &digest)
+    };
+    let mut found = Vec::new();
+    for entry in index.manifests.iter().filter(is_about) {
+        let Some(Document::Manifest(manifest)) = store.document(&entry.digest)? else { continue };
+        found.extend(manifest.layers.into_iter().map(|layer| InspectAttestation {
+            predicate_type: layer.annotations.get(ANNOTATION_PREDICATE_TYPE).cloned().unwrap_or_default(),
+            digest: layer.digest,
+            size: layer.size,
+            manifest: entry.digest,
+        }));
+    }
+    Ok(found)
 }
 
 /// All about an image in a registry, of which only manifest and configuration are read. It never enters the store.
@@ -129,5 +173,6 @@ fn of(
         root_fs: InspectRootFs { kind: "layers", layers },
         descriptor,
         manifest_digest,
+        attestations: Vec::new(),
     }
 }

@@ -96,6 +96,11 @@ impl OpenedImage {
         Ok(self.layers.merged(&self.state)?.layers().to_vec())
     }
 
+    /// Its layers, and where they are.
+    pub(super) fn parts(&self) -> (&Layers, &[LayerId]) {
+        (&self.layers, &self.state)
+    }
+
     /// The store that has it.
     pub fn store(&self) -> &Store {
         self.layers.store()

@@ -10,6 +10,7 @@ use std::sync::OnceLock;
 use nix::libc;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::{Mode, OFlags};
+use rustix::io::Errno;
 use rustix::pipe::{PipeFlags, pipe_with};
 
 use crate::event::Stream;
@@ -74,7 +75,9 @@ impl Namespaces {
     /// If the program cannot be opened.
     pub fn with_init(program: &Path) -> io::Result<Self> {
         let program = rustix::fs::open(program, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?;
-        let program = rustix::io::fcntl_dupfd_cloexec(program, FIRST_FD)?;
+        // So it is said that there may not be that many.
+        let too_many = |errno| if errno == Errno::INVAL { Errno::MFILE } else { errno };
+        let program = rustix::io::fcntl_dupfd_cloexec(program, FIRST_FD).map_err(too_many)?;
         Ok(Self { program, group: OnceLock::new() })
     }
 

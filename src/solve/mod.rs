@@ -50,9 +50,9 @@ use crate::graph::{Graph, Op, StepId};
 use crate::sandbox::{Cancel, Executor};
 use crate::source::Sources;
 use crate::source::agent::Agent;
-use crate::store::Store;
 use crate::store::layers::{LayerBlob, LayerId, Layers};
 use crate::store::scenes::Scene;
+use crate::store::{KeyLock, Store};
 use contexts::Contexts;
 use file::{FileStep, InputTree};
 use keys::{DefinitionKeys, KeyError, Selections, partial_uses, select_uses, state_key};
@@ -473,8 +473,18 @@ impl<'a, 'e> Solver<'a, 'e> {
         if self.environment.cancel.is_canceled() {
             return Err(StepError::Canceled);
         }
+        // Equal steps of several processes, or of this one, run once. Whoever runs one holds no other such lock, so nobody
+        // waits in a circle; that of a process that dies is free.
+        let shared = !step.no_cache && is_work(&step.op);
+        let (_lock, waited) = if shared { self.lock(id, &resolved)? } else { (None, false) };
+        if shared && let Some(state) = self.look_up(resolved, false) {
+            self.record(keys.key(id), &state)?;
+            return Ok((state, false));
+        }
         self.environment.observer.missed(id);
-        self.environment.reporter.report(Event::Started(id.index()));
+        if !waited {
+            self.environment.reporter.report(Event::Started(id.index()));
+        }
         if let (Op::Exec(_), Some(state)) = (&step.op, states.first()) {
             // It needs the folders; making them says what is in them.
             layers.folders(state)?;
@@ -533,6 +543,18 @@ impl<'a, 'e> Solver<'a, 'e> {
         self.record(resolved, &state)?;
         self.record(keys.key(id), &state)?;
         Ok((state, true))
+    }
+
+    /// Takes the right to run a step with this key; says whether somebody else had it, which counts as running for those
+    /// who watch. There may be a result by now.
+    fn lock(&self, id: StepId, key: &CacheKey) -> Result<(Option<KeyLock>, bool), StepError> {
+        let store = self.environment.layers.store();
+        if let Some(lock) = store.try_lock_key(key)? {
+            return Ok((Some(lock), false));
+        }
+        self.environment.reporter.report(Event::Started(id.index()));
+        let lock = store.lock_key(key, || self.environment.cancel.is_canceled())?;
+        lock.map(|lock| (Some(lock), true)).ok_or(StepError::Canceled)
     }
 
     /// An error at choosing files of an input, with what there is to say about that input.

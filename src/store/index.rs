@@ -18,7 +18,7 @@ use crate::digest::Digest;
 use crate::oci::manifest::{ANNOTATION_IMAGE_NAME, ANNOTATION_REF_NAME};
 use crate::oci::{Descriptor, Reference, media};
 use crate::store::error::{Result, StoreError, io_error};
-use crate::store::{Store, layout, locks, replace};
+use crate::store::{Exclusive, Store, layout, locks, replace};
 
 /// The images of a store, or of another image layout.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -247,6 +247,15 @@ impl Store {
     /// Takes a name away: see [`ImageIndex::remove`]. No blob is deleted.
     pub fn remove_reference(&self, reference: &Reference) -> Result<Option<Descriptor>> {
         self.update_index(|index| index.remove(reference))
+    }
+}
+
+impl Exclusive<'_> {
+    /// Writes `index.json` anew, in place of one that cannot be read: these images, without names.
+    pub fn rewrite_index(&self, images: impl IntoIterator<Item = Descriptor>) -> Result<()> {
+        let mut index = ImageIndex::default();
+        images.into_iter().for_each(|image| index.add_untagged(image));
+        replace(&self.tmp_path("index")?, &self.root().join(layout::INDEX), &index.to_json())
     }
 }
 

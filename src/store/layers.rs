@@ -612,11 +612,17 @@ pub(super) fn implied_root() -> Meta {
 
 /// A saved table of contents, if it is whole: of a made layer the digest is known, of an image's it is trusted as far
 /// as it decodes, as its folder is.
-fn decode_toc(id: LayerId, bytes: &[u8]) -> Option<Toc> {
+pub(super) fn decode_toc(id: LayerId, bytes: &[u8]) -> Option<Toc> {
     if matches!(id, LayerId::Made(digest) if TreeDigest::of(bytes) != digest) {
         return None;
     }
     Toc::decode(bytes).ok()
+}
+
+/// The blob that a record of the action cache says a layer is; none if it is a record of something else.
+pub fn recorded_blob(record: &[u8]) -> Option<Descriptor> {
+    let descriptor = decode_blob(record)?.descriptor;
+    [media::LAYER, media::LAYER_GZIP, media::LAYER_ZSTD].contains(&descriptor.media_type.as_str()).then_some(descriptor)
 }
 
 /// The blob that a record of the action cache says a layer is.

@@ -6,6 +6,7 @@
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -58,6 +59,11 @@ impl Drop for OwnFolder {
     }
 }
 
+/// The lock file of a folder in `tmp/`, or the path itself if it is one.
+pub(super) fn lock_of(path: &Path) -> PathBuf {
+    if path.as_os_str().as_bytes().ends_with(LOCK.as_bytes()) { path.to_owned() } else { lock_path(path) }
+}
+
 fn lock_path(folder: &Path) -> PathBuf {
     let mut path = folder.as_os_str().to_owned();
     path.push(LOCK);
@@ -102,14 +108,13 @@ impl Store {
                 drop(NamedLock::try_take(&path));
             }
         }
-        for (path, name) in list(&self.path(layout::TMP))? {
-            let folder = match name.strip_suffix(LOCK) {
-                Some(folder) => path.with_file_name(folder),
-                None if path == locks => continue,
-                None => path,
-            };
-            if let Ok(Some(_lock)) = NamedLock::try_take(&lock_path(&folder)) {
-                let _ = remove_tree(&folder);
+        for (path, _) in list(&self.path(layout::TMP))? {
+            if path == locks {
+                continue;
+            }
+            let lock = lock_of(&path);
+            if let Ok(Some(_lock)) = NamedLock::try_take(&lock) {
+                let _ = remove_tree(&lock.with_extension(""));
             }
         }
         Ok(())
@@ -135,7 +140,7 @@ impl Store {
 }
 
 /// The paths in a folder with their names; none if there is no such folder.
-fn list(folder: &Path) -> Result<Vec<(PathBuf, String)>> {
+pub(super) fn list(folder: &Path) -> Result<Vec<(PathBuf, String)>> {
     let entries = match fs::read_dir(folder) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
         entries => entries.map_err(io_error("read", folder))?,

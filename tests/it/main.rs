@@ -24,6 +24,7 @@ mod sandbox;
 mod schemas;
 mod secrets;
 mod ssh;
+mod statements;
 mod support;
 mod tidy;
 mod times;

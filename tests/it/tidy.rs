@@ -15,6 +15,7 @@ const ROOMS: &[&str] = &[
     "graph",
     "event",
     "lockfile",
+    "attest",
     "frontend",
     "compress",
     "store",

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{ArgAction, Args, ValueEnum};
 
+use super::attest::AttestArgs;
 use super::cache::{CacheFrom, CacheTo};
 use super::output::Output;
 use super::values::{self, BuildArg, ContextSource, HostAddress, ImageAnnotation, NamedContext, Secret, Ssh};
@@ -60,6 +61,9 @@ pub struct BuildArgs {
     /// What the image is called and says about itself.
     #[command(flatten)]
     pub image: ImageArgs,
+    /// What is said about the image, beside it.
+    #[command(flatten)]
+    pub attest: AttestArgs,
     /// Where results go.
     #[command(flatten)]
     pub output: OutputArgs,
@@ -132,6 +136,9 @@ pub struct BakeArgs {
     /// What the image is called and says about itself.
     #[command(flatten)]
     pub image: ImageArgs,
+    /// What is said about the image, beside it.
+    #[command(flatten)]
+    pub attest: AttestArgs,
     /// Where results go.
     #[command(flatten)]
     pub output: OutputArgs,
@@ -441,7 +448,7 @@ pub enum ProgressStyle {
 }
 
 /// Flags that `docker build` has and that have no meaning here: there are no intermediate containers to remove, no
-/// daemon to send a context to or to load from, and no attestations. Scripts that set them keep working.
+/// daemon to send a context to or to load from. Scripts that set them keep working.
 #[derive(Debug, Default, Args)]
 pub struct CompatibilityArgs {
     #[expect(missing_docs, reason = "accepted and ignored; a help text would be shown")]
@@ -459,23 +466,6 @@ pub struct CompatibilityArgs {
     #[expect(missing_docs, reason = "accepted and ignored; a help text would be shown")]
     #[arg(long, hide = true)]
     pub builder: Option<String>,
-    #[expect(missing_docs, reason = "accepted with a note; a help text would be shown")]
-    #[arg(long, hide = true, num_args = 0..=1, require_equals = false, default_missing_value = "true")]
-    pub provenance: Option<String>,
-    #[expect(missing_docs, reason = "accepted with a note; a help text would be shown")]
-    #[arg(long, hide = true, num_args = 0..=1, require_equals = false, default_missing_value = "true")]
-    pub sbom: Option<String>,
-}
-
-impl CompatibilityArgs {
-    /// What to tell the user about flags that asked for something that is not done.
-    pub fn notes(&self) -> Vec<String> {
-        let asked = |name: &str, value: &Option<String>| {
-            let value = value.as_deref().filter(|value| !["false", "0", "disabled=true"].contains(value))?;
-            Some(format!("--{name}={value} is ignored: no attestations are made"))
-        };
-        [asked("provenance", &self.provenance), asked("sbom", &self.sbom)].into_iter().flatten().collect()
-    }
 }
 
 #[cfg(test)]
@@ -538,10 +528,11 @@ mod tests {
 
     #[test]
     fn accepts_what_has_no_meaning_here() {
-        let args = parse("--rm --force-rm=true --compress --load --provenance=false --builder x .").unwrap();
-        assert!(args.compatibility.notes().is_empty());
-        let args = parse("--provenance=mode=max --sbom=true .").unwrap();
-        assert_eq!(args.compatibility.notes().len(), 2);
+        let args = parse("--rm --force-rm=true --compress --load --builder x .").unwrap();
+        assert_eq!(args.compatibility.load, Some(true));
+        let args = parse("--provenance=false --provenance false --sbom=true .");
+        assert!(args.unwrap_err().contains("cannot be used multiple times"));
+        assert_eq!(parse("--sbom=true --provenance=mode=max .").unwrap().attest.all().count(), 2);
     }
 
     #[test]

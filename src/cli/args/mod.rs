@@ -4,6 +4,7 @@
 //! reported by clap together with what is allowed, with exit code 2. The flags of `build` and `bake` are in
 //! [`build`]; those of a short command stand in that command's file.
 
+pub mod attest;
 pub mod build;
 pub mod cache;
 pub mod csv;
@@ -130,6 +131,8 @@ pub enum Command {
     Df(commands::df::Args),
     /// Remove what is not needed
     Prune(commands::prune::Args),
+    /// Look whether everything in the store is whole, and remove what is not
+    Fsck(commands::fsck::Args),
     /// Show the store and the machine
     Info(commands::info::Args),
     /// Write a shell's completion script
@@ -150,6 +153,8 @@ pub enum Command {
     Login(commands::login::Args),
     /// Forget the password for a registry
     Logout(commands::logout::Args),
+    /// List the packages in an image, as SPDX or CycloneDX
+    Sbom(commands::sbom::Args),
     /// Print the JSON Schemas of build files, lockfiles, progress and metadata
     Schema(commands::schema::Args),
     /// Show the version

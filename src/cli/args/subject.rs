@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 
+use super::attest::AttestArgs;
 use super::build::{
     BakeArgs, BuildArgs, CacheArgs, Call, CompatibilityArgs, ImageArgs, LockArgs, OnError, OutputArgs, Override,
     ProgressArgs, RunArgs, ValueArgs,
@@ -94,6 +95,7 @@ impl SubjectArgs {
             on_error: OnError::Fail,
             values: self.values,
             image: self.image,
+            attest: AttestArgs::default(),
             output: OutputArgs::default(),
             cache: self.cache,
             run: self.run,
@@ -113,6 +115,7 @@ impl SubjectArgs {
             set: self.set,
             values: self.values,
             image: self.image,
+            attest: AttestArgs::default(),
             output: OutputArgs::default(),
             cache: self.cache,
             run: self.run,

@@ -47,6 +47,8 @@ pub enum ListFormat {
     Json,
     /// A line of this for each, with the keys of the JSON.
     Lines(Template),
+    /// The same as a table with a head, whose columns tabs separate.
+    Columns(Template),
 }
 
 impl std::str::FromStr for ListFormat {
@@ -56,13 +58,16 @@ impl std::str::FromStr for ListFormat {
         match text {
             "table" => Ok(Self::Table),
             "json" => Ok(Self::Json),
-            _ if text.contains("{{") && !text.starts_with("table ") => {
-                text.replace("\\t", "\t").replace("\\n", "\n").parse().map(Self::Lines)
+            _ if text.contains("{{") => {
+                let template = |text: &str| text.replace("\\t", "\t").replace("\\n", "\n").parse();
+                match text.strip_prefix("table ") {
+                    Some(columns) => template(columns.trim_start()).map(Self::Columns),
+                    None => template(text).map(Self::Lines),
+                }
             }
-            _ => {
-                Err("allowed are table, json, and templates such as '{{.ID}} {{.Size}}' with the keys of the JSON"
-                    .into())
-            }
+            _ => Err("allowed are table, json, and templates with the keys of the JSON, such as '{{.ID}} {{.Size}}' \
+                      or 'table {{.ID}}\\t{{.Size}}'"
+                .into()),
         }
     }
 }
@@ -80,6 +85,15 @@ fn path(text: &str) -> Result<Piece, String> {
 }
 
 impl Template {
+    /// What stands at the head of a table of such lines: the names of the keys.
+    pub fn head(&self) -> String {
+        let piece = |piece: &Piece| match piece {
+            Piece::Text(text) => text.clone(),
+            Piece::Path { keys, .. } => keys.last().map(|key| key.to_uppercase()).unwrap_or_default(),
+        };
+        self.0.iter().map(piece).collect()
+    }
+
     /// The text for a document.
     pub fn render(&self, document: &Value) -> Result<String, String> {
         let mut text = String::new();
@@ -154,7 +168,9 @@ mod tests {
         check("table", Some(ListFormat::Table));
         check("json", Some(ListFormat::Json));
         check("{{.ID}}", Some(ListFormat::Lines("{{.ID}}".parse().unwrap())));
-        for bad in ["", "yaml", "table {{.ID}}", "{{.ID"] {
+        check("table {{.ID}}\\t{{.Tag}}", Some(ListFormat::Columns("{{.ID}}\t{{.Tag}}".parse().unwrap())));
+        assert_eq!("{{.Id}}\t{{json .Config.User}}".parse::<Template>().unwrap().head(), "ID\tUSER");
+        for bad in ["", "yaml", "table x", "table {{.ID", "{{.ID"] {
             check(bad, None);
         }
     }

@@ -19,9 +19,8 @@ pub fn run(args: BuildArgs, session: &Session, library: &dyn Library) -> Result<
     }
     args.output.check(&session.env)?;
     debug::check(args.on_error, session)?;
-    let notes = args.compatibility.notes();
     let mut kept = None;
-    let code = build_with_progress(args.progress, session, &args.output, notes, |reporter| {
+    let code = build_with_progress(args.progress, session, &args.output, |reporter| {
         library.build(&args, session, reporter).inspect_err(|error| kept = debug::kept(error))
     });
     debug::on_error(args.on_error, kept, &args.values, session);

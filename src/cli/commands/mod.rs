@@ -15,6 +15,7 @@ mod differences;
 pub mod explore;
 pub mod export;
 pub mod fetch;
+pub mod fsck;
 pub mod graph;
 pub mod history;
 pub mod images;
@@ -37,6 +38,7 @@ pub mod rm;
 pub mod rmi;
 pub mod run;
 pub mod save;
+pub mod sbom;
 pub mod schema;
 pub mod search;
 pub mod tag;
@@ -64,6 +66,7 @@ use super::interrupt;
 use super::library::network;
 use super::progress::trace::{self, Trace};
 use super::progress::{self, Clock, Progress};
+use super::table;
 use crate::event::{Event, Reporter};
 use crate::oci::Reference;
 use crate::ops::error::Diagnostics;
@@ -120,13 +123,11 @@ fn build_with_progress(
     args: ProgressArgs,
     session: &Session,
     output: &OutputArgs,
-    notes: Vec<String>,
     build: impl FnOnce(Arc<dyn Reporter>) -> Result<Vec<Diagnostics>, Error>,
 ) -> u8 {
     let stdout_is_taken = output.outputs.iter().any(Output::uses_stdout);
     let clock = progress::clock();
     let built = with_progress(args, session, stdout_is_taken, |progress| {
-        notes.into_iter().for_each(|note| progress.warn(note));
         let watching = Arc::new(Watching { inner: progress.reporter(), ran: AtomicBool::new(false) });
         let found = match &output.trace {
             Some(path) => traced(path, clock, watching.clone(), build)?,
@@ -204,9 +205,9 @@ fn list<T: serde::Serialize>(format: &ListFormat, rows: impl Iterator<Item = T>)
     let template = match format {
         ListFormat::Table => return Ok(None),
         ListFormat::Json => return rows.map(|row| json_line(&row)).collect::<Result<String, Error>>().map(Some),
-        ListFormat::Lines(template) => template,
+        ListFormat::Lines(template) | ListFormat::Columns(template) => template,
     };
-    let mut text = String::new();
+    let mut lines = Vec::new();
     for row in rows {
         let mut value = serde_json::to_value(row)
             .map_err(|error| Error::build("the result cannot be written as JSON").caused_by(error))?;
@@ -214,10 +215,16 @@ fn list<T: serde::Serialize>(format: &ListFormat, rows: impl Iterator<Item = T>)
         missing.filter(|value| value.is_null()).for_each(|value| *value = "<none>".into());
         let line = template.render(&value).map_err(|message| Error::Usage(format!("--format: {message}")))?;
         // A name from elsewhere must not write to the terminal.
-        text += &line.replace(|c: char| c.is_control() && c != '\t' && c != '\n', "?");
-        text.push('\n');
+        lines.push(line.replace(|c: char| c.is_control() && c != '\t' && c != '\n', "?"));
     }
-    Ok(Some(text))
+    Ok(Some(match format {
+        ListFormat::Columns(_) => {
+            lines.insert(0, template.head());
+            let cells = |line: &String| line.split('\t').map(str::to_owned).collect::<Vec<String>>();
+            table::align(&lines.iter().map(cells).collect::<Vec<_>>())
+        }
+        _ => lines.into_iter().map(|line| line + "\n").collect(),
+    }))
 }
 
 /// One JSON document for people, with four spaces as `docker inspect` has them.

@@ -5,11 +5,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::cli::args::BakeArgs;
+use crate::cli::args::attest::Attest;
 use crate::cli::args::build::List;
 use crate::cli::args::values::{Secret, Ssh};
 use crate::cli::library::build::{
-    apply_cache, apply_image, apply_run, apply_values, cache_from, cache_to, lock_mode, named_context, outputs,
-    push_too, read_secret, references, ssh_agent, warnings, write_results,
+    apply_attest, apply_cache, apply_image, apply_run, apply_values, cache_from, cache_to, lock_mode, named_context,
+    outputs, push_too, read_secret, references, ssh_agent, warnings, write_results,
 };
 use crate::cli::library::foreign::{self, Chosen};
 use crate::cli::library::{changes, include, running};
@@ -296,6 +297,9 @@ impl File {
             target.outputs = outputs(&parsed.collect::<Result<Vec<_>, _>>()?)?;
             self.place_outputs(&mut target);
             apply_image(&mut target, &args.image)?;
+            let asked = resolved.attest.iter().map(|attest| attest.to_argument().parse().map_err(usage));
+            let asked = asked.collect::<Result<Vec<Attest>, _>>()?;
+            apply_attest(&mut target, asked.into_iter().chain(args.attest.all()));
             if !args.output.outputs.is_empty() {
                 target.outputs = outputs(&args.output.outputs)?;
             }

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::cli::args::BuildArgs;
+use crate::cli::args::attest::Attest;
 use crate::cli::args::build::{CacheArgs, Entitlement, ImageArgs, LockArgs, Network, OutputArgs, RunArgs, ValueArgs};
 use crate::cli::args::cache::{CacheFrom, CachePlace, CacheTo};
 use crate::cli::args::output::{self, OutputKind as Kind};
@@ -65,6 +66,7 @@ pub(super) fn target(args: &BuildArgs, session: &Session, run: &running::Run) ->
     target.stage.clone_from(&args.target);
     apply_values(&mut target, &args.values, session)?;
     apply_image(&mut target, &args.image)?;
+    apply_attest(&mut target, args.attest.all());
     apply_cache(&mut target, &args.cache)?;
     apply_run(&mut target, &args.run)?;
     target.outputs = outputs(&args.output.outputs)?;
@@ -239,6 +241,16 @@ pub(super) fn apply_image(target: &mut Target, args: &ImageArgs) -> Result<(), E
         apply_annotation(target, annotation)?;
     }
     Ok(())
+}
+
+/// What is said about the image.
+pub(super) fn apply_attest(target: &mut Target, asked: impl Iterator<Item = Attest>) {
+    for one in asked {
+        match one {
+            Attest::Sbom(on) => target.attestations.sbom = on,
+            Attest::Provenance(detail) => target.attestations.provenance = detail,
+        }
+    }
 }
 
 fn apply_annotation(target: &mut Target, annotation: &ImageAnnotation) -> Result<(), Error> {

@@ -60,7 +60,7 @@ impl Run {
         let cancel = Cancel::new().map_err(failed("no descriptors are left for a build"))?;
         let sources = Arc::new(network::sources(session)?);
         let registries = Arc::new(network::registries(session)?);
-        let executor = Namespaces::new().map_err(failed("/proc is not mounted, which builds need"))?;
+        let executor = Namespaces::new().map_err(failed("/proc/self/exe cannot be opened, which builds need"))?;
         // Most steps wait for a network or a disk, so there can be more of them than processors.
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
         let jobs = jobs.map_or((4 * processors).max(16), usize::from);

@@ -135,7 +135,12 @@ pub const KEYS: &[KeyInfo] = &[
         "where results of steps are looked for besides the store: see docs/remote-cache.md",
     ),
     row(Key::CacheTo, "cache-to", Kind::Entries, "where results of steps are put besides the store"),
-    row(Key::Attest, "attest", Kind::Entries, "attestations of the image; none are made yet"),
+    row(
+        Key::Attest,
+        "attest",
+        Kind::Entries,
+        "what is said about the image: `type=sbom`, `type=provenance,mode=min|max`",
+    ),
     row(Key::Call, "call", Kind::Text, "what is done with the target; `build` if not given"),
 ];
 
@@ -143,10 +148,8 @@ pub const KEYS: &[KeyInfo] = &[
 const ALIASES: &[(&str, &str)] = &[("secret", "secrets"), ("platform", "platforms")];
 
 /// Keys that are taken without an effect, and what is said about that.
-pub(super) const WITHOUT_EFFECT: &[(Key, &str)] = &[
-    (Key::Attest, "`attest` has no effect yet: no attestations are made"),
-    (Key::Ulimits, "`ulimits` has no effect yet: steps have the limits of imgbuild itself"),
-];
+pub(super) const WITHOUT_EFFECT: &[(Key, &str)] =
+    &[(Key::Ulimits, "`ulimits` has no effect yet: steps have the limits of imgbuild itself")];
 
 /// Kinds of caches that docker has and that are passed over.
 pub const OTHER_CACHES: [&str; 2] = ["gha", "azblob"];

@@ -405,7 +405,7 @@ annotations = { k = "v" }
     });
     assert_eq!(printed["target"]["default"], expected);
     let warned: Vec<&str> = plan.warnings.iter().map(|warning| &text[warning.annotations[0].span.clone()]).collect();
-    let expected = ["\"type=provenance,mode=max\"", "\"type=gha\"", "\"nofile=1024:2048\""];
+    let expected = ["\"type=gha\"", "\"nofile=1024:2048\""];
     assert_eq!(warned, expected);
 }
 

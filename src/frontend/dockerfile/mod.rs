@@ -25,7 +25,7 @@ pub use lint::fix::{Fixed, apply_fixes};
 pub use lint::{FixKind, Level, RULES, Rule, names_a_secret};
 pub use lower::{
     Checked, ContextSource, ImageBuild, Lowered, Need, NoCache, Options, Resolved, ResolvedGit, ResolvedHttp,
-    ResolvedImage, check, lower, remote_context,
+    ResolvedImage, check, is_proxy, lower, remote_context,
 };
 pub use parse::{Parsed, parse};
 pub use steps::from_steps;

@@ -4,6 +4,7 @@
 //! The order is always the same: read the definitions, look up what they name (in the lockfile first), lower, settle
 //! the lockfile, run, export. Nothing is run before every definition was understood.
 
+mod attest;
 mod caching;
 mod context;
 mod credentials;
@@ -22,7 +23,8 @@ use std::time::Instant;
 
 pub use locking::LockPlace;
 pub use target::{
-    Destination, Dockerfile, Entitlement, Folder, Line, LockMode, NamedContext, NoCache, Output, OutputKind, Target,
+    Attestations, Destination, Dockerfile, Entitlement, Folder, Line, LockMode, NamedContext, NoCache, Output,
+    OutputKind, Target,
 };
 
 use crate::compress::Compression;
@@ -158,8 +160,9 @@ fn complete(
     let mut listing = output::Listing::default();
     let mut each = targets.iter().zip(lowered).enumerate();
     let exported: Result<(), Error> = each.try_for_each(|(number, (target, lowered))| {
-        let Exported { done, image, sent } = export(session, target, lowered, &solved, layers, &mut listing)
-            .map_err(|error| if session.cancel.is_canceled() { Error::Interrupted } else { error })?;
+        let Exported { done, image, sent } =
+            export(session, (graph, target, lowered), &solved, layers, &mut listing)
+                .map_err(|error| if session.cancel.is_canceled() { Error::Interrupted } else { error })?;
         summary.images.push(image);
         pushed.extend(sent.into_iter().map(|sent| (number, sent)));
         built.push(done);
@@ -370,8 +373,7 @@ struct Exported {
 /// Makes a target's image and writes its outputs.
 fn export(
     session: &Session<'_>,
-    target: &Target,
-    lowered: &Lowered,
+    (graph, target, lowered): (&Graph, &Target, &Lowered),
     solved: &solve::Solved,
     layers: &Layers,
     listing: &mut output::Listing,
@@ -396,10 +398,13 @@ fn export(
         if output::wants_image(&output.kind) && !made.iter().any(|made| made.compression == output.compression) {
             session.reporter.report(Event::TaskStarted(number, "exporting the image".into()));
             let started = Instant::now();
-            let mut manifests = Vec::new();
+            let (mut manifests, mut described) = (Vec::new(), Vec::new());
             let mut blobs = Vec::new();
             let mut size = 0;
-            for image in make::images(target, lowered, solved, layers, output.compression)? {
+            let images = make::images(target, lowered, solved, layers, output.compression)?;
+            for (build, image) in lowered.platforms.iter().zip(images) {
+                let of = (target, build);
+                described.extend(attest::describe(layers, graph, of, solved.state(build.step), &image)?);
                 size += image.size();
                 let parts: Vec<Descriptor> = image.layers.iter().map(|layer| layer.descriptor.clone()).collect();
                 blobs.extend(parts);
@@ -407,8 +412,8 @@ fn export(
                 manifests.push(image.manifest);
             }
             let image = match (&manifests[..], lowered.multi_platform) {
-                ([only], false) => only.clone(),
-                _ => export::index_of(layers, manifests)?,
+                ([only], false) if described.is_empty() => only.clone(),
+                _ => export::index_of(layers, [manifests, described].concat())?,
             };
             if lowered.platforms.len() != 1 {
                 built.config = None;

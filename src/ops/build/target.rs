@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use crate::attest::Detail;
 use crate::compress::Compression;
 use crate::frontend::diagnostic::Part;
 use crate::frontend::dockerfile::LineStarts;
@@ -65,6 +66,17 @@ pub struct Target {
     pub cache_from: Vec<Source>,
     /// Where results of steps are put besides the store.
     pub cache_to: Vec<remote_cache::Destination>,
+    /// What is said about the image, beside it.
+    pub attestations: Attestations,
+}
+
+/// What is said about an image, beside it. Nothing, unless somebody asks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Attestations {
+    /// What packages are in it.
+    pub sbom: bool,
+    /// How it was made.
+    pub provenance: Option<Detail>,
 }
 
 impl Target {
@@ -93,6 +105,7 @@ impl Target {
             scrubs: BTreeSet::new(),
             requested: true,
             outputs: Vec::new(),
+            attestations: Attestations::default(),
             cache_from: Vec::new(),
             cache_to: Vec::new(),
         }

@@ -118,6 +118,55 @@ fn full_disks() {
 }
 
 #[test]
+fn too_few_descriptors() {
+    if !is_root() {
+        return;
+    }
+    let world = World::new();
+    world.dockerfile(DOCKERFILE);
+    let digest = world.succeeds(&[]);
+    let mut codes = Vec::new();
+    // Fewer than ten are not enough to start a program; with more, some of what is open at once does not fit.
+    for most in (10..40).step_by(2) {
+        let script = format!("ulimit -n {most}; exec ./imgbuild --root store build --no-cache context");
+        let mut command = Command::new("sh");
+        let limited = ended(command.args(["-c", &script]).current_dir(world.path("")).stdin(Stdio::null()));
+        codes.push(limited.code);
+        if limited.code != 0 {
+            limited.failed(3, &["Too many open files"]);
+        }
+        world.is_clean();
+    }
+    assert!(codes.first() == Some(&3) && codes.last() == Some(&0), "{codes:?}");
+    assert_eq!(world.succeeds(&[]), digest);
+}
+
+/// A file system that keeps no extended attributes: what needs none comes out the same, and nothing else does harm.
+#[test]
+fn plain_file_systems() {
+    if !is_root() {
+        return;
+    }
+    let world = World::new();
+    world.dockerfile("FROM busybox\nRUN rm /bin/tar && mkdir /new && echo a > /new/a\nCOPY Dockerfile /\n");
+    let digest = world.succeeds(&[]);
+    // The kernel cannot hide what was in the old folder.
+    world.file("Opaque", "FROM busybox\nRUN rm -r /home && mkdir /home\n");
+    fs::create_dir(world.path("disk")).unwrap();
+    let script = format!(
+        "mount -t ramfs disk disk; ./imgbuild --root disk/store load -q -i {} >/dev/null; set +e
+        ./imgbuild --root disk/store build -f context/Opaque context >disk.out 2>&1; echo code $?
+        ./imgbuild --root disk/store build context >disk.out 2>&1; echo code $?; cat disk.out
+        ./imgbuild --root disk/store fsck --deep; ls disk/store/tmp",
+        busybox().display()
+    );
+    let told = in_mount_namespace(&world, &script);
+    assert!(told.contains("nothing is wrong") && told.ends_with("locks\n"), "{told}");
+    assert!(told.starts_with("code 1\ncode 0\n") && told.contains(&digest), "{told}");
+    world.is_clean();
+}
+
+#[test]
 fn no_namespaces() {
     if !is_root() {
         return;

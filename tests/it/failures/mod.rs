@@ -5,8 +5,10 @@
 
 mod cancel;
 mod crash;
+mod faults;
 mod input;
 mod machine;
+mod many;
 
 use std::ffi::OsStr;
 use std::fs;

@@ -21,6 +21,8 @@ use std::path::{Path, PathBuf};
 
 use imgbuild::digest::Digest;
 
+pub use server::Registry;
+
 use crate::failures::is_root;
 use crate::support::{Store, put};
 

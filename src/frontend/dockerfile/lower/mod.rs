@@ -40,6 +40,7 @@ use crate::graph::{
 };
 use crate::oci::{ImageConfig, Platform};
 pub use remote::remote_context;
+pub use run::is_proxy;
 
 use environment::Environment;
 use plan::{Plan, Source};

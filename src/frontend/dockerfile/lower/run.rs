@@ -19,6 +19,11 @@ const HOSTNAME: &str = "buildkitsandbox";
 /// Proxy variables: how to reach something, not what it is.
 const PROXIES: [&str; 5] = ["HTTP_PROXY", "HTTPS_PROXY", "FTP_PROXY", "NO_PROXY", "ALL_PROXY"];
 
+/// Whether a build argument says how to reach something, and so is no part of what is built.
+pub fn is_proxy(name: &str) -> bool {
+    PROXIES.contains(&name.to_ascii_uppercase().as_str())
+}
+
 impl<'a> Lowering<'a> {
     pub(super) fn run(
         &mut self,

@@ -1,0 +1,233 @@
+//! `fsck`: looks through a store for what is not whole, and removes that so that the next build makes it again.
+//!
+//! A store survives whatever its processes do or suffer. This is for what happens to it from outside: a disk that fails or
+//! lies, a loss of power, people who change files. What is missing although something refers to it is a flaw only if it
+//! could not be had otherwise: layers of base images are fetched when somebody reads them.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+
+use rayon::prelude::*;
+
+use crate::digest::{CacheKey, Digest};
+use crate::oci::manifest::Document;
+use crate::oci::{Descriptor, Reference, media};
+use crate::registry::origins;
+use crate::store::layers::{LayerId, recorded_blob};
+use crate::store::{Exclusive, Flaw, Store, StoreError};
+
+/// The deepest nesting of indexes that is looked into.
+const MAX_NESTING: u32 = 4;
+
+/// Something in a store.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Subject {
+    /// `index.json`.
+    Index,
+    /// An image: its names and what is listed of it.
+    Image(Vec<Reference>, Digest),
+    /// A blob.
+    Blob(Digest),
+    /// What is recorded for a key.
+    Record(CacheKey),
+    /// A layer's folder and table of contents.
+    Layer(LayerId),
+    /// A temporary file or folder.
+    Temporary(PathBuf),
+}
+
+/// Something that is not as it should be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finding {
+    /// What.
+    pub subject: Subject,
+    /// How so.
+    pub flaw: Flaw,
+}
+
+impl Finding {
+    /// What cannot be had again by building if this is removed.
+    pub fn lost(&self) -> Option<&'static str> {
+        match self.subject {
+            Subject::Index => Some("the names of all images"),
+            Subject::Image(..) => Some("the image; build, pull or load it again"),
+            Subject::Blob(_) | Subject::Record(_) | Subject::Layer(_) | Subject::Temporary(_) => None,
+        }
+    }
+}
+
+/// What was found, and among how much.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Checked {
+    /// Images that are listed.
+    pub images: usize,
+    /// Blobs.
+    pub blobs: usize,
+    /// Records of the action cache.
+    pub records: usize,
+    /// Unpacked layers.
+    pub layers: usize,
+    /// What is wrong, in the order in which it is to be removed: what refers comes before what is referred to.
+    pub findings: Vec<Finding>,
+}
+
+/// Looks through a store. Sizes are compared, and small documents read; with `deep`, everything is hashed.
+pub fn fsck(store: &Store, deep: bool) -> Result<Checked, StoreError> {
+    let blobs: Vec<Digest> = store.blobs()?.into_iter().collect();
+    let mut look = Look { store, bad: BTreeMap::new() };
+    if deep {
+        look.bad = blobs.par_iter().filter_map(|blob| Some((*blob, store.check_blob(blob)?))).collect();
+    }
+    let mut checked = Checked { blobs: blobs.len(), ..Checked::default() };
+    match store.list_references() {
+        Err(StoreError::Damaged { reason, .. }) => {
+            checked.findings.push(Finding { subject: Subject::Index, flaw: Flaw::Unreadable(reason) });
+        }
+        listed => {
+            let mut images: BTreeMap<Digest, (Vec<Reference>, Descriptor)> = BTreeMap::new();
+            for entry in listed? {
+                let image = images.entry(entry.descriptor.digest).or_insert((Vec::new(), entry.descriptor));
+                image.0.extend(entry.reference);
+            }
+            checked.images = images.len();
+            for (digest, (names, descriptor)) in images {
+                let flaw = look.image(&descriptor, MAX_NESTING);
+                checked.findings.extend(flaw.map(|flaw| Finding { subject: Subject::Image(names, digest), flaw }));
+            }
+        }
+    }
+    let records = store.actions()?;
+    checked.records = records.len();
+    for record in records {
+        match store.peek_action(&record.key) {
+            None => checked.findings.push(Finding { subject: Subject::Record(record.key), flaw: Flaw::Content }),
+            Some(value) => drop(recorded_blob(&value).map(|blob| look.blob(&blob))),
+        }
+    }
+    let layers = store.stored_layers()?;
+    checked.layers = layers.len();
+    let bad: Vec<Finding> = layers
+        .par_iter()
+        .filter_map(|layer| {
+            Some(Finding { subject: Subject::Layer(layer.what), flaw: store.check_layer(layer.what, deep)? })
+        })
+        .collect();
+    checked.findings.extend(bad);
+    checked
+        .findings
+        .extend(look.bad.into_iter().map(|(digest, flaw)| Finding { subject: Subject::Blob(digest), flaw }));
+    let left = store.leftovers()?.into_iter();
+    checked.findings.extend(left.map(|path| Finding { subject: Subject::Temporary(path), flaw: Flaw::Left }));
+    Ok(checked)
+}
+
+/// Looks through a store and removes what is not whole. With `wait`, waits until nobody else uses the store.
+///
+/// # Errors
+/// [`StoreError::Busy`] if somebody does; then nothing was removed.
+pub fn repair(store: &mut Store, deep: bool, wait: bool) -> Result<Checked, StoreError> {
+    let alone = if wait { store.exclusive()? } else { store.try_exclusive()? };
+    let checked = fsck(&alone, deep)?;
+    for finding in &checked.findings {
+        match &finding.subject {
+            Subject::Index => alone.rewrite_index(unlisted(&alone)?)?,
+            Subject::Image(_, digest) => drop(alone.update_index(|index| index.remove_digest(digest))?),
+            Subject::Blob(digest) => drop(alone.remove_blob(digest)?),
+            Subject::Record(key) => alone.remove_action(key)?,
+            Subject::Layer(id) => alone.remove_layer(*id)?,
+            Subject::Temporary(_) => {}
+        }
+    }
+    alone.sweep()?;
+    Ok(checked)
+}
+
+/// The images of a store that no other refers to, found by their blobs; those that lack something are left out.
+fn unlisted(store: &Exclusive<'_>) -> Result<Vec<Descriptor>, StoreError> {
+    let mut found = Vec::new();
+    let mut inner: BTreeSet<Digest> = BTreeSet::new();
+    for digest in store.blobs()? {
+        let Ok(Some(document)) = store.document(&digest) else { continue };
+        let media_type = match document {
+            Document::Manifest(manifest) if manifest.is_image() => {
+                manifest.media_type.unwrap_or(media::MANIFEST.into())
+            }
+            Document::Manifest(_) => continue,
+            Document::Index(index) => {
+                inner.extend(index.manifests.iter().map(|entry| entry.digest));
+                media::INDEX.into()
+            }
+        };
+        found.push(Descriptor::new(media_type, digest, store.size(&digest)?.unwrap_or_default()));
+    }
+    let mut look = Look { store, bad: BTreeMap::new() };
+    found.retain(|image| !inner.contains(&image.digest) && look.image(image, MAX_NESTING).is_none());
+    Ok(found)
+}
+
+struct Look<'a> {
+    store: &'a Store,
+    /// Blobs that are there and not what they should be.
+    bad: BTreeMap<Digest, Flaw>,
+}
+
+impl Look<'_> {
+    /// What is wrong with an image, if anything.
+    fn image(&mut self, descriptor: &Descriptor, depth: u32) -> Option<Flaw> {
+        let document = match self.small(descriptor) {
+            Some(flaw) => return Some(flaw),
+            None => self.store.document(&descriptor.digest),
+        };
+        let needs = |(digest, flaw)| Flaw::Needs { digest, flaw: Box::new(flaw) };
+        match document {
+            Ok(Some(Document::Manifest(manifest))) => {
+                let config = manifest.is_image().then(|| self.small(&manifest.config)).flatten();
+                let config = config.map(|flaw| needs((manifest.config.digest, flaw)));
+                config.or_else(|| manifest.layers.iter().find_map(|layer| self.layer(layer, manifest.is_image())))
+            }
+            // Of an index, only those that somebody wanted need be there.
+            Ok(Some(Document::Index(index))) if depth > 0 => {
+                let here = index.manifests.iter().filter(|entry| self.store.has(&entry.digest)).cloned();
+                let here: Vec<Descriptor> = here.collect();
+                here.iter().find_map(|entry| Some((entry.digest, self.image(entry, depth - 1)?))).map(needs)
+            }
+            Ok(_) => None,
+            Err(error) => Some(Flaw::Unreadable(error.to_string())),
+        }
+    }
+
+    /// What is wrong with a layer of an image, or of an artifact, whose layers need not be there.
+    fn layer(&mut self, layer: &Descriptor, needed: bool) -> Option<Flaw> {
+        let flaw = self.blob(layer).or_else(|| (!self.store.has(&layer.digest)).then_some(Flaw::Missing))?;
+        let can_be_had = !needed || !origins::known(self.store, &layer.digest).is_empty();
+        (!can_be_had).then(|| Flaw::Needs { digest: layer.digest, flaw: Box::new(flaw) })
+    }
+
+    /// What is wrong with a document, which is read.
+    fn small(&mut self, descriptor: &Descriptor) -> Option<Flaw> {
+        let digest = descriptor.digest;
+        let flaw = self.blob(descriptor).or_else(|| self.store.check_blob(&digest))?;
+        if flaw != Flaw::Missing {
+            self.bad.insert(digest, flaw.clone());
+        }
+        Some(flaw)
+    }
+
+    /// What is wrong with a blob if it is there, as far as its size says.
+    fn blob(&mut self, descriptor: &Descriptor) -> Option<Flaw> {
+        if let Some(flaw) = self.bad.get(&descriptor.digest) {
+            return Some(flaw.clone());
+        }
+        let flaw = match self.store.size(&descriptor.digest) {
+            Ok(None) => return None,
+            Ok(Some(found)) if found == descriptor.size => return None,
+            Ok(Some(found)) => Flaw::Size { expected: descriptor.size, found },
+            Err(error) => Flaw::Unreadable(error.to_string()),
+        };
+        self.bad.insert(descriptor.digest, flaw.clone());
+        Some(flaw)
+    }
+}
+
+#[cfg(test)]
+mod tests;
