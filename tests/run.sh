@@ -30,6 +30,7 @@ done
 for python in python3 /usr/bin/python3; do
     "$python" -c 'import jsonschema' 2>/dev/null && break
 done || missing="$missing python3-jsonschema"
+[ "$(id -u)" != 0 ] || python3 -c 'import ensurepip' 2>/dev/null || missing="$missing python3-venv"
 if [ -n "$missing" ]; then
     if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then
         echo "missing:$missing" >&2
@@ -41,6 +42,18 @@ if [ -n "$missing" ]; then
     # Nothing that comes with them is to be started, such as the ssh server.
     # shellcheck disable=SC2086 # several words are meant
     RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends $missing
+fi
+
+# A server of buckets, which is no Debian package. Without it, the tests of caches in buckets say that they are skipped.
+if [ -z "${IMGBUILD_MOTO-}" ] && ! command -v moto_server >/dev/null; then
+    moto=${CARGO_TARGET_DIR:-target}/moto
+    if [ ! -x "$moto/bin/moto_server" ]; then
+        echo "installing moto_server in $moto" >&2
+        { python3 -m venv "$moto" && "$moto/bin/pip" install --quiet 'moto[server]>=5,<6'; } >&2 ||
+            echo "moto_server cannot be installed: caches in buckets are not tested" >&2
+    fi
+    IMGBUILD_MOTO=$(realpath -m "$moto")/bin/moto_server
+    export IMGBUILD_MOTO
 fi
 
 scratch=$(mktemp -d)

@@ -8,6 +8,8 @@
 //!             └─ transfer ── whole images from one place to another, in parallel
 //! ```
 //!
+//! Buckets ([`s3`]) are no registries, but places that blobs can be in, and reached over the same connections.
+//!
 //! What is read is checked while it streams: a blob that is longer than promised is cut off, one that is not its digest
 //! is an error at its end. What breaks in the middle goes on where it broke. Credentials go to the server that they are
 //! for, and never along with a redirect. Blobs are never compressed anew: their digests are what others know them by.
@@ -26,6 +28,7 @@ mod referrers;
 mod repository;
 mod request;
 mod retry;
+pub mod s3;
 mod settings;
 pub mod transfer;
 mod upload;
@@ -38,7 +41,7 @@ pub use download::{Check, Download};
 pub use error::RegistryError;
 pub use fetch::{FetchOnNeed, Offline};
 pub use repository::{Fetched, Repository, Which};
-pub use settings::{Credentials, HostSettings, Keychain, NoCredentials, Secret, Settings};
+pub use settings::{AwsCredentials, Credentials, HostSettings, Keychain, NoCredentials, Secret, Settings};
 pub use upload::{Content, Sent};
 
 use crate::event::Reporter;

@@ -15,9 +15,9 @@ use crate::source::http::{self as web, Address, Agents, Failure, Pace, date};
 /// How many redirects are followed.
 const REDIRECTS: usize = 10;
 /// The most that is read of a refusal, in bytes.
-const REFUSAL: u64 = 64 << 10;
+pub(super) const REFUSAL: u64 = 64 << 10;
 /// The longest of a server's own words that is shown, in characters.
-const WORDS: usize = 300;
+pub(super) const WORDS: usize = 300;
 
 /// Opens what is sent, from the start.
 pub(super) type Open<'a> = dyn Fn() -> Result<Box<dyn Read + Send + 'a>, RegistryError> + 'a;
@@ -250,7 +250,7 @@ fn words(body: &[u8]) -> String {
 }
 
 /// `Retry-After`: seconds, or a date.
-fn seconds(value: &str) -> Option<Duration> {
+pub(super) fn seconds(value: &str) -> Option<Duration> {
     if let Ok(seconds) = value.trim().parse() {
         return Some(Duration::from_secs(seconds));
     }

@@ -17,11 +17,14 @@ pub struct Settings {
     pub certificates: Vec<PathBuf>,
     /// How many blobs are sent or received at the same time.
     pub transfers: usize,
+    /// Who we are to buckets; nobody if none.
+    pub aws: Option<AwsCredentials>,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { http: http::Settings::default(), hosts: BTreeMap::new(), certificates: Vec::new(), transfers: 4 }
+        let (http, hosts, certificates) = Default::default();
+        Self { http, hosts, certificates, transfers: 4, aws: None }
     }
 }
 
@@ -62,6 +65,17 @@ pub enum Credentials {
     Identity(Secret),
     /// A token that is sent as it is (`registrytoken`).
     Bearer(Secret),
+}
+
+/// What lets somebody into buckets ([`s3`](super::s3)).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AwsCredentials {
+    /// Which key (`AWS_ACCESS_KEY_ID`).
+    pub id: Secret,
+    /// The key (`AWS_SECRET_ACCESS_KEY`).
+    pub secret: Secret,
+    /// What a key for some time comes with (`AWS_SESSION_TOKEN`).
+    pub session: Option<Secret>,
 }
 
 /// Where credentials come from.

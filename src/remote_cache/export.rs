@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::fetch::{Anywhere, Folders};
+use super::fetch::{Anywhere, Spots};
 use super::format::{ARTIFACT, Cache, CachedLayer, CachedResult, TOC};
 use super::place::{Mode, Place};
 use crate::compress::{self, Compression};
@@ -12,6 +12,7 @@ use crate::export::{ExportError, blobs_of};
 use crate::fstree::tar;
 use crate::graph::Sharing;
 use crate::oci::{Descriptor, media};
+use crate::registry::s3::BucketEnd;
 use crate::registry::transfer::{self, Layout, Options, Plan, Platforms, StoreEnd, TagEnd};
 use crate::registry::{Registries, Repository};
 use crate::solve::{Reached, State};
@@ -36,8 +37,8 @@ pub struct Export<'a> {
 pub struct Writer<'a> {
     /// Where layers are.
     pub layers: &'a Layers,
-    /// Where those are that came from folders.
-    pub folders: &'a Folders,
+    /// Where those are that came from folders and buckets.
+    pub spots: &'a Spots,
     /// What sends them.
     pub registries: &'a Registries,
     /// Who is told.
@@ -70,6 +71,13 @@ impl Writer<'_> {
                 transfer::run(&source, &layout, &plan, self.options())?;
                 layout.list(&root, Some(name))?;
             }
+            Place::Bucket { bucket, name } => {
+                let end = BucketEnd::new(self.registries, bucket);
+                end.check(name)?;
+                let blobs: Vec<Descriptor> = manifest.layers.iter().chain([&manifest.config]).cloned().collect();
+                transfer::bring(&source, &end, &blobs, self.options())?;
+                end.put_manifest(name, &json)?;
+            }
         }
         Ok(())
     }
@@ -95,7 +103,7 @@ impl Writer<'_> {
 
     fn source(&self) -> Anywhere<'_> {
         let store = StoreEnd { store: self.layers.store(), registries: Some(self.registries) };
-        Anywhere::new(store, self.folders)
+        Anywhere::new(store, self.registries, self.spots)
     }
 
     fn options(&self) -> Options<'_> {

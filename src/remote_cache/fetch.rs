@@ -1,4 +1,4 @@
-//! Layers of caches that are folders: brought into the store once something reads them, and sent on without that.
+//! Layers of caches that are folders or buckets: brought into the store once something reads them, and sent on without that.
 
 use std::collections::HashMap;
 use std::io::Read;
@@ -8,36 +8,55 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use crate::digest::Digest;
 use crate::event::Silent;
 use crate::oci::Descriptor;
+use crate::registry::s3::{Bucket, BucketEnd};
 use crate::registry::transfer::{self, Layout, Options, Source, StoreEnd};
-use crate::registry::{Check, RegistryError};
+use crate::registry::{Check, Registries, RegistryError};
 use crate::store::{Fetch, FetchError, Store};
 
-/// Which blobs are in which folders.
-#[derive(Debug, Default)]
-pub struct Folders(Mutex<HashMap<Digest, PathBuf>>);
+/// A place that has blobs.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Spot {
+    /// A folder that is an OCI layout.
+    Folder(PathBuf),
+    /// A bucket.
+    Bucket(Bucket),
+}
 
-impl Folders {
-    /// Notes that an OCI layout has a blob.
-    pub fn add(&self, digest: Digest, folder: PathBuf) {
-        self.lock().entry(digest).or_insert(folder);
+impl Spot {
+    fn source<'a>(&self, registries: &'a Registries) -> Box<dyn Source + 'a> {
+        match self {
+            Self::Folder(folder) => Box::new(Layout::new(folder)),
+            Self::Bucket(bucket) => Box::new(BucketEnd::new(registries, bucket)),
+        }
+    }
+}
+
+/// Which blobs are in which of these places.
+#[derive(Debug, Default)]
+pub struct Spots(Mutex<HashMap<Digest, Spot>>);
+
+impl Spots {
+    /// Notes that a blob can be had there.
+    pub fn add(&self, digest: Digest, spot: Spot) {
+        self.lock().entry(digest).or_insert(spot);
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<Digest, PathBuf>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<Digest, Spot>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// The store and, for what it lacks, folders and registries, as a place that blobs come from.
+/// The store and, for what it lacks, folders, buckets and registries, as a place that blobs come from.
 pub struct Anywhere<'a> {
     store: StoreEnd<'a>,
-    folders: HashMap<Digest, Layout>,
+    spots: HashMap<Digest, Box<dyn Source + 'a>>,
 }
 
 impl<'a> Anywhere<'a> {
-    /// With what `folders` are known to have now.
-    pub fn new(store: StoreEnd<'a>, folders: &Folders) -> Self {
-        let folders = folders.lock().iter().map(|(digest, folder)| (*digest, Layout::new(folder))).collect();
-        Self { store, folders }
+    /// With what `spots` are known to have now.
+    pub fn new(store: StoreEnd<'a>, registries: &'a Registries, spots: &Spots) -> Self {
+        let spots = spots.lock().iter().map(|(digest, spot)| (*digest, spot.source(registries))).collect();
+        Self { store, spots }
     }
 }
 
@@ -52,8 +71,8 @@ impl Source for Anywhere<'_> {
         offset: u64,
         check: Check,
     ) -> Result<Option<Box<dyn Read + Send + '_>>, RegistryError> {
-        match self.folders.get(&blob.digest) {
-            Some(folder) if !self.store.store.has(&blob.digest) => folder.open(blob, offset, check),
+        match self.spots.get(&blob.digest) {
+            Some(spot) if !self.store.store.has(&blob.digest) => spot.open(blob, offset, check),
             _ => self.store.open(blob, offset, check),
         }
     }
@@ -63,37 +82,39 @@ impl Source for Anywhere<'_> {
     }
 }
 
-/// Fetches what folders have from there, and the rest as before.
-pub struct FetchFromFolders {
-    folders: Arc<Folders>,
+/// Fetches what folders and buckets have from there, and the rest as before.
+pub struct FetchFromSpots {
+    spots: Arc<Spots>,
+    registries: Arc<Registries>,
     inner: Arc<dyn Fetch>,
 }
 
-impl FetchFromFolders {
-    /// Looks in `folders` first, then asks `inner`.
-    pub fn new(folders: Arc<Folders>, inner: Arc<dyn Fetch>) -> Self {
-        Self { folders, inner }
+impl FetchFromSpots {
+    /// Looks in `spots` first, for which it has the connections of `registries`, then asks `inner`.
+    pub fn new(spots: Arc<Spots>, registries: Arc<Registries>, inner: Arc<dyn Fetch>) -> Self {
+        Self { spots, registries, inner }
     }
 }
 
-impl Fetch for FetchFromFolders {
+impl Fetch for FetchFromSpots {
     fn knows(&self, store: &Store, digest: &Digest) -> bool {
-        self.folders.lock().contains_key(digest) || self.inner.knows(store, digest)
+        self.spots.lock().contains_key(digest) || self.inner.knows(store, digest)
     }
 
     fn fetch(&self, store: &Store, blobs: &[Descriptor]) -> Result<(), FetchError> {
-        let mut by_folder: HashMap<PathBuf, Vec<Descriptor>> = HashMap::new();
+        let mut by_spot: HashMap<Spot, Vec<Descriptor>> = HashMap::new();
         let mut others = Vec::new();
         for blob in blobs {
-            match self.folders.lock().get(&blob.digest) {
-                Some(folder) => by_folder.entry(folder.clone()).or_default().push(blob.clone()),
+            match self.spots.lock().get(&blob.digest) {
+                Some(spot) => by_spot.entry(spot.clone()).or_default().push(blob.clone()),
                 None => others.push(blob.clone()),
             }
         }
-        for (folder, blobs) in by_folder {
+        for (spot, blobs) in by_spot {
             let target = StoreEnd { store, registries: None };
-            let options = Options { verb: "reading", jobs: 2, reporter: &Silent };
-            transfer::bring(&Layout::new(&folder), &target, &blobs, options)?;
+            let jobs = if matches!(spot, Spot::Folder(_)) { 2 } else { self.registries.transfers() };
+            let options = Options { verb: "reading", jobs, reporter: &Silent };
+            transfer::bring(&*spot.source(&self.registries), &target, &blobs, options)?;
         }
         if others.is_empty() { Ok(()) } else { self.inner.fetch(store, &others) }
     }

@@ -2,17 +2,17 @@
 
 use std::collections::{HashMap, HashSet};
 use std::io::Read;
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread;
 
-use super::fetch::Folders;
+use super::fetch::{Spot, Spots};
 use super::format::{ARTIFACT, Cache, FormatError, MAX_CONFIG};
 use super::place::{Place, Source};
 use crate::digest::CacheKey;
 use crate::event::{Event, Reporter};
 use crate::oci::manifest::ManifestError;
 use crate::oci::{DEFAULT_TAG, Descriptor, Document, Manifest, Reference};
+use crate::registry::s3::{Bucket, BucketEnd};
 use crate::registry::transfer::{self, Layout};
 use crate::registry::{Check, Registries, RegistryError, Which, origins};
 use crate::solve::{Elsewhere, Found};
@@ -49,7 +49,7 @@ pub struct Import<'a> {
     sources: Vec<Source>,
     registries: Option<&'a Registries>,
     layers: &'a Layers,
-    folders: &'a Folders,
+    spots: &'a Spots,
     reporter: &'a dyn Reporter,
     loaded: OnceLock<Vec<Loaded>>,
     told: Mutex<HashSet<LayerId>>,
@@ -69,21 +69,21 @@ struct Loaded {
 #[derive(Clone)]
 enum At {
     Repository(String),
-    Folder(PathBuf),
+    Spot(Spot),
 }
 
 impl<'a> Import<'a> {
     /// Reads from these sources, once something is missing; from registries only if there are any. What is found
-    /// becomes known to `layers`, which fetch from `folders`.
+    /// becomes known to `layers`, which fetch from `spots`.
     pub fn new(
         sources: Vec<Source>,
         registries: Option<&'a Registries>,
         layers: &'a Layers,
-        folders: &'a Folders,
+        spots: &'a Spots,
         reporter: &'a dyn Reporter,
     ) -> Self {
         let (loaded, told) = (OnceLock::new(), Mutex::default());
-        Self { sources, registries, layers, folders, reporter, loaded, told }
+        Self { sources, registries, layers, spots, reporter, loaded, told }
     }
 
     fn loaded(&self) -> &[Loaded] {
@@ -123,11 +123,23 @@ impl<'a> Import<'a> {
                 let bytes = transfer::Source::document(&layout, &found)?.ok_or(Unusable::Nothing)?;
                 match Document::parse(&bytes)? {
                     Document::Manifest(manifest) if is_cache(&manifest) => {
-                        Ok(vec![read(&layout, &manifest, source, At::Folder(path.clone()))?])
+                        Ok(vec![read(&layout, &manifest, source, At::Spot(Spot::Folder(path.clone())))?])
                     }
                     other => Err(no_cache(&other)),
                 }
             }
+            Place::Bucket { bucket, name } => self.in_bucket(source, bucket, name),
+        }
+    }
+
+    fn in_bucket(&self, source: &Source, bucket: &Bucket, name: &str) -> Result<Vec<Loaded>, Unusable> {
+        let end = BucketEnd::new(self.registries.ok_or(Unusable::Offline)?, bucket);
+        let bytes = end.manifest(name)?.ok_or(Unusable::Nothing)?;
+        match Document::parse(&bytes)? {
+            Document::Manifest(manifest) if is_cache(&manifest) => {
+                Ok(vec![read(&end, &manifest, source, At::Spot(Spot::Bucket(bucket.clone())))?])
+            }
+            other => Err(no_cache(&other)),
         }
     }
 
@@ -164,7 +176,7 @@ impl<'a> Import<'a> {
     fn place(&self, loaded: &Loaded, blob: &Descriptor) {
         match &loaded.at {
             At::Repository(name) => origins::remember(self.layers.store(), &blob.digest, name),
-            At::Folder(path) => self.folders.add(blob.digest, path.clone()),
+            At::Spot(spot) => self.spots.add(blob.digest, spot.clone()),
         }
     }
 

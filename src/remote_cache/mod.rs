@@ -1,4 +1,4 @@
-//! Results of steps in a place that several machines share: a registry, the image itself, or a folder.
+//! Results of steps in a place that several machines share: a registry, the image itself, a folder, or a bucket.
 //!
 //! A cache is an OCI artifact: a manifest whose layers are layers of steps, and a configuration that says which keys lead
 //! to which of them ([`format`](mod@format)). It is written after a build ([`Writer`]) from what the store knows of the
@@ -19,7 +19,7 @@ mod import;
 mod place;
 
 pub use export::{Export, Writer};
-pub use fetch::{FetchFromFolders, Folders};
+pub use fetch::{FetchFromSpots, Spots};
 pub use format::{Cache, CachedLayer, CachedResult, FormatError};
 pub use import::Import;
 pub use place::{Destination, Mode, Place, Source};

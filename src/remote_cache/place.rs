@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use crate::compress::Compression;
 use crate::oci::Reference;
+use crate::registry::s3::Bucket;
 
 /// Where a cache is.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -18,6 +19,13 @@ pub enum Place {
         /// What the layout calls it: a tag, or a digest.
         name: String,
     },
+    /// In a bucket of an object store.
+    Bucket {
+        /// The bucket.
+        bucket: Bucket,
+        /// What the cache is called there.
+        name: String,
+    },
 }
 
 impl fmt::Display for Place {
@@ -25,6 +33,7 @@ impl fmt::Display for Place {
         match self {
             Self::Registry(reference) => f.write_str(&reference.familiar()),
             Self::Folder { path, .. } => write!(f, "{}", path.display()),
+            Self::Bucket { bucket, .. } => bucket.fmt(f),
         }
     }
 }

@@ -86,6 +86,7 @@ pub fn edit(file: &Path, old: &str, new: &str) {
 /// A store of its own for the program.
 pub struct Store {
     folder: TempDir,
+    variables: Vec<(String, String)>,
 }
 
 /// What a build came to.
@@ -104,7 +105,7 @@ pub struct Built {
 impl Store {
     /// An empty store.
     pub fn new() -> Self {
-        Self { folder: scratch() }
+        Self { folder: scratch(), variables: Vec::new() }
     }
 
     /// A store that has the image `busybox`.
@@ -114,15 +115,22 @@ impl Store {
         store
     }
 
+    /// The same for a program whose environment says this, too.
+    pub fn set(mut self, name: &str, value: &str) -> Self {
+        self.variables.push((name.into(), value.into()));
+        self
+    }
+
     /// Where it is.
     pub fn path(&self) -> &Path {
         self.folder.path()
     }
 
-    /// The program with this store, and an environment that says nothing else.
+    /// The program with this store, and an environment that says nothing else than what was set.
     pub fn command(&self) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_imgbuild"));
         command.env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default());
+        command.envs(self.variables.iter().map(|(name, value)| (name, value)));
         command.env("RUST_BACKTRACE", "1").arg("--root").arg(self.path());
         command
     }

@@ -7,6 +7,7 @@ use super::csv;
 use super::output::Compression;
 use crate::frontend::buildfile::OTHER_CACHES;
 use crate::oci::Reference;
+use crate::registry::s3::Bucket;
 
 /// One `--cache-from`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,11 +42,17 @@ pub enum CachePlace {
     Registry(Reference),
     /// In a folder, under a tag or digest.
     Folder(PathBuf, String),
+    /// In a bucket, under a name.
+    Bucket(Bucket, String),
 }
 
-/// What a layout calls a cache, unless it is said.
+/// What a layout or a bucket calls a cache, unless it is said.
 const TAG: &str = "latest";
 
+/// The keys of `type=s3` that say where, as docker names them.
+const BUCKET_KEYS: [&str; 6] = ["bucket", "region", "name", "prefix", "endpoint_url", "use_path_style"];
+/// The keys of docker's that would put a secret into the list of processes.
+const SECRET_KEYS: [&str; 3] = ["access_key_id", "secret_access_key", "session_token"];
 const FROM_KEYS: [&str; 6] = ["type", "ref", "src", "tag", "digest", "mounts"];
 const TO_KEYS: [&str; 12] = [
     "type",
@@ -68,12 +75,32 @@ struct Pairs(Vec<(String, String)>);
 impl Pairs {
     fn read(text: &str, keys: &[&str]) -> Result<Self, String> {
         let pairs = csv::pairs(text)?;
+        let bucket = pairs.iter().any(|(key, value)| key == "type" && value == "s3");
+        let more: &[&str] = if bucket { &BUCKET_KEYS } else { &[] };
+        let keys = [keys, more].concat();
         for (key, _) in &pairs {
+            if bucket && SECRET_KEYS.contains(&key.as_str()) {
+                let variable = format!("AWS_{}", key.to_ascii_uppercase());
+                return Err(format!("{key} is not taken, where others could read it: set {variable}"));
+            }
             if !keys.contains(&key.as_str()) {
-                return Err(csv::unlike(key, keys));
+                return Err(csv::unlike(key, &keys));
             }
         }
         Ok(Self(pairs))
+    }
+
+    fn bucket(&mut self) -> Result<CachePlace, String> {
+        let name = self.take("bucket")?.ok_or("type=s3 needs bucket=NAME")?;
+        let region = self.take("region")?.ok_or("type=s3 needs region=NAME, such as region=eu-west-1")?;
+        let (prefix, endpoint) = (self.take("prefix")?.unwrap_or_default(), self.take("endpoint_url")?);
+        let path_style = self.flag("use_path_style")?.unwrap_or_default();
+        let bucket = Bucket::new(&name, &region, &prefix, endpoint.as_deref(), path_style)?;
+        let name = self.take("name")?.unwrap_or_else(|| TAG.into());
+        if name.contains(';') {
+            return Err(format!("name={name}: a cache has one name; for several, give the flag several times"));
+        }
+        Ok(CachePlace::Bucket(bucket, name))
     }
 
     fn take(&mut self, key: &str) -> Result<Option<String>, String> {
@@ -95,7 +122,7 @@ impl Pairs {
     }
 
     fn kind(&mut self) -> Result<String, String> {
-        self.take("type")?.ok_or_else(|| "type= is missing: allowed are registry, local and inline".into())
+        self.take("type")?.ok_or_else(|| "type= is missing: allowed are registry, local, s3 and inline".into())
     }
 
     /// Fails if anything is left, which this kind does not take.
@@ -134,8 +161,9 @@ impl FromStr for CacheFrom {
                 let (tag, digest) = (pairs.take("tag")?, pairs.take("digest")?);
                 CachePlace::Folder(folder.into(), digest.or(tag).unwrap_or_else(|| TAG.into()))
             }
+            "s3" => pairs.bucket()?,
             "inline" => return Err("type=inline is for --cache-to: to read such a cache, name the image".into()),
-            other => return Err(unsupported(other, "registry and local")),
+            other => return Err(unsupported(other, "registry, local and s3")),
         };
         let mounts = pairs.flag("mounts")?.unwrap_or_default();
         pairs.nothing_else(&kind)?;
@@ -161,8 +189,9 @@ impl FromStr for CacheTo {
                 let folder = pairs.take("dest")?.ok_or("type=local needs dest=FOLDER")?;
                 Some(CachePlace::Folder(folder.into(), pairs.take("tag")?.unwrap_or_else(|| TAG.into())))
             }
+            "s3" => Some(pairs.bucket()?),
             "inline" => None,
-            other => return Err(unsupported(other, "registry, local and inline")),
+            other => return Err(unsupported(other, "registry, local, s3 and inline")),
         };
         to.max = match pairs.take("mode")?.as_deref() {
             None | Some("min") => false,
@@ -223,6 +252,12 @@ mod tests {
         check("type=local,src=a,mounts=true", CachePlace::Folder("a".into(), "latest".into()));
         check("type=local,src=a,tag=x", CachePlace::Folder("a".into(), "x".into()));
         check("type=local,src=a,digest=sha256:00", CachePlace::Folder("a".into(), "sha256:00".into()));
+        let bucket = |prefix: &str, endpoint, path_style| Bucket::new("b", "r", prefix, endpoint, path_style).unwrap();
+        check("type=s3,bucket=b,region=r", CachePlace::Bucket(bucket("", None, false), "latest".into()));
+        check(
+            "type=s3,bucket=b,region=r,name=n,prefix=p/,endpoint_url=http://h:1,use_path_style=true,mounts=true",
+            CachePlace::Bucket(bucket("p/", Some("http://h:1"), true), "n".into()),
+        );
     }
 
     #[test]
@@ -255,9 +290,25 @@ mod tests {
         from("type=local,src=a,src=b", "src= is there more than once");
         from("type=registry,ref=a,src=b", "src is not for type=registry");
         from("type=inline", "type=inline is for --cache-to: to read such a cache, name the image");
-        from("type=s3,ref=a", "type=s3 is not supported by this version: allowed are registry and local");
-        from("type=file,src=a", "type=file: allowed are registry and local");
-        from("ref=a", "type= is missing: allowed are registry, local and inline");
+        from("type=azblob,ref=a", "type=azblob is not supported by this version: allowed are registry, local and s3");
+        from("type=file,src=a", "type=file: allowed are registry, local and s3");
+        from("type=s3,region=r", "type=s3 needs bucket=NAME");
+        from("type=s3,bucket=b", "type=s3 needs region=NAME, such as region=eu-west-1");
+        from("type=s3,bucket=b,region=r,ref=a", "ref is not for type=s3");
+        from("type=s3,bucket=b,regio=r", "the key \"regio\" is unknown: did you mean region?");
+        from(
+            "type=local,src=a,bucket=b",
+            "the key \"bucket\" is unknown: allowed are type, ref, src, tag, digest and mounts",
+        );
+        from(
+            "type=s3,bucket=b,region=r,secret_access_key=s",
+            "secret_access_key is not taken, where others could read it: set AWS_SECRET_ACCESS_KEY",
+        );
+        from(
+            "type=s3,bucket=b,region=r,name=a;b",
+            "name=a;b: a cache has one name; for several, give the flag several times",
+        );
+        from("ref=a", "type= is missing: allowed are registry, local, s3 and inline");
         from("type=registry,reff=a", "the key \"reff\" is unknown: did you mean ref?");
         from(
             "type=local,source=a",
@@ -282,6 +333,6 @@ mod tests {
             "type=registry,ref=a,force-compression=true",
             "force-compression is not supported: layers that are there stay as they are",
         );
-        to("type=gha", "type=gha is not supported by this version: allowed are registry, local and inline");
+        to("type=gha", "type=gha is not supported by this version: allowed are registry, local, s3 and inline");
     }
 }

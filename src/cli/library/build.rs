@@ -322,6 +322,7 @@ fn cache_place(place: &CachePlace) -> Place {
     match place {
         CachePlace::Registry(reference) => Place::Registry(reference.clone()),
         CachePlace::Folder(path, name) => Place::Folder { path: path.clone(), name: name.clone() },
+        CachePlace::Bucket(bucket, name) => Place::Bucket { bucket: bucket.clone(), name: name.clone() },
     }
 }
 

@@ -5,10 +5,11 @@ use std::sync::Arc;
 
 use crate::cli::Session;
 use crate::cli::config::Config;
+use crate::cli::env::Env;
 use crate::cli::keychain::Files;
 use crate::event::Reporter;
 use crate::ops::Error;
-use crate::registry::{self, FetchOnNeed, Registries};
+use crate::registry::{self, AwsCredentials, FetchOnNeed, Registries, Secret};
 use crate::source::http::{Proxies, Settings};
 use crate::source::{Sources, git};
 use crate::store::Store;
@@ -32,7 +33,18 @@ pub(in crate::cli) fn registries_with(session: &Session, keychain: Files) -> Res
     let own = session.env.config_folder().map(|folder| folder.join("containers/certs.d"));
     settings.certificates.extend(own);
     settings.hosts = config.registries;
+    settings.aws = aws(&session.env);
     Ok(Registries::new(settings, Box::new(keychain)))
+}
+
+/// Who we are to buckets, if both halves of that are set.
+fn aws(env: &Env) -> Option<AwsCredentials> {
+    let secret = |name: &str| Some(Secret(env.filled(name)?.into_string().ok()?));
+    Some(AwsCredentials {
+        id: secret("AWS_ACCESS_KEY_ID")?,
+        secret: secret("AWS_SECRET_ACCESS_KEY")?,
+        session: secret("AWS_SESSION_TOKEN"),
+    })
 }
 
 /// The layers of a store. What it lacks of images is fetched from where it is known to be.
@@ -94,7 +106,6 @@ fn http(session: &Session) -> Result<Settings, Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::env::Env;
 
     #[test]
     fn reads_the_environment() {
@@ -111,6 +122,11 @@ mod tests {
             Proxies { http: Some("http://a".into()), https: Some("http://c".into()), all: None, none: "local".into() };
         assert_eq!(settings.proxies, proxies);
         assert_eq!((settings.ca_file, settings.limit), (Some("/ca.pem".into()), 10));
+        let env = Env::fake([("AWS_ACCESS_KEY_ID", "id"), ("AWS_SECRET_ACCESS_KEY", "key"), ("AWS_SESSION_TOKEN", "")]);
+        let secret = |text: &str| Secret(text.into());
+        assert_eq!(aws(&env), Some(AwsCredentials { id: secret("id"), secret: secret("key"), session: None }));
+        assert_eq!(format!("{:?}", aws(&env)), "Some(AwsCredentials { id: …, secret: …, session: None })");
+        assert_eq!(aws(&Env::fake([("AWS_ACCESS_KEY_ID", "id")])), None);
         let env = Env::fake([("IMGBUILD_MAX_DOWNLOAD", "much")]);
         assert!(http(&Session { env, root: None }).unwrap_err().to_string().contains("much"));
     }

@@ -152,7 +152,7 @@ pub(super) const WITHOUT_EFFECT: &[(Key, &str)] =
     &[(Key::Ulimits, "`ulimits` has no effect yet: steps have the limits of imgbuild itself")];
 
 /// Kinds of caches that docker has and that are passed over.
-pub const OTHER_CACHES: [&str; 3] = ["gha", "s3", "azblob"];
+pub const OTHER_CACHES: [&str; 2] = ["gha", "azblob"];
 
 /// Keys of docker-bake and of later versions, which deserve another answer than "unknown".
 pub(super) const NOT_YET: &[&str] = &["policy", "resources"];

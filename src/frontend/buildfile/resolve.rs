@@ -254,7 +254,11 @@ fn other_caches(target: &Target) -> impl Iterator<Item = (Key, usize, String)> {
         .flat_map(|(key, list)| list.iter().enumerate().map(move |(number, cache)| (key, number, cache)));
     numbered.filter(|(.., cache)| cache.is_other_cache()).map(|(key, number, cache)| {
         let kind = cache.attributes.get("type").map_or("", String::as_str);
-        (key, number, format!("a cache with `type={kind}` has no effect here: use `registry`, `local` or `inline`"))
+        (
+            key,
+            number,
+            format!("a cache with `type={kind}` has no effect here: use `registry`, `local`, `s3` or `inline`"),
+        )
     })
 }
 

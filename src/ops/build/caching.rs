@@ -13,7 +13,7 @@ use crate::ops::build::lowering::Lowered;
 use crate::ops::build::make::compression;
 use crate::ops::build::target::Target;
 use crate::ops::build::{LockMode, Session};
-use crate::remote_cache::{Destination, Export, Folders, Mode, Place, Source, Writer};
+use crate::remote_cache::{Destination, Export, Mode, Place, Source, Spots, Writer};
 use crate::solve::{Environment, Reached, Solved, State, reached};
 use crate::store::layers::Layers;
 
@@ -134,12 +134,12 @@ pub(super) fn check(targets: &[Target], mode: LockMode) -> Result<(), Error> {
 /// Writes the caches. What was pushed comes with its target's place in the list.
 pub(super) fn write(
     session: &Session<'_>,
-    (layers, folders): (&Layers, &Folders),
+    (layers, spots): (&Layers, &Spots),
     targets: &[Target],
     pending: &[Pending],
     pushed: &[(usize, Pushed)],
 ) -> Result<(), Error> {
-    let writer = Writer { layers, folders, registries: &session.registries, reporter: session.reporter };
+    let writer = Writer { layers, spots, registries: &session.registries, reporter: session.reporter };
     for (number, one) in pending.iter().enumerate() {
         if session.cancel.is_canceled() {
             return Err(Error::Interrupted);

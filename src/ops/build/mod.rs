@@ -36,7 +36,7 @@ use crate::ops::Error;
 use crate::ops::error::{Diagnostics, Origin, StepExit, StepFailure, is_machine};
 use crate::ops::record;
 use crate::registry::{FetchOnNeed, Offline, Registries, origins};
-use crate::remote_cache::{FetchFromFolders, Folders, Import};
+use crate::remote_cache::{FetchFromSpots, Import, Spots};
 use crate::sandbox::{Cancel, Executor, Exit, SandboxError};
 use crate::solve::{self, Elsewhere, Observer, SolveError, StepError};
 use crate::source::Sources;
@@ -112,7 +112,7 @@ pub fn build(
     mode: LockMode,
 ) -> Result<Vec<Built>, Error> {
     let started = Instant::now();
-    let Prepared { graph, lowered, lock, layers, folders } = prepare(session, targets, place, mode)?;
+    let Prepared { graph, lowered, lock, layers, spots } = prepare(session, targets, place, mode)?;
     lock.settle(session.reporter)?;
     let pushes = |target: &Target| target.outputs.iter().any(|one| matches!(one.kind, OutputKind::Registry(_)));
     if mode.offline && targets.iter().any(pushes) {
@@ -123,9 +123,9 @@ pub fn build(
         record::Recorder::new(session, started, &graph, definition_of(targets, place), named_steps(targets, &lowered));
     let recorded = session.reporting_to(&recorder);
     let registries = (!mode.offline).then_some(&*session.registries);
-    let import = Import::new(caching::sources(targets), registries, &layers, &folders, &recorder);
+    let import = Import::new(caching::sources(targets), registries, &layers, &spots, &recorder);
     let parts = (&graph, &lowered[..], &layers);
-    let mut result = complete(&recorded, targets, mode, parts, &folders, (&recorder, &import), started);
+    let mut result = complete(&recorded, targets, mode, parts, &spots, (&recorder, &import), started);
     // A cache that does not keep its word costs the time that it should have saved, and no more.
     if result.is_err()
         && !session.cancel.is_canceled()
@@ -133,7 +133,7 @@ pub fn build(
     {
         recorder.report(Event::Warning(format!("{broken}; building again without any cache but the store's")));
         let again = caching::Again(&recorder);
-        result = complete(&session.reporting_to(&again), targets, mode, parts, &folders, (&recorder, &()), started);
+        result = complete(&session.reporting_to(&again), targets, mode, parts, &spots, (&recorder, &()), started);
     }
     recorder.finish(&result);
     result
@@ -145,7 +145,7 @@ fn complete(
     targets: &[Target],
     mode: LockMode,
     (graph, lowered, layers): Parts<'_>,
-    folders: &Folders,
+    spots: &Spots,
     others: Others<'_>,
     started: Instant,
 ) -> Result<Vec<Built>, Error> {
@@ -171,7 +171,7 @@ fn complete(
     // What is done is listed, whatever became of the rest.
     listing.write(&session.store)?;
     exported?;
-    caching::write(session, (layers, folders), targets, &caches, &pushed)?;
+    caching::write(session, (layers, spots), targets, &caches, &pushed)?;
     summary.elapsed = started.elapsed();
     session.reporter.report(Event::Summary(summary));
     Ok(built)
@@ -187,8 +187,8 @@ pub(super) struct Prepared {
     pub lock: Lock,
     /// Where layers are and go.
     pub layers: Arc<Layers>,
-    /// Where layers of caches are that are folders.
-    pub folders: Arc<Folders>,
+    /// Where layers of caches are that are folders or buckets.
+    pub spots: Arc<Spots>,
 }
 
 impl Prepared {
@@ -226,10 +226,11 @@ pub(super) fn prepare_with(session: &Session<'_>, targets: &[Target], mut lock: 
         true => Arc::new(Offline),
         false => Arc::new(FetchOnNeed(session.registries.clone())),
     };
-    let folders = Arc::new(Folders::default());
-    let layers = Arc::new(layers.fetching(Arc::new(FetchFromFolders::new(folders.clone(), fetch))));
+    let spots = Arc::new(Spots::default());
+    let layers =
+        Arc::new(layers.fetching(Arc::new(FetchFromSpots::new(spots.clone(), session.registries.clone(), fetch))));
     let lowered = lower_all(session, targets, &mut lock, &layers, &mut graph)?;
-    Ok(Prepared { graph, lowered, lock, layers, folders })
+    Ok(Prepared { graph, lowered, lock, layers, spots })
 }
 
 /// Looks up what these targets name besides. They are not part of the build.

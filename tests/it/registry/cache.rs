@@ -30,7 +30,7 @@ const DEPENDENT: [&str; 4] = [
     "RUN cat /base /made > /both",
 ];
 
-fn context(folder: &Path) -> PathBuf {
+pub(super) fn context(folder: &Path) -> PathBuf {
     put(folder, "Dockerfile", DOCKERFILE);
     put(folder, "src/one", "one\n");
     put(folder, "src/two", "two\n");
@@ -38,7 +38,7 @@ fn context(folder: &Path) -> PathBuf {
 }
 
 /// Builds, and says what a person was told.
-fn told(store: &Store, context: &Path, words: &[&str]) -> (i32, String) {
+pub(super) fn told(store: &Store, context: &Path, words: &[&str]) -> (i32, String) {
     let (code, _, said) = outcome(store.command().args(["build", "--progress", "plain"]).args(words).arg(context));
     (code, said)
 }
@@ -61,7 +61,7 @@ fn cache_in(registry: &Registry, path: &str, reference: &str) -> (String, Vec<St
 }
 
 /// The layers of an image of a store.
-fn layers_of(store: &Store, image: &str) -> Vec<String> {
+pub(super) fn layers_of(store: &Store, image: &str) -> Vec<String> {
     let shown: Value = serde_json::from_str(&store.run(&["inspect", image])).unwrap();
     let manifest = shown[0]["ManifestDigest"].as_str().unwrap().trim_start_matches("sha256:").to_owned();
     let manifest = fs::read(store.path().join("blobs/sha256").join(manifest)).unwrap();
@@ -70,7 +70,7 @@ fn layers_of(store: &Store, image: &str) -> Vec<String> {
 }
 
 #[track_caller]
-fn assert_nothing_ran(built: &Built, digest: &str) {
+pub(super) fn assert_nothing_ran(built: &Built, digest: &str) {
     assert_eq!((built.executed, &built.digest[..]), (0, digest), "{built:?}");
 }
 

@@ -2,6 +2,7 @@
 //! they should not.
 
 mod access;
+mod bucket;
 mod build;
 mod cache;
 mod cuts;

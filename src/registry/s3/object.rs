@@ -1,0 +1,152 @@
+//! An object of a bucket as a reader, which goes on where a connection broke. Whatever comes has the promised size and, at
+//! its end, the promised digest, or reading fails.
+
+use std::io::{self, Read};
+
+use ureq::http::{StatusCode, header};
+
+use super::BucketEnd;
+use crate::digest::HashingWriter;
+use crate::oci::Descriptor;
+use crate::registry::{Check, RegistryError, request};
+use crate::source::http::{self as web, Failure, Pace};
+
+/// Progress that makes up for a broken connection, in bytes: with less than that, tries are counted.
+const PROGRESS: u64 = 1 << 20;
+
+/// A blob that is being read. Errors are [`RegistryError`]s within [`io::Error`]s.
+pub(super) struct Object<'r> {
+    end: BucketEnd<'r>,
+    blob: Descriptor,
+    hasher: Option<HashingWriter<io::Sink>>,
+    body: Option<Body>,
+    received: u64,
+    tries: u32,
+    /// How much there was when tries were last counted from the start.
+    since: u64,
+}
+
+struct Body {
+    reader: Box<dyn Read + Send>,
+    pace: Pace,
+}
+
+impl<'r> Object<'r> {
+    /// A blob from `offset` on; none if it is not there.
+    pub(super) fn open(
+        end: BucketEnd<'r>,
+        blob: &Descriptor,
+        offset: u64,
+        check: Check,
+    ) -> Result<Option<Self>, RegistryError> {
+        let hasher = (check == Check::Digest && offset == 0).then(|| HashingWriter::new(io::sink()));
+        let (blob, body) = (blob.clone(), None);
+        let mut object = Self { end, blob, hasher, body, received: offset, tries: 1, since: offset };
+        Ok(object.connect()?.then_some(object))
+    }
+
+    /// Connects, for what is not there yet; whether it is to be had.
+    fn connect(&mut self) -> Result<bool, RegistryError> {
+        let (end, received) = (&self.end, self.received);
+        let object = BucketEnd::object(&self.blob.digest);
+        let response = end.registries.retrying(|| end.get(&object, received))?;
+        let Some(response) = response else { return Ok(false) };
+        if received > 0 && response.status() != StatusCode::PARTIAL_CONTENT {
+            return Err(self.broken("it does not send parts of objects".into(), false));
+        }
+        let promised = request::text(&response, &header::CONTENT_LENGTH).and_then(|text| text.parse::<u64>().ok());
+        if promised.is_some_and(|promised| promised > self.blob.size.saturating_sub(received)) {
+            return Err(self.too_large());
+        }
+        let reader = Box::new(response.into_body().into_with_config().limit(u64::MAX).reader());
+        self.body = Some(Body { reader, pace: Pace::new(&self.end.registries.settings.http) });
+        Ok(true)
+    }
+
+    fn too_large(&self) -> RegistryError {
+        let (registry, what) = (self.end.bucket.to_string(), BucketEnd::object(&self.blob.digest));
+        RegistryError::TooLarge { registry, what, limit: self.blob.size }
+    }
+
+    fn broken(&self, reason: String, again: bool) -> RegistryError {
+        let object = BucketEnd::object(&self.blob.digest);
+        RegistryError::Connection { url: format!("{}: {object}", self.end.bucket), reason, again }
+    }
+
+    /// After a failure: waits and connects again, unless that was done often enough.
+    fn again(&mut self, error: RegistryError) -> Result<(), RegistryError> {
+        self.body = None;
+        let registries = self.end.registries;
+        registries.go_on()?;
+        if self.received >= self.since + PROGRESS {
+            (self.since, self.tries) = (self.received, 1);
+        }
+        if !error.may_pass() || self.tries >= registries.settings.http.tries {
+            return Err(error);
+        }
+        registries.pause(&error, self.tries)?;
+        self.tries += 1;
+        if self.connect()? { Ok(()) } else { Err(RegistryError::Missing(self.blob.digest)) }
+    }
+
+    fn next(&mut self, buffer: &mut [u8]) -> Result<usize, RegistryError> {
+        loop {
+            let registries = self.end.registries;
+            registries.go_on()?;
+            let left = self.blob.size.saturating_sub(self.received);
+            let Some(body) = &mut self.body else { return Ok(0) };
+            let error = match body.reader.read(buffer) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Ok(0) | Err(_) if left == 0 => return self.finish().map(|()| 0),
+                Ok(0) => {
+                    let reason = format!("the connection ended after {} of {} bytes", self.received, self.blob.size);
+                    self.broken(reason, true)
+                }
+                Ok(read) if read as u64 > left => return Err(self.too_large()),
+                Ok(read) => {
+                    let slow = !body.pace.keeps_up(read);
+                    self.received += read as u64;
+                    if let Some(hasher) = &mut self.hasher {
+                        // A sink takes everything.
+                        let _ = io::Write::write_all(hasher, &buffer[..read]);
+                    }
+                    if slow {
+                        let settings = &registries.settings.http;
+                        self.again(request::too_slow(&self.end.bucket.to_string(), settings))?;
+                    }
+                    return Ok(read);
+                }
+                Err(error) => {
+                    let settings = &registries.settings.http;
+                    let failure = Failure::of(&web::of_reading(error), &self.end.bucket.to_string(), settings);
+                    self.broken(failure.reason, failure.again)
+                }
+            };
+            self.again(error)?;
+        }
+    }
+
+    /// All of it was read.
+    fn finish(&mut self) -> Result<(), RegistryError> {
+        self.body = None;
+        let Some(hasher) = self.hasher.take() else { return Ok(()) };
+        let (_, actual, _) = hasher.finish();
+        let (registry, expected) = (self.end.bucket.to_string(), self.blob.digest);
+        if actual == expected {
+            return Ok(());
+        }
+        Err(RegistryError::Digest { registry, what: BucketEnd::object(&expected), expected, actual })
+    }
+}
+
+impl Read for Object<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if buffer.is_empty() {
+            return Ok(0);
+        }
+        self.next(buffer).map_err(|error| {
+            self.body = None;
+            io::Error::other(error)
+        })
+    }
+}
