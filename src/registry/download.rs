@@ -9,13 +9,11 @@ use ureq::http::header;
 use ureq::http::{Response, StatusCode};
 
 use super::request::{self, Request, text};
+use super::retry::Tries;
 use super::{RegistryError, Repository};
 use crate::digest::{Digest, HashingWriter};
 use crate::oci::Descriptor;
 use crate::source::http::{self as web, Failure, Pace};
-
-/// Progress that makes up for a broken connection, in bytes: with less than that, tries are counted.
-const PROGRESS: u64 = 1 << 20;
 
 /// Who checks the digest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,9 +33,7 @@ pub struct Download<'r> {
     received: u64,
     /// Bytes that a server sends although they are there already.
     skip: u64,
-    tries: u32,
-    /// How much there was when tries were last counted from the start.
-    since: u64,
+    tries: Tries,
     done: bool,
 }
 
@@ -63,8 +59,7 @@ impl<'r> Repository<'r> {
             body: None,
             received: offset,
             skip: 0,
-            tries: 1,
-            since: offset,
+            tries: Tries::first(offset),
             done: false,
         };
         Ok(download.open()?.then_some(download))
@@ -138,16 +133,7 @@ impl Download<'_> {
     /// After a failure: waits and connects again, unless that was done often enough.
     fn again(&mut self, error: RegistryError) -> Result<(), RegistryError> {
         self.body = None;
-        let registries = self.repository.registries;
-        registries.go_on()?;
-        if self.received >= self.since + PROGRESS {
-            (self.since, self.tries) = (self.received, 1);
-        }
-        if !error.may_pass() || self.tries >= registries.settings.http.tries {
-            return Err(error);
-        }
-        registries.pause(&error, self.tries)?;
-        self.tries += 1;
+        self.tries.again(self.repository.registries, self.received, error)?;
         match self.open()? {
             true => Ok(()),
             false => Err(RegistryError::NotFound { registry: self.repository.registry().into(), what: self.what() }),

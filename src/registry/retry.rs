@@ -42,6 +42,42 @@ impl Registries {
     }
 }
 
+/// Progress that makes up for a broken connection, in bytes: with less than that, tries are counted.
+const PROGRESS: u64 = 1 << 20;
+
+/// How often a transfer was tried since it last got on.
+pub(super) struct Tries {
+    count: u32,
+    /// How many bytes there were when tries were last counted from the start.
+    since: u64,
+}
+
+impl Tries {
+    /// The first try, of a transfer that is `done` bytes far.
+    pub(super) fn first(done: u64) -> Self {
+        Self { count: 1, since: done }
+    }
+
+    /// After a failure `done` bytes on: waits before the next try. If it was tried often enough, that is the error.
+    pub(super) fn again(
+        &mut self,
+        registries: &Registries,
+        done: u64,
+        error: RegistryError,
+    ) -> Result<(), RegistryError> {
+        registries.go_on()?;
+        if done >= self.since + PROGRESS {
+            *self = Self::first(done);
+        }
+        if !error.may_pass() || self.count >= registries.settings.http.tries {
+            return Err(error);
+        }
+        registries.pause(&error, self.count)?;
+        self.count += 1;
+        Ok(())
+    }
+}
+
 /// Between half of it and all of it.
 fn jittered(pause: Duration) -> Duration {
     // Each of these starts from another seed.

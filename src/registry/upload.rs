@@ -10,6 +10,7 @@ use ureq::http::{Method, Response, StatusCode};
 
 use super::auth::Scope;
 use super::request::{Body, Open, Request, drain, text};
+use super::retry::Tries;
 use super::{RegistryError, Repository};
 use crate::digest::Digest;
 use crate::oci::Descriptor;
@@ -19,8 +20,6 @@ use crate::source::http::Address;
 const CHUNK_MINIMUM: HeaderName = HeaderName::from_static("oci-chunk-min-length");
 /// How large pieces are, unless they must be larger, in bytes.
 const CHUNK: u64 = 16 << 20;
-/// Progress that makes up for a broken connection, in bytes.
-const PROGRESS: u64 = 1 << 20;
 
 /// Where a blob's bytes are.
 pub trait Content: Sync {
@@ -131,7 +130,7 @@ impl Repository<'_> {
         content: &dyn Content,
         mut session: Option<Session>,
     ) -> Result<(), RegistryError> {
-        let (mut tries, mut since, mut pieces) = (1, 0, None);
+        let (mut tries, mut pieces) = (Tries::first(0), None);
         loop {
             let mut current = match session.take() {
                 Some(session) => session,
@@ -150,15 +149,7 @@ impl Repository<'_> {
                 }
                 Err(error) => error,
             };
-            self.registries.go_on()?;
-            if current.offset >= since + PROGRESS {
-                (since, tries) = (current.offset, 1);
-            }
-            if !error.may_pass() || tries >= self.registries.settings.http.tries {
-                return Err(error);
-            }
-            self.registries.pause(&error, tries)?;
-            tries += 1;
+            tries.again(self.registries, current.offset, error)?;
             session = self.resume(current)?;
         }
     }

@@ -8,11 +8,9 @@ use ureq::http::{StatusCode, header};
 use super::BucketEnd;
 use crate::digest::HashingWriter;
 use crate::oci::Descriptor;
+use crate::registry::retry::Tries;
 use crate::registry::{Check, RegistryError, request};
 use crate::source::http::{self as web, Failure, Pace};
-
-/// Progress that makes up for a broken connection, in bytes: with less than that, tries are counted.
-const PROGRESS: u64 = 1 << 20;
 
 /// A blob that is being read. Errors are [`RegistryError`]s within [`io::Error`]s.
 pub(super) struct Object<'r> {
@@ -21,9 +19,7 @@ pub(super) struct Object<'r> {
     hasher: Option<HashingWriter<io::Sink>>,
     body: Option<Body>,
     received: u64,
-    tries: u32,
-    /// How much there was when tries were last counted from the start.
-    since: u64,
+    tries: Tries,
 }
 
 struct Body {
@@ -41,7 +37,7 @@ impl<'r> Object<'r> {
     ) -> Result<Option<Self>, RegistryError> {
         let hasher = (check == Check::Digest && offset == 0).then(|| HashingWriter::new(io::sink()));
         let (blob, body) = (blob.clone(), None);
-        let mut object = Self { end, blob, hasher, body, received: offset, tries: 1, since: offset };
+        let mut object = Self { end, blob, hasher, body, received: offset, tries: Tries::first(offset) };
         Ok(object.connect()?.then_some(object))
     }
 
@@ -76,16 +72,7 @@ impl<'r> Object<'r> {
     /// After a failure: waits and connects again, unless that was done often enough.
     fn again(&mut self, error: RegistryError) -> Result<(), RegistryError> {
         self.body = None;
-        let registries = self.end.registries;
-        registries.go_on()?;
-        if self.received >= self.since + PROGRESS {
-            (self.since, self.tries) = (self.received, 1);
-        }
-        if !error.may_pass() || self.tries >= registries.settings.http.tries {
-            return Err(error);
-        }
-        registries.pause(&error, self.tries)?;
-        self.tries += 1;
+        self.tries.again(self.end.registries, self.received, error)?;
         if self.connect()? { Ok(()) } else { Err(RegistryError::Missing(self.blob.digest)) }
     }
 
