@@ -45,16 +45,9 @@ pub struct BuildArgs {
     /// Stop after a line of the Dockerfile, or a step by its name or STAGE:NUMBER: that is the image
     #[arg(long, value_name = "LINE|STEP", conflicts_with = "target")]
     pub until: Option<String>,
-    /// What to do when a RUN fails: end, or open a shell in the state that it left, and end after that
-    #[arg(
-        long,
-        value_enum,
-        value_name = "WHAT",
-        default_value_t,
-        hide_default_value = true,
-        help_heading = "What to do"
-    )]
-    pub on_error: OnError,
+    /// What becomes of a failure.
+    #[command(flatten)]
+    pub failure: FailureArgs,
     /// Values, contexts and secrets for the build.
     #[command(flatten)]
     pub values: ValueArgs,
@@ -173,16 +166,9 @@ pub struct BakeArgs {
     /// With --list, as JSON, which it always is
     #[arg(long, requires = "list", hide = true)]
     pub json: bool,
-    /// What to do when a RUN fails: end, or open a shell in the state that it left, and end after that
-    #[arg(
-        long,
-        value_enum,
-        value_name = "WHAT",
-        default_value_t,
-        hide_default_value = true,
-        help_heading = "What to do"
-    )]
-    pub on_error: OnError,
+    /// What becomes of a failure.
+    #[command(flatten)]
+    pub failure: FailureArgs,
     /// Flags without a meaning here.
     #[command(flatten)]
     pub compatibility: CompatibilityArgs,
@@ -218,6 +204,21 @@ pub enum List {
     Targets,
     /// Variables
     Variables,
+}
+
+/// What becomes of a failure.
+#[derive(Debug, Clone, Default, clap::Args)]
+pub struct FailureArgs {
+    /// What to do when a RUN fails: end, or open a shell in the state that it left, and end after that
+    #[arg(
+        long,
+        value_enum,
+        value_name = "WHAT",
+        default_value_t,
+        hide_default_value = true,
+        help_heading = "What to do"
+    )]
+    pub on_error: OnError,
 }
 
 /// What happens when a step fails.

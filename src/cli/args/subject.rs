@@ -8,7 +8,7 @@ use clap::Args;
 
 use super::attest::AttestArgs;
 use super::build::{
-    BakeArgs, BuildArgs, CacheArgs, Call, CompatibilityArgs, ImageArgs, LockArgs, OnError, OutputArgs, Override,
+    BakeArgs, BuildArgs, CacheArgs, Call, CompatibilityArgs, FailureArgs, ImageArgs, LockArgs, OutputArgs, Override,
     ProgressArgs, RunArgs, ValueArgs,
 };
 use super::values::ContextSource;
@@ -92,7 +92,7 @@ impl SubjectArgs {
             file,
             target: self.target,
             until: None,
-            on_error: OnError::Fail,
+            failure: FailureArgs::default(),
             values: self.values,
             image: self.image,
             attest: AttestArgs::default(),
@@ -125,7 +125,7 @@ impl SubjectArgs {
             changed_since: None,
             print: false,
             list: None,
-            on_error: OnError::Fail,
+            failure: FailureArgs::default(),
             json: false,
             convert: false,
             compatibility: CompatibilityArgs::default(),

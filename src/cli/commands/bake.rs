@@ -18,11 +18,11 @@ pub fn run(args: BakeArgs, session: &Session, library: &dyn Library) -> Result<u
         return Ok(error::OK);
     }
     args.output.check(&session.env)?;
-    debug::check(args.on_error, session)?;
+    debug::check(args.failure.on_error, session)?;
     let mut kept = None;
     let code = build_with_progress(args.progress, session, &args.output, |reporter| {
         library.bake(&args, session, reporter).inspect_err(|error| kept = debug::kept(error))
     });
-    debug::on_error(args.on_error, kept, &args.values, session);
+    debug::on_error(args.failure.on_error, kept, &args.values, session);
     Ok(code)
 }

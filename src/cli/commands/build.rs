@@ -18,12 +18,12 @@ pub fn run(args: BuildArgs, session: &Session, library: &dyn Library) -> Result<
         return check(&args, session, library);
     }
     args.output.check(&session.env)?;
-    debug::check(args.on_error, session)?;
+    debug::check(args.failure.on_error, session)?;
     let mut kept = None;
     let code = build_with_progress(args.progress, session, &args.output, |reporter| {
         library.build(&args, session, reporter).inspect_err(|error| kept = debug::kept(error))
     });
-    debug::on_error(args.on_error, kept, &args.values, session);
+    debug::on_error(args.failure.on_error, kept, &args.values, session);
     Ok(code)
 }
 
