@@ -1,3 +1,5 @@
+//! Packages of made-up file systems, and what the statements about them say.
+
 use proptest::prelude::*;
 use serde_json::Value;
 

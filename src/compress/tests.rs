@@ -1,3 +1,5 @@
+//! Streams that are written and read again, whole and damaged.
+
 use std::io::{Read, Write};
 
 use super::*;

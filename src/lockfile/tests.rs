@@ -1,3 +1,5 @@
+//! Lockfiles as they are written, read, compared and refused.
+
 use super::*;
 
 fn platform(text: &str) -> Platform {

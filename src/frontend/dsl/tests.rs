@@ -1,3 +1,5 @@
+//! Projects in, the build file that says the same out.
+
 use super::*;
 
 #[track_caller]

@@ -1,3 +1,5 @@
+//! Copies, against a file system that is as simple as can be.
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 

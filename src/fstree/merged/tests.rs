@@ -1,3 +1,5 @@
+//! What is seen of stacked layers, against an independent model.
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;

@@ -1,3 +1,5 @@
+//! Stores that are harmed, and what is found and mended.
+
 use std::fs;
 use std::path::Path;
 

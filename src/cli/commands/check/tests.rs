@@ -1,3 +1,5 @@
+//! What is found, as SARIF and as JSON.
+
 use serde_json::Value;
 
 use super::*;

@@ -1,3 +1,5 @@
+//! Dockerfiles in, steps, configurations and messages out.
+
 use super::*;
 use crate::digest::DiffId;
 use crate::frontend::diagnostic::Severity;

@@ -1,3 +1,5 @@
+//! Texts in, instructions and messages out.
+
 mod print;
 
 use super::*;

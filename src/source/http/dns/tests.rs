@@ -1,3 +1,5 @@
+//! Names looked up at servers that answer in all the ways there are.
+
 use super::*;
 
 use std::net::TcpListener;
