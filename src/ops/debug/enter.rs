@@ -281,7 +281,8 @@ impl Mounter<'_> {
                     if !self.env.iter().any(|(name, _)| name == "SSH_AUTH_SOCK") {
                         self.env.push(("SSH_AUTH_SOCK".into(), mount.target.clone()));
                     }
-                    Some(MountKind::Bind { source: agent.socket().to_owned(), readonly: false })
+                    // It can be talked to all the same.
+                    Some(MountKind::Bind { source: agent.socket().to_owned(), readonly: true })
                 }
                 None => {
                     self.missing.push(format!("--ssh {id}"));
