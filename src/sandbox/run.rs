@@ -150,7 +150,8 @@ impl Namespaces {
         }
         let name = CString::new(name).map_err(|_| SandboxError::Lost("no name".into()))?;
         let group = if spec.privileged { None } else { group.map(AsFd::as_fd) };
-        let program = self.program.guarded().map_err(|error| SandboxError::here("guard the builder's program", error))?;
+        let program =
+            self.program.guarded().map_err(|error| SandboxError::here("guard the builder's program", error))?;
         let start = Start { program: program.as_fd(), name: &name, fds: &raw, namespaces, group };
         spawn::start(&start).map_err(|error| SandboxError::here("create namespaces", error))
     }
