@@ -308,5 +308,9 @@ fn drop_privileges(spec: &Spec) -> Result<(), Failure> {
         result => result.map_err(user)?,
     }
     rustix::thread::set_thread_res_gid(gid, gid, gid).map_err(user)?;
-    rustix::thread::set_thread_res_uid(uid, uid, uid).map_err(user)
+    rustix::thread::set_thread_res_uid(uid, uid, uid).map_err(user)?;
+    match spec.no_new_privileges {
+        true => rustix::thread::set_no_new_privs(true).map_err(step("give up gaining privileges")),
+        false => Ok(()),
+    }
 }

@@ -56,6 +56,7 @@ pub use cancel::Cancel;
 pub use error::{CommandProblem, SandboxError};
 pub use init::init_if_asked;
 pub use run::{Executor, Namespaces, Simulated};
+pub use spawn::hand_on_no_descriptors;
 pub use spec::{Bytes, Exit, MountKind, Network, SandboxMount, Spec};
 pub use userns::{Privileges, UserNamespaceError, become_root};
 pub use view::{mount_merged, open_merged};

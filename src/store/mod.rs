@@ -35,6 +35,7 @@ mod blobs;
 mod builds;
 mod check;
 mod claims;
+mod confine;
 mod error;
 mod fetch;
 mod find;

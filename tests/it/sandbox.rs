@@ -84,6 +84,7 @@ impl World {
             mounts: Vec::new(),
             network: Network::None,
             privileged: false,
+            no_new_privileges: false,
             hosts: Bytes(b"127.0.0.1 localhost\n".to_vec()),
             resolv_conf: Bytes(b"# none\n".to_vec()),
             shm_size: 64 << 20,

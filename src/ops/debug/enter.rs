@@ -158,6 +158,8 @@ pub fn enter(store: &Arc<Store>, standing: &Standing, options: &EnterOptions) ->
         mounts,
         network: if scene.network { Network::Host } else { Network::None },
         privileged: scene.privileged,
+        // Whoever looks around may do more than the step.
+        no_new_privileges: false,
         hosts: hosts_file(scene).into(),
         resolv_conf: if scene.network { options.resolv_conf.clone() } else { Vec::new() }.into(),
         shm_size: 64 << 20,

@@ -119,7 +119,7 @@ static void descriptors(void) {
 
 // --- processes
 
-static void processes(const char *number) {
+static void processes(const char *number, const char *canary) {
     pid_t host = atoi(number);
     char byte;
     struct iovec own = {&byte, 1}, other = {&byte, 1};
@@ -127,9 +127,11 @@ static void processes(const char *number) {
     say("pidfd of the builder", syscall(SYS_pidfd_open, host, 0));
     say("trace the builder", ptrace(PTRACE_SEIZE, host, 0, 0));
     say("read the builder", process_vm_readv(host, &own, 1, &other, 1, 0));
-    int root = open("/proc/1/root/escape-canary", O_RDONLY);
-    say("root of process 1", root);
-    say("folder of process 1", open("/proc/1/cwd/escape-canary", O_RDONLY));
+    char path[4096];
+    snprintf(path, sizeof path, "/proc/1/root%s", canary);
+    say("root of process 1", open(path, O_RDONLY));
+    snprintf(path, sizeof path, "/proc/1/cwd/../../../..%s", canary);
+    say("folder of process 1", open(path, O_RDONLY));
     int seen = 0;
     DIR *list = opendir("/proc");
     for (struct dirent *entry; (entry = readdir(list));) seen += entry->d_name[0] >= '1' && entry->d_name[0] <= '9';
@@ -198,6 +200,14 @@ static void key(const char *name) {
     puts(text);
 }
 
+// Runs a command in a session that has such a key.
+static void with_key(const char *name, char **command) {
+    syscall(SYS_keyctl, 1 /* KEYCTL_JOIN_SESSION_KEYRING */, NULL);
+    if (syscall(SYS_add_key, "user", name, "treasure", 8, -3) < 0) exit(1);
+    execvp(command[0], command);
+    exit(1);
+}
+
 // --- devices
 
 static void device(const char *folder, int kind, int major, int minor) {
@@ -245,7 +255,10 @@ static void write_to(int argc, char **argv) {
     puts("end");
 }
 
+// Sets what an overlay would note for itself, and capabilities for whoever executes the file.
 static void attributes(const char *file) {
+    static const char all[] = "\x01\0\0\x02\xff\xff\xff\xff\0\0\0\0\xff\xff\xff\xff\0\0\0";
+    setxattr(file, "security.capability", all, sizeof all, 0);
     static const char *names[] = {"trusted.overlay.opaque", "trusted.overlay.redirect", "trusted.overlay.metacopy",
         "user.overlay.opaque", "user.overlay.redirect", "user.overlay.metacopy", "user.overlay.whiteout"};
     for (unsigned at = 0; at < sizeof names / sizeof *names; at++) {
@@ -278,11 +291,12 @@ int main(int argc, char **argv) {
     char *first = argc > 2 ? argv[2] : "";
     if (!strcmp(what, "calls")) calls();
     else if (!strcmp(what, "descriptors")) descriptors();
-    else if (!strcmp(what, "processes")) processes(first);
+    else if (!strcmp(what, "processes")) processes(first, argv[3]);
     else if (!strcmp(what, "daemon")) leave_daemon(first);
     else if (!strcmp(what, "terminals")) terminals();
     else if (!strcmp(what, "abstract")) abstract(first);
     else if (!strcmp(what, "key")) key(first);
+    else if (!strcmp(what, "with-key")) with_key(first, argv + 3);
     else if (!strcmp(what, "devices")) devices(argc - 1, argv + 1);
     else if (!strcmp(what, "write")) write_to(argc - 2, argv + 2);
     else if (!strcmp(what, "attributes")) attributes(first);

@@ -84,14 +84,16 @@ impl Jail {
     /// Makes a file in the folder.
     fn put(&self, name: &str, content: impl AsRef<[u8]>) -> PathBuf {
         let path = put(self.path(), name, content);
-        self.give();
+        // With the folders above that were made for it.
+        let top = name.split('/').next().unwrap_or_default();
+        self.give(&self.path().join(top));
         path
     }
 
-    /// Gives the builder all that is in the folder.
-    fn give(&self) {
+    /// Gives the builder a file, or a folder with all that is in it.
+    fn give(&self, path: &Path) {
         if let Self::User(home) = self {
-            home.give(home.path());
+            home.give(path);
         }
     }
 
@@ -113,6 +115,18 @@ impl Jail {
             Self::Root(store, folder) => {
                 let mut command = Command::new(program);
                 command.current_dir(folder.path()).arg("--root").arg(store.path());
+                command
+            }
+            Self::User(home) => home.command_of(program),
+        }
+    }
+
+    /// Any other program as this builder.
+    fn command_of_any(&self, program: &Path) -> Command {
+        match self {
+            Self::Root(..) => {
+                let mut command = Command::new(program);
+                command.current_dir(self.path());
                 command
             }
             Self::User(home) => home.command_of(program),

@@ -10,7 +10,7 @@ use crate::support::outcome;
 fn own_program(jail: &Jail) -> std::path::PathBuf {
     let program = jail.path().join("own");
     fs::copy(env!("CARGO_BIN_EXE_imgbuild"), &program).unwrap();
-    jail.give();
+    jail.give(&program);
     program
 }
 
