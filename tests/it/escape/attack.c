@@ -137,7 +137,6 @@ static void processes(const char *number, const char *canary) {
     for (struct dirent *entry; (entry = readdir(list));) seen += entry->d_name[0] >= '1' && entry->d_name[0] <= '9';
     printf("processes: %s\n", seen <= 4 ? "ours" : "others");
     // Everybody but ourselves; nobody outside may notice.
-    kill(-1, SIGKILL);
     puts("end");
 }
 

@@ -76,7 +76,7 @@ fn notes_of_the_overlay_cannot_be_forged() {
             said.lines().filter_map(|line| line.strip_prefix("#6 ")?.split_once(' ')).map(|(_, text)| text).collect();
         let shown = lines.join("\n");
         assert!(
-            shown.contains("x\n/d:\nabove\nbelow\ne\nempty\n\n/d/e:\nfile\nabove\nbelow\ngiven0"),
+            shown.contains("x\n/d:\nabove\nbelow\ne\nempty\n/d/e:\nfile\nabove\nbelow\ngiven0"),
             "{} {shown} {said}",
             jail.name()
         );

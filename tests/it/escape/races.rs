@@ -118,6 +118,7 @@ fn containers_that_run_are_copied_from_and_to_inside() {
         jail.give(&shared);
         let pipe = shared.join("pipe");
         rustix::fs::mkfifoat(CWD, &pipe, rustix::fs::Mode::from_raw_mode(0o666)).unwrap();
+        jail.give(&pipe);
         jail.put("new", "new");
         let volume = format!("{}:/shared", shared.display());
         let script = format!(
