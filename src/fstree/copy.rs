@@ -106,6 +106,7 @@ pub fn write(
         meta: Meta { mode: 0o644, mtime: attributes.epoch, ..Meta::default() },
         kind: NodeKind::File(data.len() as u64),
         links: None,
+        content: None,
     };
     let path = place(editor, &dest, folder, &node, name.as_bytes(), attributes)?;
     let there = editor.lookup(&path)?;

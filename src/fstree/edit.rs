@@ -115,7 +115,7 @@ impl<'a> Editor<'a> {
                 Change::Other(New::Block(major, minor)) => NodeKind::Block(*major, *minor),
                 Change::Other(New::Fifo) => NodeKind::Fifo,
             };
-            return Ok(Some(Node { meta: meta.clone(), kind, links: None }));
+            return Ok(Some(Node { meta: meta.clone(), kind, links: None, content: None }));
         }
         let hidden = path.ancestors().any(|above| {
             self.changes.get(&above).is_some_and(|(_, change)| !matches!(change, Change::Dir { fresh: false }))

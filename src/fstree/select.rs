@@ -187,63 +187,77 @@ impl Walk<'_> {
     }
 }
 
+/// The digests of all regular files in a selection, in order: what [`selection_key`] wants. Only what the view did not
+/// know already is asked for.
+pub fn contents(view: &dyn View, matches: &[Match]) -> Result<Vec<ContentDigest>, ViewError> {
+    let files = || {
+        let files = matches.iter().flat_map(|found| &found.files);
+        files.filter(|file| matches!(file.node.kind, NodeKind::File(_)))
+    };
+    let unknown: Vec<TreePath> =
+        files().filter(|file| file.node.content.is_none()).map(|file| file.from.clone()).collect();
+    let mut read = if unknown.is_empty() { Vec::new() } else { view.contents(&unknown)? }.into_iter();
+    Ok(files().filter_map(|file| file.node.content.or_else(|| read.next())).collect())
+}
+
 /// Hashes everything of selections that a copy can carry over. `contents` are the digests of their regular files, in
 /// order of their first appearance.
 pub fn selection_key(selections: &[(&[Match], &[ContentDigest])]) -> CacheKey {
-    let mut hash = blake3::Hasher::new();
-    let bytes = |hash: &mut blake3::Hasher, bytes: &[u8]| {
-        hash.update(&(bytes.len() as u64).to_le_bytes());
-        hash.update(bytes);
+    // Collected before it is hashed: in large pieces that is several times as fast as field by field.
+    const PIECE: usize = 64 << 10;
+    let mut hasher = blake3::Hasher::new();
+    let mut piece = Vec::with_capacity(PIECE + 4096);
+    let bytes = |piece: &mut Vec<u8>, bytes: &[u8]| {
+        piece.extend_from_slice(&(bytes.len() as u64).to_le_bytes());
+        piece.extend_from_slice(bytes);
     };
-    hash.update(b"imgbuild selection 1");
+    piece.extend_from_slice(b"imgbuild selection 1");
     for (matches, contents) in selections {
         let mut contents = contents.iter();
-        hash.update(&(matches.len() as u64).to_le_bytes());
+        piece.extend_from_slice(&(matches.len() as u64).to_le_bytes());
         for found in *matches {
-            bytes(&mut hash, &found.name);
-            hash.update(&(found.files.len() as u64).to_le_bytes());
+            bytes(&mut piece, &found.name);
+            piece.extend_from_slice(&(found.files.len() as u64).to_le_bytes());
             let mut links: HashMap<u64, usize> = HashMap::new();
             for (place, file) in found.files.iter().enumerate() {
-                let Meta { mode, uid, gid, mtime, xattrs } = &file.node.meta;
-                bytes(&mut hash, file.to.as_bytes());
-                for number in [mode, uid, gid] {
-                    hash.update(&number.to_le_bytes());
+                if piece.len() >= PIECE {
+                    hasher.update(&piece);
+                    piece.clear();
                 }
-                hash.update(&mtime.to_le_bytes());
-                hash.update(&(xattrs.len() as u64).to_le_bytes());
+                let Meta { mode, uid, gid, mtime, xattrs } = &file.node.meta;
+                bytes(&mut piece, file.to.as_bytes());
+                for number in [mode, uid, gid] {
+                    piece.extend_from_slice(&number.to_le_bytes());
+                }
+                piece.extend_from_slice(&mtime.to_le_bytes());
+                piece.extend_from_slice(&(xattrs.len() as u64).to_le_bytes());
                 for (name, value) in xattrs {
-                    bytes(&mut hash, name);
-                    bytes(&mut hash, value);
+                    bytes(&mut piece, name);
+                    bytes(&mut piece, value);
                 }
                 let first = file.node.links.map_or(place, |link| *links.entry(link).or_insert(place));
-                hash.update(&(first as u64).to_le_bytes());
+                piece.extend_from_slice(&(first as u64).to_le_bytes());
                 match &file.node.kind {
-                    NodeKind::Dir => bytes(&mut hash, b"dir"),
+                    NodeKind::Dir => bytes(&mut piece, b"dir"),
                     NodeKind::Symlink(target) => {
-                        bytes(&mut hash, b"symlink");
-                        bytes(&mut hash, target);
+                        bytes(&mut piece, b"symlink");
+                        bytes(&mut piece, target);
                     }
                     NodeKind::File(_) => {
-                        bytes(&mut hash, b"file");
+                        bytes(&mut piece, b"file");
                         if let Some(content) = contents.next() {
-                            hash.update(content.as_bytes());
+                            piece.extend_from_slice(content.as_bytes());
                         }
                     }
-                    NodeKind::Char(major, minor) => bytes(&mut hash, format!("char {major} {minor}").as_bytes()),
-                    NodeKind::Block(major, minor) => bytes(&mut hash, format!("block {major} {minor}").as_bytes()),
-                    NodeKind::Fifo => bytes(&mut hash, b"fifo"),
-                    NodeKind::Socket => bytes(&mut hash, b"socket"),
+                    NodeKind::Char(major, minor) => bytes(&mut piece, format!("char {major} {minor}").as_bytes()),
+                    NodeKind::Block(major, minor) => bytes(&mut piece, format!("block {major} {minor}").as_bytes()),
+                    NodeKind::Fifo => bytes(&mut piece, b"fifo"),
+                    NodeKind::Socket => bytes(&mut piece, b"socket"),
                 }
             }
         }
     }
-    CacheKey::from_bytes(*hash.finalize().as_bytes())
-}
-
-/// The paths of all regular files in selections, in order: what [`selection_key`] wants digests of.
-pub fn regular_files(matches: &[Match]) -> Vec<TreePath> {
-    let files = matches.iter().flat_map(|found| &found.files);
-    files.filter(|file| matches!(file.node.kind, NodeKind::File(_))).map(|file| file.from.clone()).collect()
+    CacheKey::from_bytes(*hasher.update(&piece).finalize().as_bytes())
 }
 
 #[cfg(test)]
@@ -331,7 +345,8 @@ mod tests {
         let key = |content: &[u8]| {
             let source = Source { path: "d", wildcard: false, parents: false, exclude: &[] };
             let matches = select(&tree(), source).unwrap();
-            let digests = vec![ContentDigest::of(content); regular_files(&matches).len()];
+            let digests =
+                contents(&tree(), &matches).unwrap().iter().map(|_| ContentDigest::of(content)).collect::<Vec<_>>();
             selection_key(&[(&matches, &digests)])
         };
         assert_eq!(key(b"1"), key(b"1"));

@@ -293,8 +293,7 @@ impl ExecStep<'_> {
         let matches =
             select(tree.view(), select::Source { path: source, wildcard: false, parents: false, exclude: &[] })?;
         let found = matches.first().ok_or_else(|| StepError::message("the source of the cache mount is empty"))?;
-        let files = select::regular_files(&matches);
-        let contents = tree.view().contents(&files).map_err(|error| StepError::other(&error))?;
+        let contents = select::contents(tree.view(), &matches).map_err(|error| StepError::other(&error))?;
         let layer = mountable(context.layers, tree, found, &contents, self.times.epoch)?;
         let toc = context.layers.toc(layer)?;
         let from = context.layers.folder(layer)?;

@@ -6,7 +6,7 @@ use std::sync::{Arc, OnceLock};
 use rayon::prelude::*;
 
 use crate::digest::{CacheKey, ContentDigest};
-use crate::fstree::select::{Match, SelectError, Selected, Source, regular_files, select, selection_key};
+use crate::fstree::select::{Match, SelectError, Selected, Source, contents, select, selection_key};
 use crate::fstree::{NodeKind, View};
 use crate::graph::explain::{FileFact, FileKind, FileList, Keys};
 use crate::graph::key::{InputKey, KeyHasher, Visitor, cache_key};
@@ -132,7 +132,7 @@ pub fn select_uses(view: &dyn View, uses: &[Source<'_>]) -> Result<Selection, Se
     let mut selection = Selection::default();
     for source in uses {
         let matches = select(view, *source)?;
-        let contents = view.contents(&regular_files(&matches))?;
+        let contents = contents(view, &matches)?;
         selection.uses.push((matches, contents));
     }
     Ok(selection)

@@ -149,8 +149,7 @@ impl ExecStep<'_> {
                     select::Source { path: source, wildcard: false, parents: false, exclude: &[] },
                 )?;
                 let found = matches.first().ok_or_else(|| StepError::message("the source of the mount is empty"))?;
-                let files = select::regular_files(&matches);
-                let contents = tree.view().contents(&files).map_err(|error| StepError::other(&error))?;
+                let contents = select::contents(tree.view(), &matches).map_err(|error| StepError::other(&error))?;
                 let layer = mountable(layers, tree, found, &contents, self.times.epoch)?;
                 let is_file = found.files.first().is_some_and(|file| file.node.kind != NodeKind::Dir);
                 let source = if is_file { "file".into() } else { String::new() };

@@ -175,6 +175,8 @@ impl Store {
 
     /// The file that remembers what the files of the context at `folder` hashed to.
     pub fn stat_cache(&self, folder: &Path) -> PathBuf {
+        // `.` means another folder in each folder.
+        let folder = std::path::absolute(folder).unwrap_or_else(|_| folder.to_owned());
         let name = ContentDigest::of(folder.as_os_str().as_encoded_bytes()).hex();
         self.path(layout::CONTEXTS).join(&name[..32])
     }
