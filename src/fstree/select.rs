@@ -4,7 +4,7 @@
 
 use std::collections::HashMap;
 
-use crate::digest::{CacheKey, ContentDigest};
+use crate::digest::CacheKey;
 use crate::fstree::pattern::{Glob, Matcher, PatternError, Verdict, has_wildcards};
 use crate::fstree::resolve::{self, follow};
 use crate::fstree::{Meta, Node, NodeKind, TreePath, View, ViewError};
@@ -77,6 +77,7 @@ pub fn select(view: &dyn View, source: Source<'_>) -> Result<Vec<Match>, SelectE
             view.look_ahead(&real);
             walk.descend(&TreePath::root(), &Verdicts::default())?;
         }
+        walk.files.shrink_to_fit();
         matches.push(Match { name: path.name().to_vec(), files: walk.files });
     }
     Ok(matches)
@@ -187,22 +188,24 @@ impl Walk<'_> {
     }
 }
 
-/// The digests of all regular files in a selection, in order: what [`selection_key`] wants. Only what the view did not
-/// know already is asked for.
-pub fn contents(view: &dyn View, matches: &[Match]) -> Result<Vec<ContentDigest>, ViewError> {
-    let files = || {
-        let files = matches.iter().flat_map(|found| &found.files);
-        files.filter(|file| matches!(file.node.kind, NodeKind::File(_)))
-    };
-    let unknown: Vec<TreePath> =
-        files().filter(|file| file.node.content.is_none()).map(|file| file.from.clone()).collect();
-    let mut read = if unknown.is_empty() { Vec::new() } else { view.contents(&unknown)? }.into_iter();
-    Ok(files().filter_map(|file| file.node.content.or_else(|| read.next())).collect())
+/// Selects as [`select`] does, and has every regular file hashed of which the view does not know the digest.
+pub fn select_hashed(view: &dyn View, source: Source<'_>) -> Result<Vec<Match>, SelectError> {
+    let mut matches = select(view, source)?;
+    let mut unknown: Vec<&mut Selected> = matches
+        .iter_mut()
+        .flat_map(|found| &mut found.files)
+        .filter(|file| matches!(file.node.kind, NodeKind::File(_)) && file.node.content.is_none())
+        .collect();
+    if !unknown.is_empty() {
+        let paths: Vec<TreePath> = unknown.iter().map(|file| file.from.clone()).collect();
+        let contents = view.contents(&paths)?;
+        unknown.iter_mut().zip(contents).for_each(|(file, content)| file.node.content = Some(content));
+    }
+    Ok(matches)
 }
 
-/// Hashes everything of selections that a copy can carry over. `contents` are the digests of their regular files, in
-/// order of their first appearance.
-pub fn selection_key(selections: &[(&[Match], &[ContentDigest])]) -> CacheKey {
+/// Hashes everything of selections that a copy can carry over. They must come from [`select_hashed`].
+pub fn selection_key<'a>(selections: impl ExactSizeIterator<Item = &'a [Match]>) -> CacheKey {
     // Collected before it is hashed: in large pieces that is several times as fast as field by field.
     const PIECE: usize = 64 << 10;
     let mut hasher = blake3::Hasher::new();
@@ -212,10 +215,9 @@ pub fn selection_key(selections: &[(&[Match], &[ContentDigest])]) -> CacheKey {
         piece.extend_from_slice(bytes);
     };
     piece.extend_from_slice(b"imgbuild selection 1");
-    for (matches, contents) in selections {
-        let mut contents = contents.iter();
+    for matches in selections {
         piece.extend_from_slice(&(matches.len() as u64).to_le_bytes());
-        for found in *matches {
+        for found in matches {
             bytes(&mut piece, &found.name);
             piece.extend_from_slice(&(found.files.len() as u64).to_le_bytes());
             let mut links: HashMap<u64, usize> = HashMap::new();
@@ -245,7 +247,7 @@ pub fn selection_key(selections: &[(&[Match], &[ContentDigest])]) -> CacheKey {
                     }
                     NodeKind::File(_) => {
                         bytes(&mut piece, b"file");
-                        if let Some(content) = contents.next() {
+                        if let Some(content) = &file.node.content {
                             piece.extend_from_slice(content.as_bytes());
                         }
                     }
@@ -265,6 +267,7 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
+    use crate::digest::ContentDigest;
     use crate::fstree::{Entry, Kind, Merged, Toc};
 
     fn tree() -> Merged {
@@ -344,10 +347,11 @@ mod tests {
     fn keys_see_what_a_copy_can_carry_over() {
         let key = |content: &[u8]| {
             let source = Source { path: "d", wildcard: false, parents: false, exclude: &[] };
-            let matches = select(&tree(), source).unwrap();
-            let digests =
-                contents(&tree(), &matches).unwrap().iter().map(|_| ContentDigest::of(content)).collect::<Vec<_>>();
-            selection_key(&[(&matches, &digests)])
+            let mut matches = select_hashed(&tree(), source).unwrap();
+            for file in &mut matches[0].files {
+                file.node.content = file.node.content.map(|_| ContentDigest::of(content));
+            }
+            selection_key([&matches[..]].into_iter())
         };
         assert_eq!(key(b"1"), key(b"1"));
         assert_ne!(key(b"1"), key(b"2"));

@@ -344,28 +344,39 @@ fn no_file() -> io::Error {
 }
 
 /// The hash of a file's bytes, which are so many. A large one is spread over all processors.
-fn hash(mut file: impl Read, size: u64, buffer: &mut Vec<u8>) -> io::Result<ContentDigest> {
+fn hash(mut file: impl Read + Send, size: u64, buffer: &mut Vec<u8>) -> io::Result<ContentDigest> {
     const LARGE: u64 = 8 << 20;
+    const PIECE: usize = 128 << 10;
     let mut hasher = blake3::Hasher::new();
-    let piece = size.clamp(1, if size > LARGE { 4 << 20 } else { 128 << 10 }) as usize;
-    if buffer.len() < piece {
-        buffer.resize(piece, 0);
-    }
-    let mut total = 0;
-    loop {
-        let read = file.read(buffer)?;
-        if size > LARGE {
-            hasher.update_rayon(&buffer[..read])
-        } else {
-            hasher.update(&buffer[..read])
-        };
-        total += read as u64;
-        // Whether more follows, or less came, is for the states before and after to say. Some file systems give no sizes.
-        if read == 0 || (total == size && size > 0) {
-            break;
+    if size > LARGE {
+        hash_ahead(&mut file, &mut hasher)?;
+    } else {
+        buffer.resize(PIECE, 0);
+        let mut total = 0;
+        // Whether more follows is for the states before and after to say. Some file systems give no sizes.
+        while total < size || size == 0 {
+            let read = file.read(buffer)?;
+            if read == 0 {
+                break;
+            }
+            hasher.update(&buffer[..read]);
+            total += read as u64;
         }
     }
     Ok(ContentDigest::from_bytes(*hasher.finalize().as_bytes()))
+}
+
+/// Hashes on all processors, and reads the next piece meanwhile.
+fn hash_ahead(file: &mut (impl Read + Send), hasher: &mut blake3::Hasher) -> io::Result<()> {
+    const PIECE: usize = 4 << 20;
+    let (mut piece, mut next) = (vec![0; PIECE], vec![0; PIECE]);
+    let mut length = file.read(&mut piece)?;
+    while length > 0 {
+        let (read, _) = rayon::join(|| file.read(&mut next), || hasher.update_rayon(&piece[..length]));
+        length = read?;
+        std::mem::swap(&mut piece, &mut next);
+    }
+    Ok(())
 }
 
 /// The extended attributes that belong to an image.

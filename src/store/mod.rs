@@ -131,6 +131,7 @@ pub struct Store {
     root: PathBuf,
     overlay: Overlay,
     tmp: OnceLock<tmp::OwnFolder>,
+    written: blobs::Written,
     gc: File,
 }
 
@@ -150,7 +151,7 @@ impl Store {
             Err(error) => return Err(io_error("read", &path)(error)),
         }
         let gc = locks::use_store(root)?;
-        Ok(Self { root: root.to_owned(), overlay, tmp: OnceLock::new(), gc })
+        Ok(Self { root: root.to_owned(), overlay, tmp: OnceLock::new(), written: blobs::Written::default(), gc })
     }
 
     /// The store's folder.
