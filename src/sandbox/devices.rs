@@ -13,8 +13,9 @@ use nix::libc;
 
 use crate::sandbox::root::open_folder;
 
-/// The group's name below that of this process.
-const NAME: &str = "imgbuild-steps";
+/// The group's name below that of this process. Its number changes with the rule: a group that another version has made is
+/// kept as it is.
+const NAME: &str = "imgbuild-steps-2";
 
 /// Character devices that any step may use, as container runtimes have them: major and minor number. Not the console, which
 /// is the machine's.

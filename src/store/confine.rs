@@ -16,6 +16,7 @@ use landlock::{
     ABI, AccessFs, CompatLevel, Compatible, PathBeneath, PathFd, Ruleset, RulesetAttr, RulesetCreated,
     RulesetCreatedAttr, RulesetError,
 };
+use nix::sys::signal::{SigSet, SigmaskHow, pthread_sigmask};
 
 use super::Store;
 
@@ -27,7 +28,7 @@ impl Store {
     pub fn confined<T: Send>(&self, work: impl FnOnce() -> T + Send) -> io::Result<T> {
         // What the kernel cannot do is not missed; see above.
         let Ok(rules) = rules(self.root()) else { return Ok(work()) };
-        rayon::current_num_threads();
+        make_pool();
         thread::scope(|scope| {
             let thread = thread::Builder::new().name("unpack".into()).spawn_scoped(scope, || {
                 let _ = rules.restrict_self();
@@ -35,6 +36,17 @@ impl Store {
             })?;
             Ok(thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
         })
+    }
+}
+
+/// Makes rayon's threads, if there are none yet. They take no signals: whoever waits for one blocks it in its own thread, and
+/// it must not be delivered to another.
+fn make_pool() {
+    let mut before = SigSet::empty();
+    let blocked = pthread_sigmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::all()), Some(&mut before));
+    rayon::current_num_threads();
+    if blocked.is_ok() {
+        let _ = pthread_sigmask(SigmaskHow::SIG_SETMASK, Some(&before), None);
     }
 }
 

@@ -94,7 +94,7 @@ impl World {
     /// Whether steps run in a group of their own, which only exists to guard devices.
     fn executor_guards_devices(&mut self) -> bool {
         let spec = self.shell("cat /proc/self/cgroup");
-        self.run(&spec).stdout.lines().any(|line| line.starts_with("0::") && line.ends_with("/imgbuild-steps"))
+        self.run(&spec).stdout.lines().any(|line| line.starts_with("0::") && line.contains("/imgbuild-steps-"))
     }
 
     fn run(&self, spec: &Spec) -> Outcome {
