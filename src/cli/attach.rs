@@ -2,15 +2,21 @@
 //!
 //! One thread, which started the process and so must stay, waits for everything at once: the process's end, signals,
 //! what is typed and what is shown. The terminal is put back whatever happens.
+//!
+//! A process that did not ask for a terminal is not given this one all the same, only because it is our standard output:
+//! it could read what is typed from it, and change whose it is. It gets pipes ([`Relayed`]), as Docker does it.
 
-use std::io::{self, Write as _};
+use std::fs::File;
+use std::io::{self, IsTerminal, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::thread::JoinHandle;
 
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
+use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::termios::{OptionalActions, Termios, Winsize};
 
 use crate::sandbox::{Attached, Exit, Namespaces, SandboxError, Spec, Streams};
@@ -53,11 +59,12 @@ pub fn run(
         move |error: io::Error| SandboxError::Setup { action, path: String::new(), source: error }
     };
     let signals = signals().map_err(failed("handle signals"))?;
+    let mut relayed = Relayed::default();
     let streams = if attach.terminal {
         let (rows, columns) = size();
         Streams::Terminal { rows, columns }
     } else {
-        Streams::Given(own_streams(attach.interactive).map_err(failed("copy the standard streams"))?)
+        Streams::Given(relayed.streams(attach.interactive).map_err(failed("copy the standard streams"))?)
     };
     // Before the process starts, so that nothing is typed into a terminal that echoes.
     let raw = if attach.terminal && attach.interactive { Raw::enter() } else { None };
@@ -73,6 +80,7 @@ pub fn run(
     };
     let watched = loop_.run().map_err(failed("wait for the process"));
     let exit = process.wait();
+    relayed.finish();
     drop(raw);
     watched.and(exit)
 }
@@ -210,13 +218,66 @@ fn signals() -> io::Result<SignalFd> {
     Ok(SignalFd::with_flags(&set, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)?)
 }
 
-fn own_streams(interactive: bool) -> io::Result<[OwnedFd; 3]> {
-    let copy = |fd: BorrowedFd<'_>| rustix::io::fcntl_dupfd_cloexec(fd, 3);
-    let stdin = match interactive {
-        true => copy(io::stdin().as_fd())?,
-        false => rustix::fs::open("/dev/null", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?,
-    };
-    Ok([stdin, copy(io::stdout().as_fd())?, copy(io::stderr().as_fd())?])
+/// Pipes in place of streams that are terminals, and the threads that hand on what goes through them.
+#[derive(Default)]
+struct Relayed {
+    outputs: Vec<JoinHandle<()>>,
+}
+
+impl Relayed {
+    /// The streams of a process.
+    fn streams(&mut self, interactive: bool) -> io::Result<[OwnedFd; 3]> {
+        let copy = |fd: BorrowedFd<'_>| rustix::io::fcntl_dupfd_cloexec(fd, 3);
+        let (stdin, stdout, stderr) = (io::stdin(), io::stdout(), io::stderr());
+        let input = match interactive {
+            true if stdin.is_terminal() => {
+                let (theirs, ours) = pipe_with(PipeFlags::CLOEXEC)?;
+                // Nobody waits for it: what is typed may never end. It ends with this process.
+                std::thread::spawn(move || hand_on(&mut io::stdin(), &mut File::from(ours)));
+                theirs
+            }
+            true => copy(stdin.as_fd())?,
+            false => rustix::fs::open("/dev/null", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?,
+        };
+        let output = match stdout.is_terminal() {
+            true => self.output(io::stdout())?,
+            false => copy(stdout.as_fd())?,
+        };
+        let errors = match stderr.is_terminal() {
+            // One pipe for both keeps them in order.
+            true if stdout.is_terminal() => copy(output.as_fd())?,
+            true => self.output(io::stderr())?,
+            false => copy(stderr.as_fd())?,
+        };
+        Ok([input, output, errors])
+    }
+
+    fn output(&mut self, mut to: impl Write + Send + 'static) -> io::Result<OwnedFd> {
+        let (ours, theirs) = pipe_with(PipeFlags::CLOEXEC)?;
+        self.outputs.push(std::thread::spawn(move || hand_on(&mut File::from(ours), &mut to)));
+        Ok(theirs)
+    }
+
+    /// Waits until all of it is shown. Nobody has the other ends any more.
+    fn finish(self) {
+        for output in self.outputs {
+            let _ = output.join();
+        }
+    }
+}
+
+/// Hands on bytes as they come. If nobody takes them any more, the process goes on all the same.
+fn hand_on(from: &mut dyn Read, to: &mut dyn Write) {
+    let mut buffer = vec![0; 64 << 10];
+    let mut taken = true;
+    loop {
+        match from.read(&mut buffer) {
+            Ok(0) => return,
+            Ok(count) => taken = taken && to.write_all(&buffer[..count]).and_then(|()| to.flush()).is_ok(),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(_) => return,
+        }
+    }
 }
 
 /// Rows and columns of this terminal.

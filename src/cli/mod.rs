@@ -96,6 +96,7 @@ impl Session {
 
 /// Runs the command line of this process.
 pub fn main() -> ExitCode {
+    crate::sandbox::hand_on_no_descriptors();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {

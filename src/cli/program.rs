@@ -44,6 +44,7 @@ pub struct Source {
 
 /// Runs the command line of this process for a project.
 pub fn main(project: &Project) -> ExitCode {
+    crate::sandbox::hand_on_no_descriptors();
     let program = match Program::try_parse() {
         Ok(program) => program,
         Err(error) => {

@@ -11,6 +11,7 @@
 //! | `ARG`, `ENV` | of a `RUN` that sees them | elsewhere they were expanded already |
 //! | names of steps, source lines | no | a comment or another stage name changes nothing |
 //! | scrubs | of a `RUN` that has some, with their revisions | they change what its layer holds |
+//! | whether a `RUN` may gain privileges | yes | `sudo` does something else without |
 //! | secrets, agent sockets, cache mounts' content | only their names and options | values must not be recorded, and do not promise anything |
 //! | proxy variables, host addresses | no | they say how to reach something, not what it is |
 //! | absolute host paths | no | another checkout is the same build |
@@ -174,7 +175,20 @@ pub fn visit(op: &Op, platform: &Platform, v: &mut impl Visitor) {
 
 fn visit_exec(exec: &ExecOp, v: &mut impl Visitor) {
     // Every field is named here, so that a new one cannot be forgotten.
-    let ExecOp { args, env, cwd, user, mounts, network, insecure, hostname, scrubs, extra_hosts: _, proxy: _ } = exec;
+    let ExecOp {
+        args,
+        env,
+        cwd,
+        user,
+        mounts,
+        network,
+        insecure,
+        no_new_privileges,
+        hostname,
+        scrubs,
+        extra_hosts: _,
+        proxy: _,
+    } = exec;
     strings(v, "args", args);
     v.list("env", env.len());
     for (name, value) in env {
@@ -191,7 +205,16 @@ fn visit_exec(exec: &ExecOp, v: &mut impl Visitor) {
             Network::Host => b"host",
         },
     );
-    flag(v, "insecure", *insecure);
+    // One value for both, so that a step without the second has the key that it always had.
+    v.value(
+        "insecure",
+        match (insecure, no_new_privileges) {
+            (false, false) => b"false",
+            (true, false) => b"true",
+            (false, true) => b"no-new-privileges",
+            (true, true) => b"true,no-new-privileges",
+        },
+    );
     v.value("hostname", hostname.as_bytes());
     v.list("mounts", mounts.len());
     for mount in mounts {
@@ -508,8 +531,8 @@ mod tests {
             let network = prop::sample::select(vec![Network::Default, Network::None, Network::Host]);
             let scrubs = btree_set(prop::sample::select(Scrub::EACH.to_vec()), 0..3);
             let lists = (vec(text(), 0..3), vec((text(), text()), 0..3), vec(mount(), 0..3), scrubs);
-            (lists, [text(), text(), text()], network, any::<bool>()).prop_map(
-                |((args, env, mounts, scrubs), [cwd, user, hostname], network, insecure)| {
+            (lists, [text(), text(), text()], network, any::<[bool; 2]>()).prop_map(
+                |((args, env, mounts, scrubs), [cwd, user, hostname], network, [insecure, no_new_privileges])| {
                     Op::Exec(Box::new(ExecOp {
                         args,
                         env,
@@ -518,6 +541,7 @@ mod tests {
                         mounts,
                         network,
                         insecure,
+                        no_new_privileges,
                         hostname,
                         scrubs,
                         ..ExecOp::default()

@@ -96,6 +96,8 @@ pub struct ExecOp {
     pub network: Network,
     /// Whether it runs with all privileges.
     pub insecure: bool,
+    /// Whether set-user-ID programs and capabilities of files give it nothing.
+    pub no_new_privileges: bool,
     /// The host name it sees.
     pub hostname: String,
     /// What is taken away from its layer that only says when it ran.

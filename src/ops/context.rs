@@ -32,6 +32,7 @@ pub fn unpack_context(store: &Store, archive: impl Read + Send) -> Result<PathBu
         overlay: store.overlay(),
         adjust: &|_| {},
     };
-    snapshot::unpack(&mut reader, root.as_fd(), &options).map_err(|error| failed(&error))?;
+    let unpacked = store.confined(|| snapshot::unpack(&mut reader, root.as_fd(), &options));
+    unpacked.map_err(|error| failed(&error))?.map_err(|error| failed(&error))?;
     Ok(folder)
 }

@@ -24,7 +24,7 @@ use rustix::termios::Winsize;
 use crate::sandbox::init::{self, Job};
 use crate::sandbox::run::{outcome, write_job};
 use crate::sandbox::spawn::Child;
-use crate::sandbox::{Exit, Namespaces, SandboxError, Spec};
+use crate::sandbox::{Exit, Namespaces, SandboxError, Spec, path};
 
 /// What comes with a descriptor that is sent: this one is the command's process.
 pub(super) const PROCESS: u8 = b'p';
@@ -59,7 +59,8 @@ impl Namespaces {
     /// Sockets of the host cannot be mounted as such, only bound.
     ///
     /// # Errors
-    /// If the sandbox cannot be built. That the command cannot be executed is said by [`Attached::wait`].
+    /// If the sandbox cannot be built, or a stream is a folder, since `..` leads out of one. That the command cannot be
+    /// executed is said by [`Attached::wait`].
     pub fn attach(&self, spec: &Spec, streams: Streams, readonly: bool) -> Result<Attached, SandboxError> {
         let failed = |action: &'static str| move |errno: Errno| SandboxError::here(action, errno);
         let open_null = || rustix::fs::open("/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty());
@@ -70,6 +71,13 @@ impl Namespaces {
                 ([null()?, null()?, null()?], Some((rows, columns)))
             }
         };
+        for (stream, name) in streams.iter().zip(["input", "output", "error"]) {
+            if path::is_dir(stream).map_err(failed("look at the streams"))? {
+                let source = io::Error::other("it is a folder, and would lead out of the container");
+                let action = format!("let the process have standard {name}");
+                return Err(SandboxError::Setup { action, path: String::new(), source });
+            }
+        }
         self.in_group(|group| {
             let (status, status_in) = pipe_with(PipeFlags::CLOEXEC).map_err(failed("make pipes"))?;
             let pair = socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None);

@@ -26,7 +26,7 @@ use crate::sandbox::mounts::Mounter;
 use crate::sandbox::path::{self, Missing};
 use crate::sandbox::root::{Overlay, open_folder};
 use crate::sandbox::spec::{Network, Spec};
-use crate::sandbox::{attached, caps, exec, seccomp, standard, sys};
+use crate::sandbox::{attached, caps, exec, keyring, scope, seccomp, standard, sys};
 
 /// The name under which the program is executed to become a sandbox.
 pub(super) const NAME: &str = "imgbuild-sandbox-init";
@@ -162,7 +162,7 @@ fn prepare(job: OwnedFd, control: Option<OwnedFd>) -> Result<Spec, Failure> {
     let owner = Some((spec.uid, spec.gid));
     path::open_or_make(root.as_fd(), spec.cwd.as_bytes(), Missing::Dir, owner, &|_| Ok(())).map_err(cwd)?;
 
-    standard::mount(root.as_fd(), &spec)?;
+    standard::mount(root.as_fd(), &spec, nodev)?;
     let root_mount = path::mount_id(&root).map_err(step("look at the root file system"))?;
     let mut mounter =
         Mounter { root: root.as_fd(), root_mount, scratch: scratch.as_fd(), attributes, sockets, names: 0 };
@@ -281,6 +281,15 @@ fn bring_up_loopback() -> Result<(), Errno> {
 /// Becomes the spec's user with the sandbox's capabilities and filter.
 fn drop_privileges(spec: &Spec) -> Result<(), Failure> {
     let step = |action: &'static str| move |errno| Failure::new(action, "", errno);
+    // Where the filter keeps the process from all keyrings, one may as well stay: a user may have a limited number of them.
+    match keyring::leave() {
+        Err(errno) if spec.privileged => return Err(step("leave the session's keyring")(errno)),
+        _ => {}
+    }
+    if spec.network == Network::Host && !spec.privileged {
+        // A kernel that cannot do it has said so by now.
+        scope::cut_off().map_err(|_| step("cut the process off from abstract sockets")(Errno::PERM))?;
+    }
     let kept = if spec.privileged { CapabilitySet::all() } else { caps::DEFAULT };
     caps::limit(kept).map_err(step("limit the capabilities"))?;
     if !spec.privileged {
@@ -299,5 +308,9 @@ fn drop_privileges(spec: &Spec) -> Result<(), Failure> {
         result => result.map_err(user)?,
     }
     rustix::thread::set_thread_res_gid(gid, gid, gid).map_err(user)?;
-    rustix::thread::set_thread_res_uid(uid, uid, uid).map_err(user)
+    rustix::thread::set_thread_res_uid(uid, uid, uid).map_err(user)?;
+    match spec.no_new_privileges {
+        true => rustix::thread::set_no_new_privs(true).map_err(step("give up gaining privileges")),
+        false => Ok(()),
+    }
 }

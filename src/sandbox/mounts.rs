@@ -72,8 +72,7 @@ impl Mounter<'_> {
                 self.attach(&file, target).map_err(|errno| explain("mount a file at", target, errno))
             }
             MountKind::Socket { .. } => {
-                let socket =
-                    self.sockets.get(&index).ok_or(Errno::NOENT).and_then(|socket| sys::clone_mount(socket, false));
+                let socket = self.sockets.get(&index).ok_or(Errno::NOENT).and_then(socket);
                 let socket = socket.map_err(|errno| explain("open the socket for", target, errno))?;
                 self.attach(&socket, target).map_err(|errno| explain("mount a socket at", target, errno))
             }
@@ -173,6 +172,13 @@ impl Mounter<'_> {
         rustix::fs::mkdirat(self.scratch, &name, Mode::from_raw_mode(0o755))?;
         path::open(self.scratch, name.as_bytes())
     }
+}
+
+/// A mount of a socket. Read-only: one can be connected to all the same, but its owner and its mode stay as they are.
+fn socket(socket: &OwnedFd) -> Result<OwnedFd> {
+    let mount = sys::clone_mount(socket, false)?;
+    sys::add_mount_attributes(&mount, NOSUID_NODEV | MountAttrFlags::MOUNT_ATTR_RDONLY, false)?;
+    Ok(mount)
 }
 
 fn make_folder(parent: &Path, name: &str) -> Result<OwnedFd> {

@@ -10,12 +10,12 @@ use std::sync::OnceLock;
 use nix::libc;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::{Mode, OFlags};
-use rustix::io::Errno;
 use rustix::pipe::{PipeFlags, pipe_with};
 
 use crate::event::Stream;
 use crate::sandbox::error::Failure;
 use crate::sandbox::init::{self, Job};
+use crate::sandbox::program::Program;
 use crate::sandbox::relay::Relays;
 use crate::sandbox::spawn::{self, Child, Ended, Start};
 use crate::sandbox::{Cancel, Exit, Network, SandboxError, Spec, devices};
@@ -55,7 +55,7 @@ where
 ///
 /// Needs to be root in a user namespace that may mount overlays: the initial one, or one made for that.
 pub struct Namespaces {
-    program: OwnedFd,
+    program: Program,
     group: OnceLock<Option<PathBuf>>,
 }
 
@@ -74,11 +74,7 @@ impl Namespaces {
     /// # Errors
     /// If the program cannot be opened.
     pub fn with_init(program: &Path) -> io::Result<Self> {
-        let program = rustix::fs::open(program, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?;
-        // So it is said that there may not be that many.
-        let too_many = |errno| if errno == Errno::INVAL { Errno::MFILE } else { errno };
-        let program = rustix::io::fcntl_dupfd_cloexec(program, FIRST_FD).map_err(too_many)?;
-        Ok(Self { program, group: OnceLock::new() })
+        Ok(Self { program: Program::open(program, FIRST_FD)?, group: OnceLock::new() })
     }
 
     /// Starts the sandbox; the pipes of the result are those of the new process.
@@ -154,7 +150,9 @@ impl Namespaces {
         }
         let name = CString::new(name).map_err(|_| SandboxError::Lost("no name".into()))?;
         let group = if spec.privileged { None } else { group.map(AsFd::as_fd) };
-        let start = Start { program: self.program.as_fd(), name: &name, fds: &raw, namespaces, group };
+        let program =
+            self.program.guarded().map_err(|error| SandboxError::here("guard the builder's program", error))?;
+        let start = Start { program: program.as_fd(), name: &name, fds: &raw, namespaces, group };
         spawn::start(&start).map_err(|error| SandboxError::here("create namespaces", error))
     }
 }

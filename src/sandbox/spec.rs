@@ -40,6 +40,8 @@ pub struct Spec {
     pub network: Network,
     /// All capabilities and devices, no system call filter, nothing hidden: `--security=insecure`.
     pub privileged: bool,
+    /// Whether set-user-ID programs and capabilities of files give it nothing.
+    pub no_new_privileges: bool,
     /// What `/etc/hosts` holds. Read-only for the process.
     pub hosts: Bytes,
     /// What `/etc/resolv.conf` holds. Read-only for the process.

@@ -1,10 +1,11 @@
 //! What every step finds: `/proc`, `/dev`, `/sys`, with the kernel's interior hidden as container runtimes hide it.
 //!
-//! Device nodes are the host's, bound one by one: in a user namespace none could be made.
+//! Device nodes are made anew where that is possible. Those of the machine, bound one by one, are shown elsewhere, such as
+//! in a user namespace; then read-only, which for a device means that its owner and its mode stay as they are.
 
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
-use rustix::fs::{CWD, Mode, OFlags};
+use rustix::fs::{CWD, FileType, Mode, OFlags};
 use rustix::io::{Errno, Result};
 use rustix::mount::MountAttrFlags;
 
@@ -13,8 +14,11 @@ use crate::sandbox::path;
 use crate::sandbox::spec::Spec;
 use crate::sandbox::sys::{self, NOSUID_NODEV};
 
-/// Devices that can do no harm.
-const DEVICES: [&str; 6] = ["null", "zero", "full", "random", "urandom", "tty"];
+/// Devices that can do no harm, with their numbers.
+const DEVICES: [(&str, (u32, u32)); 6] =
+    [("null", NULL), ("zero", (1, 5)), ("full", (1, 7)), ("random", (1, 8)), ("urandom", (1, 9)), ("tty", (5, 0))];
+/// The number of `/dev/null`.
+const NULL: (u32, u32) = (1, 3);
 
 /// Links in `/dev`.
 const LINKS: [(&str, &str); 6] = [
@@ -51,7 +55,9 @@ const READONLY_PROC: MountAttrFlags =
     MountAttrFlags::from_bits_retain(PROC.bits() | MountAttrFlags::MOUNT_ATTR_RDONLY.bits());
 
 /// Mounts all of it on the root, whose mount points exist.
-pub(super) fn mount(root: BorrowedFd<'_>, spec: &Spec) -> std::result::Result<(), Failure> {
+///
+/// With `nodev`, no device that the process makes can be opened.
+pub(super) fn mount(root: BorrowedFd<'_>, spec: &Spec, nodev: bool) -> std::result::Result<(), Failure> {
     let at = |action: &'static str, path: &'static str| move |errno| Failure::new(action, path, errno);
     let target = |path: &'static str| path::open(root, path.as_bytes()).map_err(at("find the mount point", path));
 
@@ -61,9 +67,11 @@ pub(super) fn mount(root: BorrowedFd<'_>, spec: &Spec) -> std::result::Result<()
     sys::attach(&sys, target("/sys")?.as_fd()).map_err(at("mount", "/sys"))?;
 
     let options = [("mode", "0755"), ("size", "64m")];
-    let dev = sys::new_mount(c"tmpfs", &options, MountAttrFlags::MOUNT_ATTR_NOSUID).map_err(at("mount", "/dev"))?;
+    let attributes = if nodev { NOSUID_NODEV } else { MountAttrFlags::MOUNT_ATTR_NOSUID };
+    let dev = sys::new_mount(c"tmpfs", &options, attributes).map_err(at("mount", "/dev"))?;
     sys::attach(&dev, target("/dev")?.as_fd()).map_err(at("mount", "/dev"))?;
-    fill_dev(dev.as_fd(), spec)?;
+    fill_dev(dev.as_fd(), spec, nodev)?;
+    own_null(dev.as_fd()).map_err(at("open", "/dev/null"))?;
 
     if !spec.privileged {
         hide(root, dev.as_fd())?;
@@ -85,10 +93,13 @@ fn mount_sys(spec: &Spec) -> Result<OwnedFd> {
     }
 }
 
-fn fill_dev(dev: BorrowedFd<'_>, spec: &Spec) -> std::result::Result<(), Failure> {
+fn fill_dev(dev: BorrowedFd<'_>, spec: &Spec, nodev: bool) -> std::result::Result<(), Failure> {
     let failed = |name: &str, errno: Errno| Failure::new("make the device", format!("/dev/{name}"), errno);
-    for name in DEVICES {
-        bind_device(dev, name).map_err(|errno| failed(name, errno))?;
+    for (name, number) in DEVICES {
+        // No user namespace may make devices.
+        let made = if nodev { Err(Errno::PERM) } else { make_device(dev, name, number) };
+        let made = made.or_else(|_| bind_device(dev, name, MountAttrFlags::MOUNT_ATTR_RDONLY));
+        made.map_err(|errno| failed(name, errno))?;
     }
     if spec.privileged {
         bind_other_devices(dev).map_err(|errno| failed("", errno))?;
@@ -128,10 +139,40 @@ fn mount_pts(attributes: MountAttrFlags) -> Result<OwnedFd> {
     }
 }
 
-fn bind_device(dev: BorrowedFd<'_>, name: &str) -> Result<()> {
+fn make_device(dev: BorrowedFd<'_>, name: &str, (major, minor): (u32, u32)) -> Result<()> {
+    let mode = Mode::from_raw_mode(0o666);
+    rustix::fs::mknodat(dev, name, FileType::CharacterDevice, mode, rustix::fs::makedev(major, minor))?;
+    // The mask of this process took some of it away.
+    rustix::fs::chmodat(dev, name, mode, rustix::fs::AtFlags::empty())
+}
+
+/// Puts this sandbox's own `/dev/null` in place of the machine's where that is one of the streams: who has the file may
+/// change its mode.
+fn own_null(dev: BorrowedFd<'_>) -> Result<()> {
+    // SAFETY: the three are open, since whoever starts a sandbox has put something there.
+    let streams = unsafe { [0, 1, 2].map(|number| BorrowedFd::borrow_raw(number)) };
+    for stream in streams {
+        let stat = rustix::fs::fstat(stream)?;
+        let is_device = FileType::from_raw_mode(stat.st_mode) == FileType::CharacterDevice;
+        if !is_device || (rustix::fs::major(stat.st_rdev), rustix::fs::minor(stat.st_rdev)) != NULL {
+            continue;
+        }
+        let flags = rustix::fs::fcntl_getfl(stream)? & OFlags::RWMODE;
+        let own = rustix::fs::openat(dev, "null", flags | OFlags::CLOEXEC, Mode::empty())?;
+        match stream.as_raw_fd() {
+            0 => rustix::stdio::dup2_stdin(own)?,
+            1 => rustix::stdio::dup2_stdout(own)?,
+            _ => rustix::stdio::dup2_stderr(own)?,
+        }
+    }
+    Ok(())
+}
+
+fn bind_device(dev: BorrowedFd<'_>, name: &str, attributes: MountAttrFlags) -> Result<()> {
     let host = rustix::fs::openat(CWD, format!("/dev/{name}"), OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?;
     let node = sys::clone_mount(&host, false)?;
-    sys::add_mount_attributes(&node, MountAttrFlags::MOUNT_ATTR_NOSUID | MountAttrFlags::MOUNT_ATTR_NOEXEC, false)?;
+    let usual = MountAttrFlags::MOUNT_ATTR_NOSUID | MountAttrFlags::MOUNT_ATTR_NOEXEC;
+    sys::add_mount_attributes(&node, usual | attributes, false)?;
     let flags = OFlags::CREATE | OFlags::EXCL | OFlags::RDONLY | OFlags::CLOEXEC;
     let target = rustix::fs::openat(dev, name, flags, Mode::from_raw_mode(0o666))?;
     sys::attach(&node, target.as_fd())
@@ -143,11 +184,11 @@ fn bind_other_devices(dev: BorrowedFd<'_>) -> Result<()> {
     for entry in rustix::fs::Dir::read_from(&host)? {
         let entry = entry?;
         let stat = rustix::fs::statat(&host, entry.file_name(), rustix::fs::AtFlags::SYMLINK_NOFOLLOW)?;
-        let kind = rustix::fs::FileType::from_raw_mode(stat.st_mode);
-        let is_device = matches!(kind, rustix::fs::FileType::CharacterDevice | rustix::fs::FileType::BlockDevice);
+        let kind = FileType::from_raw_mode(stat.st_mode);
+        let is_device = matches!(kind, FileType::CharacterDevice | FileType::BlockDevice);
         let Ok(name) = entry.file_name().to_str() else { continue };
-        if is_device && name != "ptmx" && !DEVICES.contains(&name) {
-            match bind_device(dev, name) {
+        if is_device && name != "ptmx" && DEVICES.iter().all(|(known, _)| *known != name) {
+            match bind_device(dev, name, MountAttrFlags::empty()) {
                 // The device was unplugged meanwhile.
                 Ok(()) | Err(Errno::NOENT) => {}
                 Err(error) => return Err(error),
@@ -168,7 +209,9 @@ fn hide(root: BorrowedFd<'_>, dev: BorrowedFd<'_>) -> std::result::Result<(), Fa
         };
         let mask = || -> Result<()> {
             if !path::is_dir(&target)? {
-                return sys::attach(sys::clone_mount(&null, false)?, target.as_fd());
+                let mask = sys::clone_mount(&null, false)?;
+                sys::add_mount_attributes(&mask, MountAttrFlags::MOUNT_ATTR_RDONLY, false)?;
+                return sys::attach(mask, target.as_fd());
             }
             let mount = match &empty {
                 Some(first) => sys::clone_mount(first, false)?,

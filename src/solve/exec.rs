@@ -105,6 +105,7 @@ impl ExecStep<'_> {
                 Network::Default | Network::Host => sandbox::Network::Host,
             },
             privileged: self.op.insecure,
+            no_new_privileges: self.op.no_new_privileges,
             hosts: hosts_file(self.op).into(),
             resolv_conf: match self.op.network {
                 Network::None => Vec::new().into(),
@@ -314,7 +315,8 @@ fn begin_with(
     let fill = || -> Result<(), StepError> {
         context.layers.bring(std::slice::from_ref(&blob))?;
         let tar = context.layers.stop().watch(context.layers.store().reader(&blob.digest)?);
-        Ok(cache.create_from_tar(tar, Meta { mode, uid, gid, ..Meta::default() })?)
+        let fill = || cache.create_from_tar(tar, Meta { mode, uid, gid, ..Meta::default() });
+        Ok(context.layers.store().confined(fill).map_err(|error| StepError::other(&error))??)
     };
     match fill() {
         Ok(()) => Ok(true),

@@ -21,6 +21,7 @@ use crate::solve::archive;
 use crate::solve::error::StepError;
 use crate::solve::keys::Selections;
 use crate::source::LocalContext;
+use crate::store::Store;
 use crate::store::layers::{LayerError, LayerId, Layers};
 use crate::store::snapshot::{FileSource, Source as Opened};
 
@@ -120,6 +121,13 @@ impl FileSource for Origins {
     }
 }
 
+/// Where archives are unpacked.
+struct Unpacking<'a> {
+    store: &'a Store,
+    /// Made for the first one.
+    spool: Option<archive::Spool>,
+}
+
 /// Everything that a file step works on.
 pub struct FileStep<'a> {
     /// What to do.
@@ -141,10 +149,10 @@ impl FileStep<'_> {
     pub fn run(&self, layers: &Layers) -> Result<LayerId, StepError> {
         let mut editor = Editor::new(&self.root.view);
         let mut uses: BTreeMap<usize, usize> = BTreeMap::new();
-        let mut spool: Option<archive::Spool> = None;
+        let mut unpacking = Unpacking { store: layers.store(), spool: None };
         for action in &self.op.actions {
             match action {
-                FileAction::Copy(action) => self.copy(&mut editor, action, &mut uses, &mut spool)?,
+                FileAction::Copy(action) => self.copy(&mut editor, action, &mut uses, &mut unpacking)?,
                 FileAction::Mkdir { path, mode, owner } => self.mkdir(&mut editor, path, *mode, owner.as_ref())?,
                 FileAction::Mkfile { path, data, mode, owner } => {
                     let attributes = Attributes {
@@ -166,7 +174,7 @@ impl FileStep<'_> {
             }
         }
         let edited = editor.finish().map_err(SelectError::from)?;
-        self.promise(layers, edited, spool)
+        self.promise(layers, edited, unpacking.spool)
     }
 
     fn copy(
@@ -174,7 +182,7 @@ impl FileStep<'_> {
         editor: &mut Editor<'_>,
         action: &CopyAction,
         uses: &mut BTreeMap<usize, usize>,
-        spool: &mut Option<archive::Spool>,
+        unpacking: &mut Unpacking<'_>,
     ) -> Result<(), StepError> {
         let mode = match &action.mode {
             None => None,
@@ -199,7 +207,9 @@ impl FileStep<'_> {
                 }
             };
             for found in matches {
-                if action.unpack == Unpack::Archives && self.unpack(editor, tree, found, action, &attributes, spool)? {
+                if action.unpack == Unpack::Archives
+                    && self.unpack(editor, tree, found, action, &attributes, unpacking)?
+                {
                     continue;
                 }
                 copy::copy(editor, *input, found, &action.dest, action.parents, &attributes)?;
@@ -222,7 +232,7 @@ impl FileStep<'_> {
         found: &Match,
         action: &CopyAction,
         attributes: &Attributes,
-        spool: &mut Option<archive::Spool>,
+        Unpacking { store, spool }: &mut Unpacking<'_>,
     ) -> Result<bool, StepError> {
         let [file] = &found.files[..] else { return Ok(false) };
         if !matches!(file.node.kind, NodeKind::File(_)) {
@@ -235,14 +245,17 @@ impl FileStep<'_> {
                 Err(error) => Err(StepError::read(&file.from, &error)),
             }
         };
-        if !archive::is_archive(open()?) {
+        let failed = |error: io::Error| StepError::read(&file.from, &error);
+        let opened = open()?;
+        if !store.confined(|| archive::is_archive(opened)).map_err(failed)? {
             return Ok(false);
         }
         if spool.is_none() {
             *spool = Some(archive::Spool::new((self.scratch)()?)?);
         }
         let Some(spool) = spool else { return Ok(false) };
-        let (entries, numbers) = archive::read(open()?, spool, &file.from)?;
+        let opened = open()?;
+        let (entries, numbers) = store.confined(|| archive::read(opened, spool, &file.from)).map_err(failed)??;
         let bytes = |place: usize| Bytes::Spooled(numbers.get(place).copied().unwrap_or(usize::MAX));
         copy::unpack(editor, &entries, &bytes, &action.dest, attributes)?;
         Ok(true)

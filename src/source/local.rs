@@ -17,6 +17,7 @@ use rustix::fs::{AtFlags, FileType, Mode, OFlags, ResolveFlags, StatxFlags};
 
 use crate::digest::ContentDigest;
 use crate::fstree::pattern::Matcher;
+use crate::fstree::xattr::belongs_to_image;
 use crate::fstree::{Meta, Node, NodeKind, TreePath, View, ViewError};
 use crate::source::statcache::{self, Known, Stamp, StatCache};
 use crate::store::Stop;
@@ -406,7 +407,7 @@ fn read_xattrs(folder: &OwnedFd, name: &[u8]) -> io::Result<BTreeMap<Vec<u8>, Ve
         Err(error) => return Err(error.into()),
     };
     for name in names[..length].split(|&b| b == 0) {
-        if name.starts_with(b"user.") || name == b"security.capability" {
+        if belongs_to_image(name) && !name.starts_with(b"system.") {
             let mut value = vec![0; 64 << 10];
             let length = rustix::fs::lgetxattr(path, OsStr::from_bytes(name), value.as_mut_slice())?;
             value.truncate(length);

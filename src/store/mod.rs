@@ -35,6 +35,7 @@ mod blobs;
 mod builds;
 mod check;
 mod claims;
+mod confine;
 mod error;
 mod fetch;
 mod find;
@@ -54,7 +55,7 @@ pub mod snapshot;
 
 use std::fs::{self, DirBuilder, File};
 use std::io::{self, Write};
-use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
@@ -219,11 +220,17 @@ fn create(root: &Path, overlay: Overlay) -> Result<()> {
     let mut private = DirBuilder::new();
     private.mode(0o700).recursive(true);
     private.create(root).map_err(io_error("create the store", root))?;
+    let found = fs::metadata(root).map_err(io_error("read", root))?.permissions().mode();
     for entry in fs::read_dir(root).map_err(io_error("read", root))? {
         let name = entry.map_err(io_error("read", root))?.file_name();
         if !layout::TOP.iter().any(|known| name == *known) {
             return Err(StoreError::NotAStore { root: root.to_owned(), entry: name.to_string_lossy().into_owned() });
         }
+    }
+    if found & 0o077 != 0 {
+        // An empty folder that was there already.
+        let private = fs::Permissions::from_mode(found & 0o7700);
+        fs::set_permissions(root, private).map_err(io_error("keep others out of", root))?;
     }
     for folder in layout::FOLDERS {
         let path = root.join(folder);

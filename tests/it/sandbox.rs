@@ -84,6 +84,7 @@ impl World {
             mounts: Vec::new(),
             network: Network::None,
             privileged: false,
+            no_new_privileges: false,
             hosts: Bytes(b"127.0.0.1 localhost\n".to_vec()),
             resolv_conf: Bytes(b"# none\n".to_vec()),
             shm_size: 64 << 20,
@@ -93,7 +94,7 @@ impl World {
     /// Whether steps run in a group of their own, which only exists to guard devices.
     fn executor_guards_devices(&mut self) -> bool {
         let spec = self.shell("cat /proc/self/cgroup");
-        self.run(&spec).stdout.lines().any(|line| line.starts_with("0::") && line.ends_with("/imgbuild-steps"))
+        self.run(&spec).stdout.lines().any(|line| line.starts_with("0::") && line.contains("/imgbuild-steps-"))
     }
 
     fn run(&self, spec: &Spec) -> Outcome {

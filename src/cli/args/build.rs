@@ -8,7 +8,9 @@ use clap::{ArgAction, Args, ValueEnum};
 use super::attest::AttestArgs;
 use super::cache::{CacheFrom, CacheTo};
 use super::output::Output;
-use super::values::{self, BuildArg, ContextSource, HostAddress, ImageAnnotation, NamedContext, Secret, Ssh};
+use super::values::{
+    self, BuildArg, ContextSource, HostAddress, ImageAnnotation, NamedContext, Secret, SecurityOption, Ssh,
+};
 use crate::cli::env::Env;
 use crate::cli::program::Source;
 use crate::oci::Platform;
@@ -360,6 +362,9 @@ pub struct RunArgs {
     /// Allow steps what the Dockerfile asks for
     #[arg(long, value_enum, value_name = "RIGHT", value_delimiter = ',')]
     pub allow: Vec<Entitlement>,
+    /// Harden steps: with no-new-privileges, set-user-ID programs such as sudo give them nothing
+    #[arg(long, value_name = "OPTION", value_parser = values::security_option)]
+    pub security_opt: Vec<SecurityOption>,
     /// Run at most this many steps at once [default: the number of processors]
     #[arg(short, long, value_name = "N")]
     pub jobs: Option<NonZeroUsize>,

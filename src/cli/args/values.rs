@@ -278,6 +278,32 @@ fn annotation_target(text: &str) -> Result<(AnnotationTarget, Option<Platform>),
     }
 }
 
+/// `--security-opt`: how processes are hardened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SecurityOption {
+    /// Set-user-ID programs and capabilities of files give them nothing; or they do, as without the option.
+    NoNewPrivileges(bool),
+}
+
+impl SecurityOption {
+    /// Whether the last of these that says so asks for it.
+    pub fn no_new_privileges(options: &[Self]) -> bool {
+        options.last().is_some_and(|Self::NoNewPrivileges(on)| *on)
+    }
+}
+
+/// `no-new-privileges`, as Docker spells it.
+pub fn security_option(text: &str) -> Result<SecurityOption, String> {
+    match text.replacen('=', ":", 1).as_str() {
+        "no-new-privileges" | "no-new-privileges:true" => Ok(SecurityOption::NoNewPrivileges(true)),
+        "no-new-privileges:false" => Ok(SecurityOption::NoNewPrivileges(false)),
+        _ => {
+            Err("the only one is no-new-privileges: the system call filter and the capabilities are always Docker's"
+                .into())
+        }
+    }
+}
+
 /// A size in bytes, such as `64m`, `1g` or `4096`; units are powers of 1024.
 pub fn size(text: &str) -> Result<u64, String> {
     crate::frontend::buildfile::size(text)

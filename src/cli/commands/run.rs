@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::{now, with_layers};
 use crate::cli::args::csv;
-use crate::cli::args::values::{self, BuildArg};
+use crate::cli::args::values::{self, BuildArg, SecurityOption};
 use crate::cli::attach::{self, Attach};
 use crate::cli::{Session, error};
 use crate::oci::Platform;
@@ -70,6 +70,9 @@ pub struct Args {
     /// The program instead of the image's entry point; empty for none
     #[arg(long, value_name = "PROGRAM")]
     pub entrypoint: Option<String>,
+    /// Harden it: with no-new-privileges, set-user-ID programs such as sudo give it nothing
+    #[arg(long, value_name = "OPTION", value_parser = values::security_option)]
+    pub security_opt: Vec<SecurityOption>,
     /// Let nothing but mounts be written to
     #[arg(long)]
     pub read_only: bool,
@@ -249,6 +252,7 @@ fn options(args: &Args, session: &Session) -> Result<CreateOptions, Error> {
         user: args.user.clone(),
         mounts: volumes.map(mount).collect::<Result<_, _>>()?,
         no_network: args.network == RunNetwork::None,
+        no_new_privileges: SecurityOption::no_new_privileges(&args.security_opt),
         entrypoint: args.entrypoint.clone(),
         args: command.to_vec(),
         hostname: args.hostname.clone(),

@@ -259,6 +259,7 @@ impl File {
         target.annotations.clone_from(&resolved.annotations);
         target.platforms.clone_from(&resolved.platforms);
         target.network = resolved.network;
+        target.no_new_privileges = resolved.no_new_privileges;
         target.shm_size = resolved.shm_size;
         for (name, address) in &resolved.extra_hosts {
             // Steps share this machine's network.

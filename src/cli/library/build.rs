@@ -10,7 +10,9 @@ use crate::cli::args::attest::Attest;
 use crate::cli::args::build::{CacheArgs, Entitlement, ImageArgs, LockArgs, Network, OutputArgs, RunArgs, ValueArgs};
 use crate::cli::args::cache::{CacheFrom, CachePlace, CacheTo};
 use crate::cli::args::output::{self, OutputKind as Kind};
-use crate::cli::args::values::{AnnotationTarget, ContextSource, HostAddress, ImageAnnotation, Secret, Ssh};
+use crate::cli::args::values::{
+    AnnotationTarget, ContextSource, HostAddress, ImageAnnotation, Secret, SecurityOption, Ssh,
+};
 use crate::cli::env::ResolvedSecret;
 use crate::cli::library::metadata::Metadata;
 use crate::cli::library::{debug, running};
@@ -353,6 +355,9 @@ pub(super) fn apply_run(target: &mut Target, args: &RunArgs) -> Result<(), Error
             graph::Network::Host
         }
     };
+    if !args.security_opt.is_empty() {
+        target.no_new_privileges = SecurityOption::no_new_privileges(&args.security_opt);
+    }
     target.shm_size = args.shm_size.or(target.shm_size);
     target.scrubs.extend(args.scrub.iter().filter_map(|name| Scrub::named(name)).flatten());
     for (name, address) in &args.add_host {

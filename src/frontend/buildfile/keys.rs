@@ -28,6 +28,7 @@ pub enum Key {
     Output,
     Entitlements,
     ExtraHosts,
+    NoNewPrivileges,
     ShmSize,
     Ulimits,
     CacheFrom,
@@ -126,6 +127,12 @@ pub const KEYS: &[KeyInfo] = &[
         "what steps may ask for, if `--allow` grants it: `network.host`, `security.insecure`",
     ),
     row(Key::ExtraHosts, "extra-hosts", Kind::Map, "names and addresses for /etc/hosts of RUN"),
+    row(
+        Key::NoNewPrivileges,
+        "no-new-privileges",
+        Kind::Flag,
+        "whether set-user-ID programs such as sudo give processes of RUN nothing",
+    ),
     row(Key::ShmSize, "shm-size", Kind::Number, "the size of /dev/shm of RUN, such as `128m`; `64m` if not given"),
     row(Key::Ulimits, "ulimits", Kind::Texts, "limits of processes of RUN; not applied yet"),
     row(

@@ -76,6 +76,8 @@ struct PrintedTarget<'a> {
     entitlements: Vec<&'static str>,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     extra_hosts: &'a BTreeMap<String, String>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    no_new_privileges: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     shm_size: Option<String>,
     #[serde(skip_serializing_if = "<[String]>::is_empty")]
@@ -145,6 +147,7 @@ impl<'a> From<&'a Target> for PrintedTarget<'a> {
             output: arguments(&target.outputs),
             entitlements: target.entitlements.iter().map(|right| right.name()).collect(),
             extra_hosts: &target.extra_hosts,
+            no_new_privileges: target.no_new_privileges,
             shm_size: target.shm_size.map(|size| size.to_string()),
             ulimits: &target.ulimits,
             cache_from: arguments(&target.cache_from),

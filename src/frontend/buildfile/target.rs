@@ -70,6 +70,8 @@ pub struct Target {
     pub entitlements: Vec<Entitlement>,
     /// Names and addresses for `/etc/hosts` of RUN: an IP address, or `host-gateway`.
     pub extra_hosts: BTreeMap<String, String>,
+    /// Whether set-user-ID programs give processes of RUN nothing.
+    pub no_new_privileges: bool,
     /// The size of `/dev/shm` of RUN in bytes.
     pub shm_size: Option<u64>,
     /// Limits of processes of RUN, as `name=soft:hard`.
@@ -287,6 +289,7 @@ pub(super) fn resolve(
         call: reader.text(Key::Call, call).unwrap_or_default(),
         entitlements: reader.texts(Key::Entitlements, entitlement),
         extra_hosts: reader.named(Key::ExtraHosts, address),
+        no_new_privileges: reader.text(Key::NoNewPrivileges, flag).unwrap_or_default(),
         shm_size: reader.text(Key::ShmSize, size),
         ulimits: reader.texts(Key::Ulimits, limit),
     };

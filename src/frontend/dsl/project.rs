@@ -206,6 +206,12 @@ impl Target {
         self.key("pull", Shape::Flag(true))
     }
 
+    /// Set-user-ID programs give steps nothing.
+    #[must_use]
+    pub fn no_new_privileges(self) -> Self {
+        self.key("no-new-privileges", Shape::Flag(true))
+    }
+
     fn write(&self, out: &mut String) -> Result<(), Error> {
         out.push_str(&format!("\n[target.{}]\n", key(&self.name)));
         for (name, shape) in &self.keys {

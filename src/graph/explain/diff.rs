@@ -179,7 +179,7 @@ fn option(name: &str) -> &'static str {
         ("cwd", "the working folder"),
         ("user", "the user"),
         ("network", "the network"),
-        ("insecure", "whether it has all privileges"),
+        ("insecure", "what privileges it may have"),
         ("hostname", "the host name"),
         ("action", "the kind of change"),
         ("kind", "the kind of source"),

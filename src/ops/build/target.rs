@@ -50,6 +50,8 @@ pub struct Target {
     pub network: Network,
     /// What steps may ask for.
     pub allow: BTreeSet<Entitlement>,
+    /// Whether set-user-ID programs give steps nothing.
+    pub no_new_privileges: bool,
     /// Lines for `/etc/hosts`: (name, address).
     pub hosts: Vec<(String, String)>,
     /// Secrets and ssh agents. A step that several targets share is given those of the first of them.
@@ -99,6 +101,7 @@ impl Target {
             pull: false,
             network: Network::Default,
             allow: BTreeSet::new(),
+            no_new_privileges: false,
             hosts: Vec::new(),
             credentials: Credentials::default(),
             shm_size: None,

@@ -62,6 +62,8 @@ pub struct CreateOptions {
     pub mounts: Vec<RunMount>,
     /// Whether there is no network but a loopback device.
     pub no_network: bool,
+    /// Whether set-user-ID programs give its processes nothing.
+    pub no_new_privileges: bool,
     /// The entry point instead of the image's; empty for none at all.
     pub entrypoint: Option<String>,
     /// The words after the image.
@@ -133,6 +135,7 @@ pub fn create(layers: &Arc<Layers>, options: &CreateOptions) -> Result<Created, 
         mounts: options.mounts.iter().map(sandbox_mount).collect::<Result<_, _>>()?,
         network: if options.no_network { Network::None } else { Network::Host },
         privileged: false,
+        no_new_privileges: options.no_new_privileges,
         hosts: hosts_file(&hostname).into(),
         resolv_conf: if options.no_network { Vec::new() } else { options.resolv_conf.clone() }.into(),
         shm_size: 64 << 20,

@@ -158,6 +158,8 @@ pub fn enter(store: &Arc<Store>, standing: &Standing, options: &EnterOptions) ->
         mounts,
         network: if scene.network { Network::Host } else { Network::None },
         privileged: scene.privileged,
+        // Whoever looks around may do more than the step.
+        no_new_privileges: false,
         hosts: hosts_file(scene).into(),
         resolv_conf: if scene.network { options.resolv_conf.clone() } else { Vec::new() }.into(),
         shm_size: 64 << 20,
@@ -281,7 +283,8 @@ impl Mounter<'_> {
                     if !self.env.iter().any(|(name, _)| name == "SSH_AUTH_SOCK") {
                         self.env.push(("SSH_AUTH_SOCK".into(), mount.target.clone()));
                     }
-                    Some(MountKind::Bind { source: agent.socket().to_owned(), readonly: false })
+                    // It can be talked to all the same.
+                    Some(MountKind::Bind { source: agent.socket().to_owned(), readonly: true })
                 }
                 None => {
                     self.missing.push(format!("--ssh {id}"));

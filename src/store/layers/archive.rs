@@ -63,17 +63,22 @@ impl Layers {
         id: LayerId,
         known: &Known,
         place: &Place,
-        read: impl FnOnce(&mut Archive) -> Result<Toc, SnapshotError>,
+        read: impl FnOnce(&mut Archive) -> Result<Toc, SnapshotError> + Send,
     ) -> Result<Toc, LayerError> {
         let failed = |source: Box<dyn std::error::Error + Send + Sync>| match &place.claim {
             Some(claim) => self.broken(id, claim, source.to_string()),
             None => LayerError::Unpack { id, source },
         };
         let (reader, seen) = Diffed::new(self.read_blob(id, &place.descriptor)?);
-        let mut archive = TarReader::new(reader, tar::Dialect::Layer, tar::Limits::default());
-        let toc = read(&mut archive).map_err(|error| failed(error.into()))?;
-        // The digest is checked at the end of the blob, which a tar need not reach.
-        archive.drain().map_err(|error| failed(error.into()))?;
+        let read = || -> Result<Toc, SnapshotError> {
+            let mut archive = TarReader::new(reader, tar::Dialect::Layer, tar::Limits::default());
+            let toc = read(&mut archive)?;
+            // The digest is checked at the end of the blob, which a tar need not reach.
+            archive.drain()?;
+            Ok(toc)
+        };
+        let read = self.store.confined(read).map_err(|error| failed(error.into()))?;
+        let toc = read.map_err(|error| failed(error.into()))?;
         if matches!(id, LayerId::Made(digest) if digest != toc.digest()) {
             return Err(failed("its blob holds something else".into()));
         }

@@ -6,7 +6,7 @@ use std::os::fd::{AsFd, OwnedFd};
 
 use rustix::fs::OFlags;
 
-use super::tree::open_beneath;
+use super::tree::{open_beneath, open_named};
 use super::write::{FileSource, Source};
 use super::{LowerFiles, SnapshotError};
 use crate::fstree::tar::Contents;
@@ -26,8 +26,8 @@ impl SnapshotFiles {
 
     /// Opens a file by its path in the layer, never through a symbolic link.
     pub fn file(&self, path: &TreePath) -> io::Result<File> {
-        match open_beneath(self.root.as_fd(), path, OFlags::RDONLY | OFlags::NONBLOCK) {
-            Ok(file) => Ok(file.into()),
+        match open_beneath(self.root.as_fd(), path, OFlags::PATH) {
+            Ok(file) => open_named(file),
             Err(SnapshotError::Io { error, .. }) => Err(error),
             Err(error) => Err(io::Error::other(error)),
         }

@@ -630,3 +630,26 @@ fn refuses_overlays_that_redirect() {
     let error = commit(open(folder.path()).as_fd(), &Merged::default(), &AS_IT_IS).unwrap_err();
     assert!(error.to_string().starts_with("/d: it has trusted.overlay.redirect; the overlay must be mounted with"));
 }
+
+#[test]
+fn only_regular_files_are_opened() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("file"), "text").unwrap();
+    std::os::unix::fs::symlink("file", folder.path().join("link")).unwrap();
+    rustix::fs::mkfifoat(rustix::fs::CWD, folder.path().join("pipe"), rustix::fs::Mode::RUSR).unwrap();
+    if is_root() {
+        // `/dev/full` can be read without end.
+        let (kind, device) = (rustix::fs::FileType::CharacterDevice, rustix::fs::makedev(1, 7));
+        let made =
+            rustix::fs::mknodat(rustix::fs::CWD, folder.path().join("device"), kind, rustix::fs::Mode::RUSR, device);
+        made.unwrap();
+    }
+    let files = SnapshotFiles::new(File::open(folder.path()).unwrap().into());
+    let read = |name: &str| files.file(&TreePath::clean(name)).and_then(io::read_to_string);
+    assert_eq!(read("file").unwrap(), "text");
+    for name in ["link", "pipe", "device", "none"] {
+        assert!(read(name).is_err(), "{name}");
+        let root = File::open(folder.path()).unwrap();
+        assert!(super::tree::open_file(&root, name.as_ref()).is_err(), "{name}");
+    }
+}

@@ -1,11 +1,13 @@
 //! A folder whose content nobody vouches for, reached through its descriptor only.
 
 use std::ffi::OsStr;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::sync::Arc;
 
-use rustix::fs::{Mode, OFlags, ResolveFlags, openat2};
+use rustix::fs::{FileType, Mode, OFlags, ResolveFlags, fstat, openat2};
 
 use super::{At, SnapshotError};
 use crate::fstree::TreePath;
@@ -67,6 +69,22 @@ impl<'a> Tree<'a> {
     pub fn forget(&mut self, path: &TreePath) {
         self.recent.retain(|(known, _)| !known.starts_with(path));
     }
+}
+
+/// Opens a regular file to read it, not through a symbolic link. Anything else that stands there is not opened at all: a
+/// process that still changes the folder may have put a device in the file's place, and to open one can do things already.
+pub(super) fn open_file(parent: impl AsFd, name: &OsStr) -> io::Result<File> {
+    let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    open_named(rustix::fs::openat(parent, name, flags, Mode::empty())?)
+}
+
+/// Opens what is named by a descriptor (`O_PATH`), if it is a regular file.
+pub(super) fn open_named(file: OwnedFd) -> io::Result<File> {
+    let kind = FileType::from_raw_mode(fstat(&file)?.st_mode);
+    if kind != FileType::RegularFile {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is not a regular file any more"));
+    }
+    File::open(format!("/proc/self/fd/{}", file.as_raw_fd()))
 }
 
 /// The name of `path` in its folder; `.` for the root.

@@ -43,7 +43,7 @@ pub struct Unpack<'a> {
     /// Whether marks that something below is gone stay as they are, whatever is below.
     pub alone: bool,
     /// Their bytes.
-    pub files: &'a dyn LowerFiles,
+    pub files: &'a (dyn LowerFiles + Sync),
     /// The folder of the layer that entries go to; for them, it is the root, links included. The root for layers.
     pub base: TreePath,
     /// The attributes of folders that neither the tar nor a lower layer describes.
@@ -51,7 +51,7 @@ pub struct Unpack<'a> {
     /// How the overlay's own notes are stored.
     pub overlay: Overlay,
     /// Changes entries before they are taken in, for example their owner.
-    pub adjust: &'a dyn Fn(&mut RawEntry),
+    pub adjust: &'a (dyn Fn(&mut RawEntry) + Sync),
 }
 
 /// Files up to this size, in bytes, are handed to other threads whole.

@@ -7,7 +7,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use rayon::prelude::*;
 use rustix::fs::{AtFlags, FileType, OFlags, RawDir, Stat, fstat, major, minor, readlinkat, statat};
 
-use super::tree::{Tree, name_in_parent, os};
+use super::tree::{Tree, name_in_parent, open_file, os};
 use super::{At, SnapshotError, attributes};
 use crate::digest::ContentDigest;
 use crate::fstree::{Kind, Meta, TreePath};
@@ -147,9 +147,7 @@ fn inside(tree: &mut Tree<'_>, item: &Item, stop: &Stop) -> Result<Inside, Snaps
         }
         FileType::RegularFile => {
             let parent = tree.parent(path)?;
-            let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-            let file = rustix::fs::openat(&parent, name_in_parent(path), flags, rustix::fs::Mode::empty());
-            let file = std::fs::File::from(file.at(path, "open it")?);
+            let file = open_file(&parent, name_in_parent(path)).at(path, "open it")?;
             inside.xattrs = attributes::read(&file, |_| true).at(path, "read its extended attributes")?;
             let mut hasher = blake3::Hasher::new();
             if item.stat.st_size > 0 {

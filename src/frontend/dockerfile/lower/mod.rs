@@ -75,6 +75,8 @@ pub struct Options {
     pub allow_host_network: bool,
     /// Whether steps may ask for all privileges (`--allow security.insecure`).
     pub allow_insecure: bool,
+    /// Whether no step may gain privileges by set-user-ID programs (`--security-opt no-new-privileges`).
+    pub no_new_privileges: bool,
     /// `--add-host`: (name, address)
     pub extra_hosts: Vec<(String, String)>,
     /// The size of `/dev/shm` in bytes; the sandbox's default if none.
@@ -106,6 +108,7 @@ impl Options {
             network: Network::Default,
             allow_host_network: false,
             allow_insecure: false,
+            no_new_privileges: false,
             extra_hosts: Vec::new(),
             shm_size: None,
             scrubs: BTreeSet::new(),

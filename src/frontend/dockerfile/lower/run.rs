@@ -76,6 +76,7 @@ impl<'a> Lowering<'a> {
             mounts,
             network,
             insecure: run.insecure.is_some(),
+            no_new_privileges: self.options.no_new_privileges,
             hostname: hostname.map_or_else(|| HOSTNAME.to_owned(), Clone::clone),
             scrubs: self.scrubs.clone(),
             extra_hosts: self.options.extra_hosts.clone(),

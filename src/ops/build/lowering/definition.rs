@@ -226,6 +226,7 @@ impl Definition<'_> {
         options.network = target.network;
         options.allow_host_network = target.allow.contains(&Entitlement::NetworkHost);
         options.allow_insecure = target.allow.contains(&Entitlement::SecurityInsecure);
+        options.no_new_privileges = target.no_new_privileges;
         options.extra_hosts = target.hosts.clone();
         options.shm_size = target.shm_size;
         options.scrubs.clone_from(&target.scrubs);
