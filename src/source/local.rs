@@ -19,7 +19,7 @@ use crate::digest::ContentDigest;
 use crate::fstree::pattern::Matcher;
 use crate::fstree::{Meta, Node, NodeKind, TreePath, View, ViewError};
 use crate::source::statcache::{Known, Stamp, StatCache};
-use crate::store::Stop;
+use crate::store::{Stop, target_of};
 
 /// A build context.
 pub struct LocalContext {
@@ -166,7 +166,7 @@ impl LocalContext {
         while let Some(entry) = entries.next() {
             let entry = entry?;
             let name = entry.file_name().to_bytes();
-            if name != b"." && name != b".." {
+            if name != b"." && name != b".." && !is_unfinished_lockfile(name) {
                 names.push(name.to_vec());
             }
         }
@@ -279,6 +279,11 @@ impl LocalContext {
     }
 }
 
+/// Whether a name is that of a lockfile while another build writes it. What it will be is no part of any context either.
+fn is_unfinished_lockfile(name: &[u8]) -> bool {
+    target_of(OsStr::from_bytes(name)).is_some_and(|of| of.as_bytes().ends_with(b".lock"))
+}
+
 fn stamp(stat: &rustix::fs::Statx) -> Stamp {
     let nanoseconds =
         |time: rustix::fs::StatxTimestamp| i128::from(time.tv_sec) * 1_000_000_000 + i128::from(time.tv_nsec);
@@ -373,6 +378,17 @@ mod tests {
             context.lookup(&TreePath::clean("l")).unwrap().unwrap().kind,
             NodeKind::Symlink(b"/etc/passwd".to_vec())
         );
+    }
+
+    #[test]
+    fn lockfiles_that_are_being_written_are_not_there() {
+        let folder = tempfile::tempdir().unwrap();
+        for name in ["Dockerfile.lock.12-0.new", "a.lock.new", "a.12-0.new"] {
+            std::fs::write(folder.path().join(name), "").unwrap();
+        }
+        let children = context(folder.path(), &[]).children(&TreePath::root()).unwrap();
+        let names: Vec<Vec<u8>> = children.into_iter().map(|(name, _)| name).collect();
+        assert_eq!(names, [b"a.12-0.new".to_vec(), b"a.lock.new".to_vec()]);
     }
 
     #[test]

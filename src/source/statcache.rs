@@ -7,12 +7,14 @@
 //! One file for each context folder. It is only a shortcut: one that is torn, damaged or missing costs time, nothing else.
 
 use std::collections::HashMap;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::digest::ContentDigest;
 use crate::fstree::TreePath;
+use crate::store::{NEW, Unfinished};
 
 /// The first bytes of the file; the last one is the version.
 const MAGIC: &[u8; 8] = b"imgstat\x01";
@@ -77,6 +79,11 @@ impl StatCache {
         Self { file: Some(file.to_owned()), opened, known: Mutex::new(State { entries, changed: false }) }
     }
 
+    /// Whether such a file is whole; one that is damaged is as good as none.
+    pub fn is_whole(file: &Path) -> bool {
+        std::fs::read(file).is_ok_and(|bytes| decode(&bytes).is_some())
+    }
+
     /// What is known about a file in this state.
     pub fn get(&self, path: &TreePath, stamp: &Stamp) -> Option<Known> {
         let state = self.lock();
@@ -95,10 +102,10 @@ impl StatCache {
         let mut state = self.lock();
         let Some(file) = self.file.as_ref().filter(|_| state.changed) else { return Ok(()) };
         let bytes = encode(&state.entries, self.opened);
-        let temporary = file.with_extension(format!("{}", std::process::id()));
         std::fs::create_dir_all(file.parent().unwrap_or(Path::new(".")))?;
-        std::fs::write(&temporary, bytes)?;
-        std::fs::rename(&temporary, file)?;
+        let mut unfinished = Unfinished::replace(file, NEW)?;
+        unfinished.write_all(&bytes)?;
+        unfinished.finish()?;
         state.changed = false;
         Ok(())
     }
