@@ -59,11 +59,7 @@ impl<W: Write> Write for Noticing<W> {
     }
 }
 
-fn write<W: Write>(
-    file: W,
-    named: &Path,
-    fill: impl FnOnce(&mut dyn Write) -> Result<(), Error>,
-) -> Result<W, Error> {
+fn write<W: Write>(file: W, named: &Path, fill: impl FnOnce(&mut dyn Write) -> Result<(), Error>) -> Result<W, Error> {
     let mut out = BufWriter::with_capacity(256 << 10, file);
     fill(&mut out)?;
     out.into_inner().map_err(|error| failed(named)(error.into_error()))

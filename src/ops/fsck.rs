@@ -148,9 +148,7 @@ pub fn fsck(store: &Store, deep: bool) -> Result<Checked, StoreError> {
         }
     }
     rest::check(&mut look, &bad.keys().copied().collect(), &mut checked)?;
-    checked
-        .findings
-        .extend(bad.into_iter().map(|(layer, flaw)| Finding { subject: Subject::Layer(layer), flaw }));
+    checked.findings.extend(bad.into_iter().map(|(layer, flaw)| Finding { subject: Subject::Layer(layer), flaw }));
     checked
         .findings
         .extend(look.bad.into_iter().map(|(digest, flaw)| Finding { subject: Subject::Blob(digest), flaw }));

@@ -56,8 +56,7 @@ impl Store {
     /// scenes without a record.
     pub(super) fn abandoned(&self) -> Result<Vec<PathBuf>> {
         let places = [layout::BUILDS, layout::BUILD_OBJECTS, layout::CONTEXTS];
-        let mut all: Vec<PathBuf> =
-            places.iter().flat_map(|place| unfinished::abandoned(&self.path(place))).collect();
+        let mut all: Vec<PathBuf> = places.iter().flat_map(|place| unfinished::abandoned(&self.path(place))).collect();
         all.extend(self.abandoned_scenes()?);
         Ok(all)
     }

@@ -157,7 +157,10 @@ mod tests {
             fs::write(folder.path().join(name), "").unwrap();
         }
         let alive = Unfinished::create(&folder.path().join("a"), PART).unwrap();
-        assert_eq!(abandoned(folder.path()), ["a.1-0.part", "a.1.new", "b.1-0.new"].map(|name| folder.path().join(name)));
+        assert_eq!(
+            abandoned(folder.path()),
+            ["a.1-0.part", "a.1.new", "b.1-0.new"].map(|name| folder.path().join(name))
+        );
         drop(Unfinished::replace(&folder.path().join("a"), NEW).unwrap());
         assert_eq!(abandoned(folder.path()), [folder.path().join("b.1-0.new")]);
         sweep(folder.path(), |_| true);

@@ -14,17 +14,17 @@ if there was a finding.
 
 import argparse
 import collections
+import os
 import pathlib
 import random
 import shutil
 import signal
 import subprocess
 import sys
-import os
 import tempfile
 
 import scenarios
-from world import Finding, World, own_group_for_tests
+from world import Finding, World, own_group
 
 
 def kill_once(world, moment, other, log):
@@ -61,14 +61,13 @@ def main():
         names = [name for name in names if name not in left_out]
         print("left out without docker-registry:", ", ".join(left_out))
     tally, found, number = collections.Counter(), [], 0
-    with own_group_for_tests():
+    with own_group() as group:
         for place, name in enumerate(names):
             share = options.kills * (place + 1) // len(names) - options.kills * place // len(names)
             scenario = scenarios.ALL[name]()
             with tempfile.TemporaryDirectory(prefix="imgbuild-kills-") as folder:
-                world = None
                 try:
-                    world = World(options.program, folder, scenario)
+                    world = World(options.program, folder, scenario, group)
                     for turn in range(share):
                         number += 1
                         if turn % 4 == 0 or scenario.once:
@@ -83,8 +82,7 @@ def main():
                             print(found[-1], log.read_text(errors="replace")[-600:], sep="\n", flush=True)
                             world.renew()
                 finally:
-                    if hasattr(scenario, "stop"):
-                        scenario.stop()
+                    scenario.stop()
             ended = ", ".join(f"{how} {count}" for (kind, how), count in sorted(tally.items()) if kind == name)
             print(f"{name} ({world.duration * 1000:.0f} ms): {ended}", flush=True)
     died = sum(count for (_, how), count in tally.items() if how != "code 0")

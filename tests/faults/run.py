@@ -15,7 +15,6 @@ counts, and exits with 1 if there was a finding.
 import argparse
 import collections
 import errno
-import json
 import os
 import sys
 import tempfile
@@ -23,6 +22,7 @@ import tempfile
 import scenarios
 import tracer
 from world import TIMEOUT, Finding, World
+
 
 def told(code, error, log):
     """Checks how a build ended whose call failed with `error`."""
@@ -81,8 +81,7 @@ def main():
             try:
                 faults(World(options.program, folder, scenario), options, report)
             finally:
-                if hasattr(scenario, "stop"):
-                    scenario.stop()
+                scenario.stop()
         print(f"{name}: {sum(tally.values()) - before} points", flush=True)
     points = sum(tally.values())
     print("calls:", ", ".join(f"{name} {count}" for name, count in sorted(calls.items())))

@@ -4,9 +4,12 @@ import hashlib
 import os
 import pathlib
 import shutil
+import signal
 import socket
 import subprocess
 import time
+
+from world import BUSYBOX
 
 DOCKERFILE = """\
 FROM busybox AS one
@@ -46,14 +49,24 @@ def tree(folder):
     return hashed.hexdigest()
 
 
-class Build:
-    """A build of everything, into the store."""
+class Scenario:
+    """A command: `prepare` makes what it needs, `words` are what is disturbed, `result` does it again and says what came of it."""
 
-    words = ["build", "--no-cache", "-t", "a", "context"]
-    # Which folders beside the store are brought back as they were.
+    # Which folders beside store, context and out are brought back as they were.
     folders = []
     # Whether the command finds nothing to do where it was done before.
     once = False
+    # Whether the store is damaged until the command has repaired it.
+    damaged = False
+
+    def stop(self):
+        """Ends what was started for it."""
+
+
+class Build(Scenario):
+    """A build of everything, into the store."""
+
+    words = ["build", "--no-cache", "-t", "a", "context"]
 
     def prepare(self, world):
         world.write("context/Dockerfile", DOCKERFILE.format(mark=world.mark))
@@ -74,14 +87,13 @@ class Cold(Build):
     def prepare(self, world):
         super().prepare(world)
         shutil.rmtree(world.store)
-        world.call("load", "-q", "-i", str(world_busybox()))
+        world.call("load", "-q", "-i", str(BUSYBOX))
 
 
 class Bake(Build):
     """Three targets of a build file, one of them with two names."""
 
     words = ["bake", "--no-cache"]
-    folders = []
 
     def prepare(self, world):
         super().prepare(world)
@@ -126,22 +138,18 @@ class CacheTo(Build):
         return made, world.digests("build", "--cache-from", "type=local,src=out/cache", "context", store=other)
 
 
-class Load:
+class Load(Scenario):
     """An archive is read."""
 
-    folders = []
+    words = ["load", "-i", "saved.tar"]
     once = True
-
-    @property
-    def words(self):
-        return ["load", "-i", "saved.tar"]
 
     def prepare(self, world):
         Build().prepare(world)
         world.call("build", "-t", "a", "context")
         world.call("save", "-o", "saved.tar", "a", "warm")
         shutil.rmtree(world.store)
-        world.call("load", "-q", "-i", str(world_busybox()))
+        world.call("load", "-q", "-i", str(BUSYBOX))
 
     def result(self, world):
         world.call("load", "-i", "saved.tar")
@@ -159,8 +167,10 @@ class Registry:
             "version: 0.1\nlog: {level: error, accesslog: {disabled: true}}\n"
             f"storage: {{filesystem: {{rootdirectory: {folder}/registry}}, delete: {{enabled: true}}}}\n"
             f"http: {{addr: '127.0.0.1:{self.port}', secret: test}}\n")
-        quiet = subprocess.DEVNULL
-        self.server = subprocess.Popen(["docker-registry", "serve", folder / "registry.yml"], stdout=quiet, stderr=quiet)
+        # No child of ours: the tracer waits for all of them.
+        serve = 'docker-registry serve "$0" >/dev/null 2>&1 </dev/null & echo $!'
+        started = subprocess.run(["sh", "-c", serve, folder / "registry.yml"], check=True, capture_output=True, text=True)
+        self.server = int(started.stdout)
         while True:
             try:
                 socket.create_connection(("127.0.0.1", self.port)).close()
@@ -169,11 +179,10 @@ class Registry:
                 time.sleep(0.05)
 
     def stop(self):
-        self.server.kill()
-        self.server.wait()
+        os.kill(self.server, signal.SIGKILL)
 
 
-class Push:
+class Push(Scenario):
     """An image goes to a registry."""
 
     folders = ["registry"]
@@ -214,7 +223,7 @@ class Pull(Push):
         super().prepare(world)
         world.call("push", self.name)
         shutil.rmtree(world.store)
-        world.call("load", "-q", "-i", str(world_busybox()))
+        world.call("load", "-q", "-i", str(BUSYBOX))
         self.words = ["pull", self.name]
 
     def result(self, world):
@@ -242,7 +251,7 @@ class Prune(Build):
 
 
 class Remove(Prune):
-    """An image and a container are removed."""
+    """An image is removed."""
 
     words = ["rmi", "-f", "a"]
 
@@ -254,32 +263,28 @@ class Remove(Prune):
 class Run(Build):
     """A container is made and runs."""
 
-    @property
-    def words(self):
-        return ["run", "--name", "box", "-e", f"WORLD={self.mark}", "warm", "sh", "-c", "echo x >/x; rm /etc/passwd"]
-
     once = True
 
     def prepare(self, world):
-        self.mark = world.mark
         super().prepare(world)
+        self.run = ["run", "--name", "box", "-e", f"WORLD={world.mark}", "warm", "sh", "-c", "echo x >/x; rm /etc/passwd"]
+        self.words = self.run
 
     def result(self, world):
         # The name may be taken, by one that ended or never did.
         if "box" in world.call("ps", "-a", "--format", "{{.Names}}").stdout.split():
             world.call("rm", "box")
-        world.call(*self.words)
+        world.call(*self.run)
         return world.call("diff", "box").stdout, world.digests("build", "-t", "a", "context")
 
 
 class Commit(Run):
     """A container becomes an image."""
 
-    words = ["commit", "box", "committed"]
-
     def prepare(self, world):
         super().prepare(world)
-        world.call(*Run.words.fget(self))
+        world.call(*self.run)
+        self.words = ["commit", "box", "committed"]
 
     def result(self, world):
         world.call("commit", "box", "committed")
@@ -306,6 +311,7 @@ class Repair(Build):
 
     words = ["fsck", "--deep", "--repair"]
     once = True
+    damaged = True
 
     def prepare(self, world):
         super().prepare(world)
@@ -323,13 +329,7 @@ class Repair(Build):
         world.call("fsck", "--deep", "--repair")
         return super().result(world)
 
-    # Only the repair makes the store whole.
-    damaged = True
 
 
 ALL = {kind.__name__.lower(): kind for kind in [
     Build, Cold, Bake, Archive, Files, CacheTo, Load, Push, PushBuild, Pull, Prune, Remove, Run, Commit, Verify, Repair]}
-
-
-def world_busybox():
-    return pathlib.Path(__file__).resolve().parent.parent / "conformance" / "busybox.oci.tar"

@@ -1,5 +1,6 @@
 """A store, a build context and a copy of the program, and what must be true of them after any fault."""
 
+import contextlib
 import json
 import os
 import pathlib
@@ -12,7 +13,7 @@ BUSYBOX = pathlib.Path(__file__).resolve().parent.parent / "conformance" / "busy
 # How long something may take that takes a moment, in seconds.
 TIMEOUT = 120
 # What is written under another name first, with the number of the process that does.
-UNFINISHED = re.compile(r"\.\d+\.(part|new)$|\.new$")
+UNFINISHED = re.compile(r"\.(part|new)$")
 
 
 class Finding(Exception):
@@ -22,8 +23,9 @@ class Finding(Exception):
 class World:
     """A folder with all of it, in the state that a scenario prepares; `renew` brings that state back."""
 
-    def __init__(self, program, folder, scenario):
+    def __init__(self, program, folder, scenario, group=None):
         self.folder = pathlib.Path(folder)
+        self.group = group
         self.scenario = scenario
         self.mark = self.folder.name
         # Its path tells its processes from all others.
@@ -34,7 +36,7 @@ class World:
             (self.folder / name).mkdir()
         self.call("load", "-q", "-i", str(BUSYBOX))
         scenario.prepare(self)
-        self.kept = [name for name in ["store", "context", "out", *scenario.folders] if (self.folder / name).exists()]
+        self.kept = ["store", "context", "out", *scenario.folders]
         for name in self.kept:
             subprocess.run(["cp", "-a", self.folder / name, self.folder / f"fresh-{name}"], check=True)
         self.duration = min(self.measured() for _ in range(3))
@@ -101,26 +103,33 @@ class World:
             time.sleep(0.002)
         if str(self.folder) in pathlib.Path("/proc/self/mountinfo").read_text():
             raise Finding("a mount is left")
-        if not getattr(self.scenario, "damaged", False):
+        if not self.scenario.damaged:
             self.whole(deep, left=True)
         made = self.scenario.result(self)
         if made != self.wanted:
             raise Finding(f"the next time made {made}, not {self.wanted}")
-        left = sorted(set(os.listdir(self.store / "tmp")) - {"locks"}) + os.listdir(self.store / "tmp" / "locks")
-        if left:
-            raise Finding(f"temporary files are left: {left}")
+        # Where the next time needed no folder of its own, or ran no step, what is left goes with the next one that does.
+        if self.temporary() or self.has_group():
+            self.call("build", "--no-cache", "warm")
+        if self.temporary():
+            raise Finding(f"temporary files are left: {self.temporary()}")
+        if self.has_group():
+            raise Finding("a control group is left")
         places = ["context", "out", "store", "store/contexts", "store/builds", "store/builds/objects"]
         unfinished = [f"{place}/{name}" for place in places if (self.folder / place).is_dir()
                       for name in os.listdir(self.folder / place) if UNFINISHED.search(name)]
         if unfinished:
             raise Finding(f"unfinished files are left: {unfinished}")
-        # Where the next time ran no step, the group that the steps were in goes with the next one that does.
-        group = own_group()
-        if group and (group / "imgbuild-steps").exists():
-            self.call("build", "--no-cache", "warm")
-            if (group / "imgbuild-steps").exists():
-                raise Finding("a control group is left")
         self.whole(deep, left=False)
+
+    def temporary(self):
+        """What is in `tmp/`, where nothing runs."""
+        names = [name for name in os.listdir(self.store / "tmp") if name != "locks"]
+        return sorted(names) + os.listdir(self.store / "tmp" / "locks")
+
+    def has_group(self):
+        """Whether there is the control group of steps, where none runs."""
+        return self.group is not None and (self.group / "imgbuild-steps").exists()
 
     def whole(self, deep, left):
         """Nothing is wrong with the store; only just after a fault, things may be left behind."""
@@ -131,34 +140,26 @@ class World:
             raise Finding(f"fsck ends with {done.returncode} and finds {wrong}")
 
 
+@contextlib.contextmanager
 def own_group():
-    """The control group of this process, if it is one that nobody else makes groups in."""
-    own = [line[3:].strip() for line in open("/proc/self/cgroup") if line.startswith("0::")]
+    """Moves this process to a control group of its own for a while, so that those of other builds are not in its sight.
+
+    Gives the group's folder; nothing where there is no cgroup v2 to make one in.
+    """
     mounts = [line.split() for line in open("/proc/self/mounts")]
-    for mount in [pathlib.Path(fields[1]) for fields in mounts if fields[2] == "cgroup2"]:
-        if own and own[0].startswith("/imgbuild-faults-"):
-            return mount / own[0].lstrip("/")
-    return None
-
-
-class own_group_for_tests:
-    """Moves this process to a control group of its own for a while, so that those of other builds are not in its sight."""
-
-    def __enter__(self):
-        mounts = [line.split() for line in open("/proc/self/mounts")]
-        mounts = [pathlib.Path(fields[1]) for fields in mounts if fields[2] == "cgroup2"]
-        self.home = mounts[0] if mounts else None
-        self.group = None
-        if self.home:
-            group = self.home / f"imgbuild-faults-{os.getpid()}"
-            try:
-                group.mkdir()
-                (group / "cgroup.procs").write_text(str(os.getpid()))
-                self.group = group
-            except OSError:
-                pass
-
-    def __exit__(self, *_):
-        if self.group:
-            (self.home / "cgroup.procs").write_text(str(os.getpid()))
-            self.group.rmdir()
+    home = next((pathlib.Path(fields[1]) for fields in mounts if fields[2] == "cgroup2"), None)
+    before = next((line[3:].strip() for line in open("/proc/self/cgroup") if line.startswith("0::")), None)
+    group = None
+    try:
+        if home and before:
+            group = home / before.lstrip("/") / f"imgbuild-faults-{os.getpid()}"
+            group.mkdir()
+            (group / "cgroup.procs").write_text(str(os.getpid()))
+    except OSError:
+        group = None
+    try:
+        yield group
+    finally:
+        if group:
+            (home / before.lstrip("/") / "cgroup.procs").write_text(str(os.getpid()))
+            group.rmdir()
