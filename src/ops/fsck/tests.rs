@@ -206,13 +206,14 @@ fn what_is_known_of_contexts() {
     let made = |store: &Store, _: &Descriptor| {
         let file = store.stat_cache(Path::new("/context"));
         let cache = StatCache::open(&file);
-        let stamp = Stamp { ino: 1, size: 2, mode: 3, mtime: 4, ctime: 5 };
+        let stamp = Stamp { ino: 1, size: 2, mode: 3, mtime: (4, 0), ctime: (5, 0) };
         cache.put(&TreePath::clean("f"), stamp, Known::default());
         cache.save().unwrap();
         file
     };
     check_with(made, |file| fs::write(file, "torn").unwrap(), &["context"]);
     check_with(made, |file| fs::write(file.with_extension("7-0.new"), "").unwrap(), &["temporary"]);
+    check_with(made, |file| fs::write(file, "imgstat\x01").unwrap(), &[]);
 }
 
 #[test]
