@@ -94,9 +94,10 @@ impl Exclusive<'_> {
         }
     }
 
-    /// Removes something that was found in the store, a file or a folder; that it is gone is success.
+    /// Removes something that was found in the store, a file or a folder; that it is gone is success. What is in `tmp/` is
+    /// left to [`Store::sweep`]: this process may have a name there by now that was a dead one's.
     pub fn remove_found(&self, path: &Path) -> Result<()> {
-        self.remove_whole(path)
+        if path.starts_with(self.path(layout::TMP)) { Ok(()) } else { self.remove_whole(path) }
     }
 }
 

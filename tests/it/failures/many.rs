@@ -96,7 +96,7 @@ fn whoever_waits_may_die_as_well() {
         child.wait().unwrap();
     }
     drop(told);
-    // Whoever it is that runs it now, it makes no folder of its own any more: this one is there.
+    // The cache mount is there by now, whoever runs the step next.
     go(&world);
     let mut said: Vec<String> = Vec::new();
     for mut lines in readers {
