@@ -27,7 +27,7 @@ fn by_a_relative_path() {
         return;
     }
     let world = world();
-    let digest = world.succeeds(&["-q"]);
+    let digest = world.succeeds(&[]);
     let mut command = Command::new(world.program());
     command.args(["--root", "store", "build", "-q", "--no-cache", "context"]).current_dir(world.path(""));
     let built = ended(&mut command);
