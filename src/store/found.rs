@@ -41,9 +41,9 @@ impl Store {
                 continue;
             }
             for (path, name) in tmp::list(&home)? {
-                let is_lock = name.ends_with(".lock") && path.is_file();
                 let is_number = !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_digit());
-                if !is_lock && !(is_number && path.is_dir()) {
+                let belongs = if is_number { path.is_dir() } else { name.ends_with(".lock") && path.is_file() };
+                if !belongs {
                     odd.push(path);
                 }
             }
