@@ -174,10 +174,9 @@ pub fn repair(store: &mut Store, deep: bool, wait: bool) -> Result<Checked, Stor
             Subject::Container(folder) => drop(alone.set_container_aside(folder)?),
             Subject::Build(name) => alone.remove_found(&alone.build_path(name))?,
             Subject::BuildObject(name) => alone.remove_found(&alone.build_object_path(name))?,
-            // Nobody else uses the store, so there is nobody who would do it.
-            Subject::Scene(path) | Subject::Mount(path) | Subject::Context(path) => alone.remove_found(path)?,
-            // What belongs to a process that is there belongs to this one.
-            Subject::Temporary(path) => alone.remove_found(path)?,
+            // A shell in it holds no lock on the store, but one on the scene.
+            Subject::Scene(folder) => drop(alone.remove_scene(folder)?),
+            Subject::Mount(path) | Subject::Context(path) | Subject::Temporary(path) => alone.remove_found(path)?,
         }
     }
     alone.sweep()?;
