@@ -169,8 +169,15 @@ fn by_cause(error: impl StdError + 'static) -> Error {
     match cause.kind() {
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => error.help("make room, or choose another place"),
         io::ErrorKind::PermissionDenied => {
-            error.help("files of any owner and overlays need root: run imgbuild as root")
+            error.help(
+                "files of any owner and overlays need root: run imgbuild as root; if it is root, the file system of the \
+                 store cannot hold such files: choose another place with --root or IMGBUILD_ROOT",
+            )
         }
+        io::ErrorKind::Unsupported => error.help(
+            "the file system of the store cannot hold what layers consist of, such as links, owners and devices: choose \
+             another place with --root or IMGBUILD_ROOT",
+        ),
         _ => error,
     }
 }
@@ -202,6 +209,7 @@ pub(super) fn is_machine(error: &io::Error) -> bool {
         Errno::ROFS,
         Errno::PERM,
         Errno::NOSYS,
+        Errno::OPNOTSUPP,
         Errno::NODEV,
         Errno::NOMEM,
         Errno::MFILE,

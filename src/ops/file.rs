@@ -1,27 +1,22 @@
 //! What the user asked for, written: files appear whole or not at all, and a stream ends quietly if nobody reads it.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::Path;
 
 use super::Error;
 use super::error::is_machine;
+use crate::store::{PART, Unfinished};
 
 /// Has a file written and puts it in place only when it is whole. What was there before stays until then, and if it fails.
 ///
 /// Devices and pipes are written directly.
 pub fn write_file(path: &Path, fill: impl FnOnce(&mut dyn Write) -> Result<(), Error>) -> Result<(), Error> {
     if path.metadata().is_ok_and(|metadata| !metadata.is_file()) {
-        return write(path, path, fill);
+        return write(File::create(path).map_err(failed(path))?, path, fill).map(drop);
     }
-    let mut name = path.file_name().unwrap_or_default().to_owned();
-    name.push(format!(".{}.part", std::process::id()));
-    let part = path.with_file_name(name);
-    let result = write(&part, path, fill).and_then(|()| fs::rename(&part, path).map_err(failed(path)));
-    if result.is_err() {
-        let _ = fs::remove_file(&part);
-    }
-    result
+    let part = Unfinished::replace(path, PART).map_err(failed(path))?;
+    write(part, path, fill)?.finish().map_err(failed(path))
 }
 
 /// Writes to a stream, such as standard output. If its reader has gone, that is [`Error::ReaderGone`], whatever became of it
@@ -64,11 +59,10 @@ impl<W: Write> Write for Noticing<W> {
     }
 }
 
-fn write(file: &Path, named: &Path, fill: impl FnOnce(&mut dyn Write) -> Result<(), Error>) -> Result<(), Error> {
-    let file = File::create(file).map_err(failed(named))?;
+fn write<W: Write>(file: W, named: &Path, fill: impl FnOnce(&mut dyn Write) -> Result<(), Error>) -> Result<W, Error> {
     let mut out = BufWriter::with_capacity(256 << 10, file);
     fill(&mut out)?;
-    out.flush().map_err(failed(named))
+    out.into_inner().map_err(|error| failed(named)(error.into_error()))
 }
 
 fn failed(path: &Path) -> impl FnOnce(io::Error) -> Error {
@@ -78,6 +72,8 @@ fn failed(path: &Path) -> impl FnOnce(io::Error) -> Error {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     #[test]

@@ -4,6 +4,8 @@
 //! lies, a loss of power, people who change files. What is missing although something refers to it is a flaw only if it
 //! could not be had otherwise: layers of base images are fetched when somebody reads them.
 
+mod rest;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
@@ -14,7 +16,7 @@ use crate::oci::manifest::Document;
 use crate::oci::{Descriptor, Reference, media};
 use crate::registry::origins;
 use crate::store::layers::{LayerId, recorded_blob};
-use crate::store::{Exclusive, Flaw, Store, StoreError};
+use crate::store::{Exclusive, Flaw, ResolvedImage, Store, StoreError};
 
 /// The deepest nesting of indexes that is looked into.
 const MAX_NESTING: u32 = 4;
@@ -32,6 +34,18 @@ pub enum Subject {
     Record(CacheKey),
     /// A layer's folder and table of contents.
     Layer(LayerId),
+    /// A container or a mount of an image, by its folder.
+    Container(PathBuf),
+    /// The state of a failed step, by its folder.
+    Scene(PathBuf),
+    /// Something in the place of cache mounts.
+    Mount(PathBuf),
+    /// What is known of the files of a build context.
+    Context(PathBuf),
+    /// The record of a build, by its name.
+    Build(String),
+    /// What such records name.
+    BuildObject(CacheKey),
     /// A temporary file or folder.
     Temporary(PathBuf),
 }
@@ -51,7 +65,15 @@ impl Finding {
         match self.subject {
             Subject::Index => Some("the names of all images"),
             Subject::Image(..) => Some("the image; build, pull or load it again"),
-            Subject::Blob(_) | Subject::Record(_) | Subject::Layer(_) | Subject::Temporary(_) => None,
+            Subject::Container(_) => Some("the container; what it had changed is in the store's lost+found"),
+            Subject::Scene(_) => Some("the state of the failed step; build again for it"),
+            Subject::Build(_) | Subject::BuildObject(_) => Some("what `why`, `log` and `report` say of a past build"),
+            Subject::Blob(_)
+            | Subject::Record(_)
+            | Subject::Layer(_)
+            | Subject::Mount(_)
+            | Subject::Context(_)
+            | Subject::Temporary(_) => None,
         }
     }
 }
@@ -67,6 +89,16 @@ pub struct Checked {
     pub records: usize,
     /// Unpacked layers.
     pub layers: usize,
+    /// Containers and mounts of images.
+    pub containers: usize,
+    /// States of failed steps.
+    pub scenes: usize,
+    /// Cache mounts.
+    pub mounts: usize,
+    /// Contexts of whose files something is known.
+    pub contexts: usize,
+    /// Records of builds.
+    pub builds: usize,
     /// What is wrong, in the order in which it is to be removed: what refers comes before what is referred to.
     pub findings: Vec<Finding>,
 }
@@ -106,13 +138,17 @@ pub fn fsck(store: &Store, deep: bool) -> Result<Checked, StoreError> {
     }
     let layers = store.stored_layers()?;
     checked.layers = layers.len();
-    let bad: Vec<Finding> = layers
-        .par_iter()
-        .filter_map(|layer| {
-            Some(Finding { subject: Subject::Layer(layer.what), flaw: store.check_layer(layer.what, deep)? })
-        })
-        .collect();
-    checked.findings.extend(bad);
+    let bad = layers.par_iter().filter_map(|layer| Some((layer.what, store.check_layer(layer.what, deep)?)));
+    let mut bad: BTreeMap<LayerId, Flaw> = bad.collect();
+    if deep {
+        for image in look.whole_images()? {
+            for layer in store.wrong_tables(&image.layers) {
+                bad.entry(layer).or_insert(Flaw::NoTable);
+            }
+        }
+    }
+    rest::check(&mut look, &bad.keys().copied().collect(), &mut checked)?;
+    checked.findings.extend(bad.into_iter().map(|(layer, flaw)| Finding { subject: Subject::Layer(layer), flaw }));
     checked
         .findings
         .extend(look.bad.into_iter().map(|(digest, flaw)| Finding { subject: Subject::Blob(digest), flaw }));
@@ -135,7 +171,12 @@ pub fn repair(store: &mut Store, deep: bool, wait: bool) -> Result<Checked, Stor
             Subject::Blob(digest) => drop(alone.remove_blob(digest)?),
             Subject::Record(key) => alone.remove_action(key)?,
             Subject::Layer(id) => alone.remove_layer(*id)?,
-            Subject::Temporary(_) => {}
+            Subject::Container(folder) => drop(alone.set_container_aside(folder)?),
+            Subject::Build(name) => alone.remove_found(&alone.build_path(name))?,
+            Subject::BuildObject(name) => alone.remove_found(&alone.build_object_path(name))?,
+            // A shell in it holds no lock on the store, but one on the scene.
+            Subject::Scene(folder) => drop(alone.remove_scene(folder)?),
+            Subject::Mount(path) | Subject::Context(path) | Subject::Temporary(path) => alone.remove_found(path)?,
         }
     }
     alone.sweep()?;
@@ -172,6 +213,16 @@ struct Look<'a> {
 }
 
 impl Look<'_> {
+    /// The images of all platforms that are listed, as far as they can be read.
+    fn whole_images(&self) -> Result<Vec<ResolvedImage>, StoreError> {
+        let listed = match self.store.list_references() {
+            Err(StoreError::Damaged { .. }) => Vec::new(),
+            listed => listed?,
+        };
+        let digests: BTreeSet<Digest> = listed.iter().map(|entry| entry.descriptor.digest).collect();
+        Ok(digests.iter().flat_map(|digest| self.store.resolve_all(digest).unwrap_or_default()).collect())
+    }
+
     /// What is wrong with an image, if anything.
     fn image(&mut self, descriptor: &Descriptor, depth: u32) -> Option<Flaw> {
         let document = match self.small(descriptor) {

@@ -38,6 +38,11 @@ pub enum SandboxError {
 }
 
 impl SandboxError {
+    /// Whether it is the machine that cannot make the overlay of a root file system, whatever the step.
+    pub fn is_overlay(&self) -> bool {
+        matches!(self, Self::Setup { action, .. } if action.contains("overlay"))
+    }
+
     /// For a call of the parent side.
     pub(super) fn here(action: &str, source: impl Into<io::Error>) -> Self {
         Self::Setup { action: action.into(), path: String::new(), source: source.into() }
@@ -147,8 +152,9 @@ fn hint(action: &str, error: &io::Error) -> &'static str {
         libc::ENOSYS => "; the kernel is too old: Linux 5.12 is needed",
         libc::ENODEV if action.contains("overlay") => "; the kernel has no overlayfs: load it with 'modprobe overlay'",
         libc::EINVAL if action.contains("overlay") => {
-            "; the store's file system may not be usable for overlayfs (it is itself an overlay or a network file \
-             system): choose another place with --root; 'dmesg' has the kernel's reason"
+            "; steps cannot run on layers in the store's file system, if that is itself an overlay, a network file \
+             system or one in user space (FUSE): choose another place with --root or IMGBUILD_ROOT; 'dmesg' has the \
+             kernel's reason"
         }
         libc::EPERM if action.contains("/proc") || action.contains("/sys") => {
             "; inside a container whose own /proc or /sys is masked, a new one cannot be mounted: unmask them"

@@ -20,7 +20,7 @@ use crate::fstree::pattern::Matcher;
 use crate::fstree::xattr::belongs_to_image;
 use crate::fstree::{Meta, Node, NodeKind, TreePath, View, ViewError};
 use crate::source::statcache::{self, Known, Stamp, StatCache};
-use crate::store::Stop;
+use crate::store::{Stop, target_of};
 
 /// A build context.
 pub struct LocalContext {
@@ -175,7 +175,7 @@ impl LocalContext {
         while let Some(entry) = entries.next() {
             let entry = entry?;
             let name = entry.file_name();
-            if name != c"." && name != c".." {
+            if name != c"." && name != c".." && !is_unfinished_lockfile(name.to_bytes()) {
                 names.push(name.to_owned());
             }
         }
@@ -330,6 +330,11 @@ impl LocalContext {
     }
 }
 
+/// Whether a name is that of a lockfile while another build writes it. What it will be is no part of any context either.
+fn is_unfinished_lockfile(name: &[u8]) -> bool {
+    target_of(OsStr::from_bytes(name)).is_some_and(|of| of.as_bytes().ends_with(b".lock"))
+}
+
 fn stamp(stat: &rustix::fs::Statx) -> Stamp {
     Stamp {
         ino: stat.stx_ino,
@@ -443,6 +448,17 @@ mod tests {
             context.lookup(&TreePath::clean("l")).unwrap().unwrap().kind,
             NodeKind::Symlink(b"/etc/passwd".to_vec())
         );
+    }
+
+    #[test]
+    fn lockfiles_that_are_being_written_are_not_there() {
+        let folder = tempfile::tempdir().unwrap();
+        for name in ["Dockerfile.lock.12-0.new", "a.lock.new", "a.12-0.new"] {
+            std::fs::write(folder.path().join(name), "").unwrap();
+        }
+        let children = context(folder.path(), &[]).children(&TreePath::root()).unwrap();
+        let names: Vec<Vec<u8>> = children.into_iter().map(|(name, _)| name).collect();
+        assert_eq!(names, [b"a.12-0.new".to_vec(), b"a.lock.new".to_vec()]);
     }
 
     #[test]

@@ -5,7 +5,7 @@ pub mod agent;
 pub mod git;
 pub mod http;
 pub mod local;
-mod statcache;
+pub mod statcache;
 
 pub use local::LocalContext;
 pub use statcache::StatCache;

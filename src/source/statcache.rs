@@ -11,6 +11,7 @@
 mod record;
 
 use std::collections::{BTreeMap, HashMap};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -18,6 +19,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use self::record::{Record, Section};
 use crate::digest::ContentDigest;
 use crate::fstree::TreePath;
+use crate::store::{NEW, Unfinished};
 
 /// How old a change must be before it is trusted that no other one shares its ctime: well over a kernel tick.
 const RACY: Duration = Duration::from_millis(50);
@@ -89,6 +91,11 @@ impl StatCache {
         Self { file: Some(file.to_owned()), trusted_before, before, after: Mutex::default() }
     }
 
+    /// Whether such a file is whole; one that is damaged is as good as none. Of another version, nothing is known.
+    pub fn is_whole(file: &Path) -> bool {
+        std::fs::read(file).is_ok_and(|bytes| Record::is_of_another_version(&bytes) || Record::decode(bytes).is_some())
+    }
+
     /// What is known about a file in this state.
     pub fn get(&self, path: &TreePath, stamp: &Stamp) -> Option<Known> {
         let folder = path.parent()?;
@@ -131,10 +138,10 @@ impl StatCache {
         let mut after = self.lock();
         let Some(file) = self.file.as_ref().filter(|_| !after.saved && !after.found.is_empty()) else { return Ok(()) };
         let bytes = self.before.encode_with(&after.found, &after.gone, self.trusted_before);
-        let temporary = file.with_extension(format!("{}", std::process::id()));
         std::fs::create_dir_all(file.parent().unwrap_or(Path::new(".")))?;
-        std::fs::write(&temporary, bytes)?;
-        std::fs::rename(&temporary, file)?;
+        let mut unfinished = Unfinished::replace(file, NEW)?;
+        unfinished.write_all(&bytes)?;
+        unfinished.finish()?;
         after.saved = true;
         Ok(())
     }

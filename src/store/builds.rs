@@ -3,17 +3,16 @@
 //! A record is for people who ask why. Losing one harms nobody, so nothing is synced, and whatever cannot be read is not
 //! there. Names sort by age. Like values of the action cache, all of it is opaque here.
 
-use std::fs::{self, OpenOptions};
+use std::fs;
 use std::io::{self, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use crate::digest::CacheKey;
 use crate::store::error::{Result, io_error};
+use crate::store::unfinished::{self, NEW, Unfinished, target_of};
 use crate::store::{Store, layout};
 
-/// What a name ends with while its file is written.
-const UNFINISHED: &str = ".new";
 /// An object that no record names may be that of a record which is about to be written, until it is this old.
 const GRACE: Duration = Duration::from_secs(3600);
 
@@ -27,7 +26,8 @@ impl Store {
     pub fn builds(&self) -> Vec<String> {
         let entries = fs::read_dir(self.path(layout::BUILDS)).into_iter().flatten().flatten();
         let names = entries.filter_map(|entry| entry.file_name().into_string().ok());
-        let mut names: Vec<String> = names.filter(|name| name != "objects" && !name.ends_with(UNFINISHED)).collect();
+        let mut names: Vec<String> =
+            names.filter(|name| name != "objects" && target_of(name.as_ref()).is_none()).collect();
         names.sort_unstable_by(|a, b| b.cmp(a));
         names
     }
@@ -52,6 +52,16 @@ impl Store {
         fs::read(self.path(layout::BUILD_OBJECTS).join(name.hex())).ok()
     }
 
+    /// Where a record is.
+    pub fn build_path(&self, name: &str) -> PathBuf {
+        self.path(layout::BUILDS).join(name)
+    }
+
+    /// Where an object is.
+    pub fn build_object_path(&self, name: &CacheKey) -> PathBuf {
+        self.path(layout::BUILD_OBJECTS).join(name.hex())
+    }
+
     /// Removes all but the latest records, and the objects that none of those names. `objects` are those that a record
     /// names.
     pub fn sweep_builds(&self, keep: usize, objects: impl Fn(&[u8]) -> Vec<CacheKey>) {
@@ -72,24 +82,22 @@ impl Store {
             let modified = entry.metadata().and_then(|metadata| metadata.modified()).unwrap_or(SystemTime::UNIX_EPOCH);
             modified.elapsed().is_ok_and(|age| age > GRACE)
         };
-        for folder in [&folder, &self.path(layout::BUILD_OBJECTS)] {
-            for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
-                let name = entry.file_name().to_string_lossy().into_owned();
-                let is_object = name.len() == 64 && used.binary_search(&name).is_err();
-                if (is_object || name.ends_with(UNFINISHED)) && is_old(&entry) {
-                    let _ = fs::remove_file(entry.path());
-                }
+        let objects = self.path(layout::BUILD_OBJECTS);
+        for entry in fs::read_dir(&objects).into_iter().flatten().flatten() {
+            let name = entry.file_name().to_string_lossy().into_owned();
+            if name.len() == 64 && used.binary_search(&name).is_err() && is_old(&entry) {
+                let _ = fs::remove_file(entry.path());
             }
+        }
+        for folder in [folder, objects] {
+            unfinished::sweep(&folder, |_| true);
         }
     }
 }
 
-/// Writes a file that appears whole. Not by way of `tmp/`: a build that runs nothing needs no folder there.
+/// Writes a file that appears whole.
 fn write(path: &Path, bytes: &[u8]) -> Result<()> {
-    let mut unfinished = path.as_os_str().to_owned();
-    unfinished.push(format!(".{}{UNFINISHED}", std::process::id()));
-    let unfinished = Path::new(&unfinished);
-    let create = || OpenOptions::new().write(true).create(true).truncate(true).open(unfinished);
+    let create = || Unfinished::create(path, NEW);
     let file = match create() {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             let folder = path.parent().unwrap_or(path);
@@ -98,12 +106,8 @@ fn write(path: &Path, bytes: &[u8]) -> Result<()> {
         }
         file => file,
     };
-    let mut file = file.map_err(io_error("create", unfinished))?;
-    let written = file.write_all(bytes).and_then(|()| fs::rename(unfinished, path));
-    written.map_err(|error| {
-        let _ = fs::remove_file(unfinished);
-        io_error("write", path)(error)
-    })
+    let mut file = file.map_err(io_error("create", path))?;
+    file.write_all(bytes).and_then(|()| file.finish()).map_err(io_error("write", path))
 }
 
 #[cfg(test)]

@@ -47,6 +47,12 @@ pub enum Flaw {
         /// What is wrong with that.
         flaw: Box<Flaw>,
     },
+    /// It is something else than what belongs there.
+    #[error("it is not {0}")]
+    NotThat(&'static str),
+    /// Something that needs what is not there.
+    #[error("it needs {0}, which is missing or damaged")]
+    Lacks(String),
     /// Whoever made it was killed.
     #[error("a process that is gone has left it")]
     Left,
@@ -90,7 +96,7 @@ impl Store {
         bad.map(|entry| Flaw::File(entry.path))
     }
 
-    /// What dead processes left in `tmp/`; [`Store::sweep`] removes it.
+    /// What dead processes left, in `tmp/` and elsewhere; [`Store::sweep`] removes what is in `tmp/`.
     pub fn leftovers(&self) -> Result<Vec<PathBuf>> {
         let locks = self.path(layout::KEY_LOCKS);
         let mut left: Vec<PathBuf> = Vec::new();
@@ -102,6 +108,7 @@ impl Store {
                 left.push(path);
             }
         }
+        left.extend(self.abandoned()?);
         left.sort();
         Ok(left)
     }

@@ -28,11 +28,11 @@ use crate::store::layers::LayerId;
 use crate::store::{Store, locks, remove_tree};
 
 /// The file that says what a container is.
-const RECORD: &str = "container.json";
+pub(super) const RECORD: &str = "container.json";
 /// The version of that file.
 const VERSION: u32 = 1;
 /// The file that is locked while a container runs.
-const LOCK: &str = "lock";
+pub(super) const LOCK: &str = "lock";
 /// How many digits an ID has.
 const ID_DIGITS: usize = 64;
 
@@ -190,7 +190,7 @@ impl ContainerRecord {
         serde_json::to_vec(&saved).unwrap_or_default()
     }
 
-    fn decode(json: &[u8]) -> Result<Self, String> {
+    pub(super) fn decode(json: &[u8]) -> Result<Self, String> {
         let saved: Saved = serde_json::from_slice(json).map_err(|error| error.to_string())?;
         if saved.version != VERSION {
             return Err(format!("it has version {}, and this imgbuild knows version {VERSION}", saved.version));
@@ -417,7 +417,8 @@ fn private_folder(path: &Path) -> Result<()> {
     fs::DirBuilder::new().mode(0o700).create(path).map_err(io_error("create", path))
 }
 
-fn is_id(text: &str) -> bool {
+/// Whether a name is that of a container's folder.
+pub(super) fn is_id(text: &str) -> bool {
     text.len() == ID_DIGITS && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
 }
 
@@ -448,7 +449,7 @@ fn free_name(id: &str, others: &[Container]) -> String {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
 
     pub(crate) fn record(id: &str, name: &str) -> ContainerRecord {

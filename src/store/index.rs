@@ -217,13 +217,24 @@ impl Store {
     pub fn update_index<T>(&self, change: impl FnOnce(&mut ImageIndex) -> T) -> Result<T> {
         let path = self.path(layout::INDEX_LOCK);
         let mut options = OpenOptions::new();
-        let lock = options.write(true).create(true).truncate(false).mode(0o600).open(&path);
-        let lock = lock.map_err(io_error("open", &path))?;
-        locks::wait(|| lock.lock()).map_err(io_error("lock", &path))?;
+        let lock = match options.write(true).create(true).truncate(false).mode(0o600).open(&path) {
+            // Nothing can be changed. Whoever wants what is listed already need not know.
+            Err(error)
+                if matches!(error.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem) =>
+            {
+                Err(error)
+            }
+            opened => {
+                let lock = opened.map_err(io_error("open", &path))?;
+                locks::wait(|| lock.lock()).map_err(io_error("lock", &path))?;
+                Ok(lock)
+            }
+        };
         let old = self.index()?;
         let mut new = old.clone();
         let result = change(&mut new);
         if new != old {
+            let _lock = lock.map_err(io_error("open", &path))?;
             replace(&self.tmp_path("index")?, &self.path(layout::INDEX), &new.to_json())?;
         }
         Ok(result)

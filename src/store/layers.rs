@@ -619,6 +619,12 @@ pub(super) fn decode_toc(id: LayerId, bytes: &[u8]) -> Option<Toc> {
     Toc::decode(bytes).ok()
 }
 
+/// Whether there is a blob of a layer that a step made.
+pub fn layer_is_recorded(store: &Store, id: LayerId) -> bool {
+    let blob = store.peek_action(&memo_key(id, "")).and_then(|record| decode_blob(&record));
+    blob.is_some_and(|blob| store.has(&blob.descriptor.digest))
+}
+
 /// The blob that a record of the action cache says a layer is; none if it is a record of something else.
 pub fn recorded_blob(record: &[u8]) -> Option<Descriptor> {
     let descriptor = decode_blob(record)?.descriptor;

@@ -39,12 +39,15 @@ mod confine;
 mod error;
 mod fetch;
 mod find;
+mod found;
 pub(crate) mod images;
 pub(crate) mod index;
 mod locks;
 mod remove;
 mod stop;
+mod tables;
 mod tmp;
+mod unfinished;
 mod usage;
 
 pub mod cache_mount;
@@ -75,6 +78,7 @@ pub use locks::{Exclusive, KeyLock};
 pub use remove::remove_tree;
 use snapshot::Overlay;
 pub use stop::{Stop, Watched};
+pub use unfinished::{NEW, PART, Unfinished, target_of};
 pub use usage::{Stored, disk_usage};
 
 /// The format of a store. A change that an older program would misread is a new number.
@@ -141,6 +145,8 @@ impl Store {
     ///
     /// Waits while another process deletes things. A store that cannot be written is opened for reading.
     pub fn open(root: &Path) -> Result<Self> {
+        // A step's sandbox is in another working folder by the time it opens what is mounted from here.
+        let root = &std::path::absolute(root).map_err(io_error("find", root))?;
         let path = root.join(layout::VERSION);
         let overlay = Overlay::of_process();
         match fs::read_to_string(&path) {

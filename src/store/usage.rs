@@ -106,7 +106,7 @@ impl Exclusive<'_> {
     }
 
     /// Takes something out of the store in one step, so that being killed leaves nothing half removed.
-    fn remove_whole(&self, path: &Path) -> Result<()> {
+    pub(super) fn remove_whole(&self, path: &Path) -> Result<()> {
         let gone = self.tmp_path("removed")?;
         match fs::rename(path, &gone) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),

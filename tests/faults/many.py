@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
 """Hundreds of cheap builds in one store, a batch of them at a time, while somebody prunes the cache.
 
-    tests/faults/many.py PROGRAM [--builds 500] [--batch 25]
+    tests/faults/many.py PROGRAM [--builds 500] [--batch 25] [--kills 50]
 
-Needs root. Builds share steps by tens. Builds of the same definition must have the same digest, all images must be listed at the
-end, and `fsck --deep` must find nothing. Exits with 1 if something is amiss.
+Needs root. Builds share steps by tens. With `--kills`, so many of them are killed while they run or wait for each other, and are done again.
+Builds of the same definition must have the same digest, all images must be listed at the end, and `fsck --deep` must find nothing. Exits
+with 1 if something is amiss.
 """
 
 import argparse
@@ -12,6 +13,7 @@ import collections
 import concurrent.futures
 import json
 import pathlib
+import random
 import subprocess
 import sys
 import tempfile
@@ -25,6 +27,7 @@ def main():
     parser.add_argument("program", type=pathlib.Path)
     parser.add_argument("--builds", type=int, default=500)
     parser.add_argument("--batch", type=int, default=25)
+    parser.add_argument("--kills", type=int, default=0)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="imgbuild-many-") as folder:
         folder = pathlib.Path(folder)
@@ -44,9 +47,22 @@ def main():
             (context / "Dockerfile").write_text(f"FROM busybox\nRUN echo {kind // 10} >/shared\nCOPY f /f\n")
             (context / "f").write_text(str(kind))
 
+        chance = random.Random(1)
+        doomed = set(chance.sample(range(options.builds), min(options.kills, options.builds)))
+        killed = collections.Counter()
+
         def build(number):
             kind = number % kinds
-            done = call("build", "--progress", "json", "-t", f"image-{kind}", f"context-{kind}")
+            words = ["build", "--progress", "json", "-t", f"image-{kind}", f"context-{kind}"]
+            if number in doomed:
+                quiet = subprocess.DEVNULL
+                child = subprocess.Popen([program, "--root", folder / "store", *words], cwd=folder, stdout=quiet, stderr=quiet)
+                try:
+                    child.wait(chance.random() / 2)
+                except subprocess.TimeoutExpired:
+                    child.kill()
+                killed[child.wait() != 0] += 1
+            done = call(*words)
             if done.returncode != 0:
                 return kind, None, done.stderr[-600:]
             last = [line for line in done.stderr.splitlines() if '"event":"summary"' in line][-1]
@@ -75,7 +91,8 @@ def main():
         wrong += [checked.stdout] if checked.returncode != 0 else []
         wrong += [f"prune ended with {code}, {count} times" for code, count in pruned.items() if code != 0]
         print(*wrong, sep="\n")
-        print(f"{options.builds} builds of {kinds} definitions, {pruned[0]} times pruned, {len(wrong)} problems")
+        print(f"{options.builds} builds of {kinds} definitions, {killed[True]} killed and done again, {pruned[0]} times pruned, "
+              f"{len(wrong)} problems")
         print(checked.stdout, end="")
         return 1 if wrong else 0
 

@@ -74,6 +74,8 @@ def matters(pid, number):
 def run(arguments, at, error, output, timeout, **options):
     """Runs a program to its end. Its call number `at` fails with `error`, or kills it if there is none.
 
+    The caller must have no other children: all are waited for.
+
     Returns how it ended, as `os.waitstatus_to_exitcode` has it (none if it took too long), and the `Point`.
     """
     program = os.stat(arguments[0])
@@ -99,7 +101,10 @@ def run(arguments, at, error, output, timeout, **options):
 
     def too_late(_signal, _frame):
         late.append(True)
-        os.kill(first, signal.SIGKILL)
+        try:
+            os.kill(first, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
 
     signal.signal(signal.SIGALRM, too_late)
     signal.alarm(timeout)

@@ -1,5 +1,7 @@
 //! `imgbuild fsck`: whether everything in the store is whole.
 
+use std::path::Path;
+
 use serde::Serialize;
 
 use super::{Format, json_line};
@@ -73,9 +75,19 @@ fn line(finding: &Finding, removed: bool) -> Line {
         Subject::Blob(digest) => ("blob", digest.to_string()),
         Subject::Record(key) => ("record", key.hex()),
         Subject::Layer(id) => ("layer", id.to_string()),
+        Subject::Container(folder) => ("container", name_of(folder)),
+        Subject::Scene(folder) => ("failed step", name_of(folder)),
+        Subject::Mount(path) => ("cache mount", path.display().to_string()),
+        Subject::Context(path) => ("context", name_of(path)),
+        Subject::Build(name) => ("build record", name.clone()),
+        Subject::BuildObject(key) => ("build record", key.hex()),
         Subject::Temporary(path) => ("leftover", path.display().to_string()),
     };
     Line { kind, name, problem: finding.flaw.to_string(), removed, lost: finding.lost() }
+}
+
+fn name_of(path: &Path) -> String {
+    path.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }
 
 fn render(checked: &Checked, removed: bool) -> String {
@@ -92,8 +104,19 @@ fn render(checked: &Checked, removed: bool) -> String {
         (checked.blobs, "blob"),
         (checked.records, "record"),
         (checked.layers, "unpacked layer"),
+        (checked.containers, "container"),
+        (checked.scenes, "failed step"),
+        (checked.mounts, "cache mount"),
+        (checked.contexts, "context"),
+        (checked.builds, "build record"),
     ];
-    let counts = counts.map(|(number, word)| human::count(number, word)).join(", ");
+    // Of what is rare, only what there is.
+    let counts: Vec<String> = (0..)
+        .zip(counts)
+        .filter(|(place, (number, _))| *place < 4 || *number > 0)
+        .map(|(_, (number, word))| human::count(number, word))
+        .collect();
+    let counts = counts.join(", ");
     let found = match (checked.findings.len(), removed) {
         (0, _) => "nothing is wrong".into(),
         (number, true) => format!("{} removed", human::count(number, "problem")),
@@ -118,7 +141,7 @@ mod tests {
             Finding { subject: Subject::Image(vec!["a".parse().unwrap()], digest), flaw: needs },
             Finding { subject: Subject::Record(CacheKey::from_bytes([0; 32])), flaw: Flaw::Content },
         ];
-        let mut checked = Checked { images: 1, blobs: 2, records: 1, layers: 0, findings };
+        let mut checked = Checked { images: 1, blobs: 2, records: 1, findings, ..Checked::default() };
         let zeros = "0".repeat(64);
         let found = format!(
             "image a:latest: it needs {digest}: it is missing\nrecord {zeros}: its content is not what its name says\n\
@@ -127,6 +150,8 @@ mod tests {
         assert_eq!(render(&checked, false), found);
         assert!(render(&checked, true).contains("  lost: the image; build, pull or load it again\n"));
         checked.findings.clear();
-        assert_eq!(render(&checked, true), "Checked 1 image, 2 blobs, 1 record, 0 unpacked layers: nothing is wrong\n");
+        checked.containers = 2;
+        let found = "Checked 1 image, 2 blobs, 1 record, 0 unpacked layers, 2 containers: nothing is wrong\n";
+        assert_eq!(render(&checked, true), found);
     }
 }

@@ -4,6 +4,7 @@
 //! names is noted on the way, so that it is known afterwards what nothing uses any more.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use crate::digest::CacheKey;
@@ -12,7 +13,7 @@ use crate::lockfile::{Change, LockKey, LockedHttp, LockedImage, LockedOutput, Lo
 use crate::oci::Platform;
 use crate::ops::Error;
 use crate::ops::build::target::LockMode;
-use crate::store::ResolvedImage;
+use crate::store::{NEW, ResolvedImage, Unfinished};
 
 /// Where a build's lockfile is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -272,10 +273,7 @@ impl Lock {
 
 /// Puts a new text in place of a file in one step.
 fn replace(path: &Path, text: &str) -> std::io::Result<()> {
-    let mut name = path.file_name().unwrap_or_default().to_owned();
-    name.push(format!(".{}.new", std::process::id()));
-    let temporary = path.with_file_name(name);
-    std::fs::write(&temporary, text).and_then(|()| std::fs::rename(&temporary, path)).inspect_err(|_| {
-        let _ = std::fs::remove_file(&temporary);
-    })
+    let mut file = Unfinished::replace(path, NEW)?;
+    file.write_all(text.as_bytes())?;
+    file.finish()
 }

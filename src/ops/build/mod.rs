@@ -463,7 +463,9 @@ fn step_failure(graph: &Graph, lowered: &[Lowered], error: SolveError) -> Error 
         StepError::Layer(error) => return error.into(),
         StepError::Snapshot(error) => return error.into(),
         StepError::Sandbox(SandboxError::Canceled) => return Error::Interrupted,
-        StepError::Sandbox(SandboxError::Setup { ref source, .. }) if is_machine(source) => {
+        StepError::Sandbox(ref setup @ SandboxError::Setup { ref source, .. })
+            if is_machine(source) || setup.is_overlay() =>
+        {
             return Error::environment("this machine cannot run the step").caused_by(error);
         }
         StepError::NotInContext { path, context, pattern } => {

@@ -72,6 +72,11 @@ pub fn decode(bytes: &[u8]) -> Option<FileList> {
     Some(FileList::new(files))
 }
 
+/// Whether these bytes are a list, or stand for one that was too long.
+pub fn is_whole(bytes: &[u8]) -> bool {
+    bytes == [VERSION] || decode(bytes).is_some()
+}
+
 /// Unpacks what was packed here, whatever it claims to be.
 pub fn unpack(packed: &[u8]) -> Option<Vec<u8>> {
     use std::io::Read;

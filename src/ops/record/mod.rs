@@ -7,6 +7,7 @@
 //! there, whoever wrote it.
 
 mod events;
+mod flaws;
 mod format;
 mod lists;
 mod log;
@@ -21,6 +22,7 @@ use crate::graph::explain::{FileList, Past, Snapshot};
 use crate::graph::key::{KeyHasher, Visitor};
 use crate::store::Store;
 
+pub(super) use flaws::flaws;
 pub use log::Log;
 pub(super) use recorder::Recorder;
 
@@ -241,4 +243,4 @@ fn write(
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -61,6 +61,11 @@ fn put(store: &Store, number: usize, definition: &str, target: &str) {
     write(store, summary, &Log::default(), || (snapshot, vec![(key(9), FileList::default())]));
 }
 
+/// A record of a build with a graph and a list of files.
+pub(crate) fn write_example(store: &Store) {
+    put(store, 1, "a/build.lock", "web");
+}
+
 #[test]
 fn reads_what_it_writes() {
     let folder = tempfile::tempdir().unwrap();

@@ -53,6 +53,12 @@ impl Record {
         Some(Self { bytes, folders })
     }
 
+    /// Whether these are the bytes of a record that this program cannot read.
+    pub(super) fn is_of_another_version(bytes: &[u8]) -> bool {
+        let (name, version) = MAGIC.split_at(MAGIC.len() - 1);
+        bytes.strip_prefix(name).is_some_and(|rest| !rest.starts_with(version))
+    }
+
     /// What is known of a folder.
     pub(super) fn section(&self, folder: &TreePath) -> Option<Section<'_>> {
         let range = self.folders.get(folder)?;

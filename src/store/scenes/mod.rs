@@ -281,6 +281,16 @@ impl Store {
         Ok(())
     }
 
+    /// The folders that [`Store::sweep_scenes`] would remove.
+    pub(super) fn abandoned_scenes(&self) -> Result<Vec<PathBuf>> {
+        let mut folders = self.scene_folders()?;
+        folders.retain(|folder| match read(folder.clone()) {
+            Some(kept) => kept.scene.kind == SceneKind::Visit && !kept.is_active(),
+            None => folder.exists(),
+        });
+        Ok(folders)
+    }
+
     /// The layers that scenes need.
     pub(super) fn layers_of_scenes(&self) -> Result<BTreeSet<LayerId>> {
         Ok(self.scenes()?.iter().flat_map(|kept| kept.scene.all_layers()).collect())
@@ -349,11 +359,11 @@ fn private_folder(path: &Path) -> Result<()> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use crate::digest::TreeDigest;
 
-    pub(super) fn scene() -> Scene {
+    pub(crate) fn scene() -> Scene {
         let layer = |byte| LayerId::Made(TreeDigest::from_bytes([byte; 32]));
         let mount = |target: &str, kind| SceneMount { target: target.into(), kind };
         Scene {

@@ -32,7 +32,7 @@ fn stores_that_cannot_be_used() {
 }
 
 /// Runs a shell script in a mount namespace of its own; what it prints.
-fn in_mount_namespace(world: &World, script: &str) -> String {
+pub(super) fn in_mount_namespace(world: &World, script: &str) -> String {
     let mut command = Command::new("unshare");
     command.args(["--mount", "sh", "-euc", script]).current_dir(world.path("")).stdin(Stdio::null());
     let output = run(&mut command);

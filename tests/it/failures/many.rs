@@ -78,6 +78,38 @@ fn the_others_take_over_from_one_that_dies() {
     world.is_clean();
 }
 
+/// Of eight that want the same step, the one that runs it is killed, and one of those that wait.
+#[test]
+fn whoever_waits_may_die_as_well() {
+    if !is_root() {
+        return;
+    }
+    let world = World::new();
+    waiting(&world);
+    let mut first = world.start(&[]);
+    let told = wait_for_ready(&mut first);
+    let mut others: Vec<Child> = (0..7).map(|_| world.start(&[])).collect();
+    let readers: Vec<_> = others.iter_mut().map(wait_for_step).collect();
+    let mut second = others.remove(3);
+    for child in [&mut second, &mut first] {
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+    drop(told);
+    // The cache mount is there by now, whoever runs the step next.
+    go(&world);
+    let mut said: Vec<String> = Vec::new();
+    for mut lines in readers {
+        let mut rest = String::new();
+        lines.read_to_string(&mut rest).unwrap();
+        said.push(rest);
+    }
+    assert!(others.iter_mut().all(|child| child.wait().unwrap().success()), "{said:?}");
+    let ran = said.iter().filter(|text| text.contains("1 step run")).count();
+    assert_eq!(ran, 1, "{said:?}");
+    world.is_clean();
+}
+
 /// Eight builds that share some of their steps, twice each, and somebody who throws the cache away all the time.
 #[test]
 fn builds_beside_prune() {

@@ -9,6 +9,7 @@ mod faults;
 mod input;
 mod machine;
 mod many;
+mod stores;
 
 use std::ffi::OsStr;
 use std::fs;
