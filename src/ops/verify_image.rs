@@ -41,14 +41,14 @@ pub struct VerifyImage<'a> {
 
 /// What was found.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct VerifiedImage {
+pub struct Verdict {
     /// Its manifest or index.
     pub digest: Digest,
     /// Everything that was looked at, in this order: the signature, manifests, configurations and layers, statements.
     pub checks: Vec<Checked>,
 }
 
-impl VerifiedImage {
+impl Verdict {
     /// Whether nothing speaks against it.
     pub fn holds(&self) -> bool {
         !self.checks.iter().any(|check| matches!(check.outcome, Outcome::Failed(_)))
@@ -98,7 +98,7 @@ pub fn verify_image(
     registries: &Registries,
     request: VerifyImage<'_>,
     reporter: &dyn Reporter,
-) -> Result<VerifiedImage, Error> {
+) -> Result<Verdict, Error> {
     match request.image {
         ImageName::Stored(name) => {
             let found = store.find(name)?;
@@ -153,7 +153,7 @@ impl Subject {
         source: &dyn Source,
         signatures: Signatures<'_>,
         request: VerifyImage<'_>,
-    ) -> Result<VerifiedImage, Error> {
+    ) -> Result<Verdict, Error> {
         let digest = self.root.digest;
         let mut checks =
             vec![Checked { kind: CheckedKind::Signature, digest, outcome: self.signature(signatures, request) }];
@@ -180,7 +180,7 @@ impl Subject {
         checks.extend(missing);
         checks.extend(blobs.checks);
         checks.extend(statements);
-        Ok(VerifiedImage { digest, checks })
+        Ok(Verdict { digest, checks })
     }
 
     fn signature(&self, (known, ask): Signatures<'_>, request: VerifyImage<'_>) -> Outcome {

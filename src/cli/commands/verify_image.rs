@@ -11,7 +11,7 @@ use crate::cli::args::build::ProgressArgs;
 use crate::cli::library::{network, trust};
 use crate::cli::{Session, error};
 use crate::digest::Digest;
-use crate::ops::verify_image::{Checked, CheckedKind, Outcome, VerifiedImage, VerifyImage, verify_image};
+use crate::ops::verify_image::{Checked, CheckedKind, Outcome, Verdict, VerifyImage, verify_image};
 use crate::ops::{Error, ImageName};
 use crate::trust::Identity;
 
@@ -101,7 +101,7 @@ fn name_of(kind: CheckedKind) -> &'static str {
 }
 
 /// A line for each kind of thing that is all right; each thing that is not has a line of its own.
-fn text(image: &str, found: &VerifiedImage) -> String {
+fn text(image: &str, found: &Verdict) -> String {
     let mut out = format!("{image}  {}\n", found.digest);
     for (kind, name) in KINDS {
         let checks: Vec<&Checked> = found.checks.iter().filter(|check| check.kind == kind).collect();
@@ -143,7 +143,7 @@ struct Row<'a> {
 }
 
 impl<'a> Document<'a> {
-    fn of(image: &'a str, found: &'a VerifiedImage) -> Self {
+    fn of(image: &'a str, found: &'a Verdict) -> Self {
         let row = |check: &'a Checked| {
             let (outcome, detail) = match &check.outcome {
                 Outcome::Verified(detail) => ("verified", detail.as_str()),
@@ -165,7 +165,7 @@ mod tests {
         let digest = Digest::of(b"x");
         let checked = |kind, outcome| Checked { kind, digest, outcome };
         let fine = || Outcome::Verified(String::new());
-        let mut found = VerifiedImage {
+        let mut found = Verdict {
             digest,
             checks: vec![
                 checked(CheckedKind::Signature, Outcome::Verified("by a.pub, as h.x/a:1".into())),
