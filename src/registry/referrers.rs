@@ -93,7 +93,7 @@ impl Repository<'_> {
         mut change: impl FnMut(Option<Fetched>) -> Result<Option<(Descriptor, Vec<u8>)>, RegistryError>,
     ) -> Result<Option<bool>, RegistryError> {
         let mut answer = None;
-        for tries in 0..=TRIES {
+        for tries in 0..TRIES {
             // The first look behind what was written is at once; who has to write again lets others finish.
             if tries > 1 {
                 self.registries.pause(&self.contended(tag), tries - 1)?;
@@ -101,8 +101,11 @@ impl Repository<'_> {
             // What a mirror has is no matter here.
             let now = self.registries.retrying(|| self.manifest_at(&self.host, &self.path, Which::Tag(tag)))?;
             let Some((entry, bytes)) = change(now)? else { return Ok(answer) };
-            if tries < TRIES {
-                answer = Some(self.put_manifest(Which::Tag(tag), &entry.media_type, &bytes)?);
+            match self.put_manifest(Which::Tag(tag), &entry.media_type, &bytes) {
+                Ok(known) => answer = Some(known),
+                // A registry to which two send the same blob at once may not know it for a moment.
+                Err(RegistryError::Status { status: StatusCode::BAD_REQUEST, .. }) if tries + 1 < TRIES => {}
+                Err(error) => return Err(error),
             }
         }
         Err(self.contended(tag))

@@ -14,8 +14,13 @@ impl Repository<'_> {
         let tagged = self.manifest(Which::Tag(&signature_tag(image)))?;
         let mut read: Vec<Digest> = tagged.iter().map(|found| found.descriptor.digest).collect();
         let mut found = self.read_signatures(tagged)?;
+        let listed = match self.referrers(image) {
+            // A mirror has tags, and nobody need answer for it.
+            Err(error) if !found.is_empty() && !matches!(error, RegistryError::Canceled) => Vec::new(),
+            listed => listed?,
+        };
         let is_signature = |entry: &&Descriptor| entry.artifact_type.as_deref() == Some(ARTIFACT_TYPE);
-        for entry in self.referrers(image)?.iter().filter(is_signature).take(MAX_SIGNATURES) {
+        for entry in listed.iter().filter(is_signature).take(MAX_SIGNATURES) {
             if !read.contains(&entry.digest) {
                 read.push(entry.digest);
                 found.extend(self.read_signatures(self.manifest(Which::Digest(entry.digest))?)?);

@@ -7,7 +7,7 @@ use std::process::Command;
 use serde_json::Value;
 
 use crate::registry::Registry;
-use crate::support::{Store, outcome, put, run, scratch, sh, text};
+use crate::support::{Store, outcome, put, run, scratch, sh};
 
 /// A folder with the key pairs `a` and `b`.
 pub fn keys() -> tempfile::TempDir {
@@ -55,15 +55,13 @@ fn others_accept_what_we_sign() {
     let sign = ["--sign", &file(&keys, "a.key"), "--sbom=true", "--provenance=true", "--push", "-t", &name];
     let digest = store.build(folder.path(), &sign).digest;
     // Elsewhere, the same key signs with the same bytes.
-    let (again, other) = (format!("{}/team/again:1", registry.host()), Store::with_busybox());
-    other.build(context().path(), &[&sign[..6], &[&again]].concat());
-    other.run(&["sign", "--key", &file(&keys, "a.key"), "--as", &name, &again]);
+    let other = Store::with_busybox();
+    assert_eq!(other.build(context().path(), &[&sign[..4], &["-t", &name]].concat()).digest, digest);
     let kept = |store: &Store| {
         let folder = store.path().join("signatures").join(digest.trim_start_matches("sha256:"));
         fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name()).collect::<Vec<_>>()
     };
-    let (ours, theirs) = (kept(&store), kept(&other));
-    assert!(ours.iter().all(|one| theirs.contains(one)), "{ours:?} {theirs:?}");
+    assert_eq!(kept(&store), kept(&other));
 
     // What skopeo finds under cosign's tag, openssl accepts.
     let repository = name.trim_end_matches(":1");
