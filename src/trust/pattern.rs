@@ -37,11 +37,13 @@ impl Pattern {
     }
 }
 
+/// Where to go on after a star: behind it in the pattern, and behind what of the text it has taken by then.
+type Star = Option<(usize, usize)>;
+
 /// Goes back to the last star only, and before that to the last pair of them, so that no pattern takes long.
 fn fits(pattern: &[u8], text: &[u8]) -> bool {
     let (mut at, mut from) = (0, 0);
-    // Where to go on after a star: behind it, and what of the text it has taken by then.
-    let (mut one, mut any): (Option<(usize, usize)>, Option<(usize, usize)>) = (None, None);
+    let (mut one, mut any): (Star, Star) = (None, None);
     loop {
         if pattern[at..].starts_with(b"**") {
             at += 2;

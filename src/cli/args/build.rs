@@ -251,7 +251,7 @@ pub enum Call {
 #[derive(Debug, Clone, Default, Args)]
 pub struct PolicyArgs {
     /// Build only on images that the policy in this file permits, besides those of the machine and of the build file
-    #[arg(long = "policy", value_name = "FILE", help_heading = "Lockfile and policy")]
+    #[arg(long = "policy", value_name = "FILE", help_heading = "Policy")]
     pub policies: Vec<PathBuf>,
 }
 

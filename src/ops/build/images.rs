@@ -76,7 +76,7 @@ fn look_up(
     // Such an image came from a folder, and no registry has it.
     let local = reference.registry() == DEFAULT_REGISTRY && written.starts_with(OCI_LAYOUT);
     let all: Vec<&Policy> = session.policies.iter().chain(policies).collect();
-    let candidate = Candidate { reference: &reference, policies: &all, offline: local || lock.offline() };
+    let candidate = Candidate { reference: &reference, policies: &all, offline: lock.offline(), local };
     candidate.permit(reference.digest().is_some() || lock.is_certain(&key, fresh))?;
     let store = &session.store;
     if let (Some(precise), false) = (lock.precise(&key), lock.used().contains(&key)) {

@@ -21,6 +21,8 @@ pub struct Candidate<'a> {
     pub policies: &'a [&'a Policy],
     /// Whether its registry may not be asked.
     pub offline: bool,
+    /// Whether no registry has it.
+    pub local: bool,
 }
 
 impl Candidate<'_> {
@@ -57,6 +59,10 @@ impl Candidate<'_> {
                     if self.offline {
                         reasons.push("--offline forbids to look for signatures in its registry".into());
                     }
+                    if self.local {
+                        reasons.push("it comes from a folder, for which there are no signatures".into());
+                        return Unresolved::Here(message, reasons);
+                    }
                     reasons.push(format!(
                         "have it signed by who has the key, as `imgbuild sign --key FILE docker://{}` does",
                         self.reference.familiar()
@@ -91,7 +97,7 @@ impl Candidate<'_> {
         }
         let mut reasons = Vec::new();
         for digest in &digests {
-            let found = match self.offline {
+            let found = match self.offline || self.local {
                 true => store.signatures(digest)?,
                 false => match fetch_signatures(&session.registries.repository(self.reference), digest) {
                     Ok(found) => found,
@@ -119,7 +125,7 @@ impl Candidate<'_> {
     fn lists(&self, session: &Session<'_>, index: &Digest, manifest: &Digest) -> Result<bool, Unresolved> {
         let store = &session.store;
         let mut document = store.document(index)?;
-        if document.is_none() && !self.offline {
+        if document.is_none() && !self.offline && !self.local {
             let repository = session.registries.repository(self.reference);
             if let Ok(Some(fetched)) = repository.manifest(Which::Digest(*index)) {
                 store.put(&fetched.bytes)?;
