@@ -106,6 +106,16 @@ mod tests {
         check(&format!("h.x/{}", "*a".repeat(40)), &format!("h.x/{}b", "a".repeat(200)), false);
     }
 
+    proptest::proptest! {
+        /// A model that cannot be wrong: the same as a regular expression.
+        #[test]
+        fn matches_as_a_regular_expression_does(pattern in "[ab/*]{0,8}", text in "[ab/]{0,8}") {
+            let expression = pattern.replace("**", "\u{0}").replace('*', "[^/]*").replace('\u{0}', ".*");
+            let expected = regex_lite::Regex::new(&format!("^{expression}$")).unwrap().is_match(&text);
+            proptest::prop_assert_eq!(Pattern(pattern.clone()).fits(&text), expected, "{} {}", pattern, text);
+        }
+    }
+
     #[test]
     fn says_what_is_no_pattern() {
         let check = |pattern: &str, expected: &str| {

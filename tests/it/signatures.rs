@@ -4,6 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use imgbuild::trust::PublicKey;
 use serde_json::Value;
 
 use crate::registry::Registry;
@@ -312,4 +313,36 @@ fn build_files_sign() {
 
 fn folder_of_signatures(store: &Store) -> impl Iterator<Item = PathBuf> {
     fs::read_dir(store.path().join("signatures")).into_iter().flatten().map(|entry| entry.unwrap().path())
+}
+
+#[test]
+fn keys_of_other_kinds_check() {
+    let folder = scratch();
+    put(folder.path(), "message", "message");
+    let openssl = |words: &[&str]| run(Command::new("openssl").current_dir(folder.path()).args(words));
+    for (kind, sign) in [
+        (&["ed25519"][..], &["pkeyutl", "-sign", "-rawin", "-inkey", "key", "-in", "message", "-out", "signature"][..]),
+        (
+            &["rsa", "-pkeyopt", "rsa_keygen_bits:2048"],
+            &["dgst", "-sha256", "-sign", "key", "-out", "signature", "message"],
+        ),
+        (
+            &["ec", "-pkeyopt", "ec_paramgen_curve:P-256"],
+            &["dgst", "-sha256", "-sign", "key", "-out", "signature", "message"],
+        ),
+    ] {
+        openssl(&[&["genpkey", "-out", "key", "-algorithm"], kind].concat());
+        openssl(&["pkey", "-in", "key", "-pubout", "-out", "public"]);
+        openssl(sign);
+        let key = PublicKey::parse(&fs::read_to_string(folder.path().join("public")).unwrap()).unwrap();
+        let mut signature = fs::read(folder.path().join("signature")).unwrap();
+        assert!(key.accepts(b"message", &signature), "{kind:?}");
+        assert!(!key.accepts(b"massage", &signature), "{kind:?}");
+        *signature.last_mut().unwrap() ^= 1;
+        assert!(!key.accepts(b"message", &signature), "{kind:?}");
+    }
+    openssl(&["genpkey", "-out", "key", "-algorithm", "ec", "-pkeyopt", "ec_paramgen_curve:P-384"]);
+    openssl(&["pkey", "-in", "key", "-pubout", "-out", "public"]);
+    let other = PublicKey::parse(&fs::read_to_string(folder.path().join("public")).unwrap()).unwrap_err();
+    assert!(other.to_string().contains("another kind"), "{other}");
 }
