@@ -18,7 +18,7 @@ for target in "$@"; do
     case $target in
         dockerfile | expand | lower) options="-dict=fuzz/dictionaries/dockerfile.dict -max_len=4096" ;;
         hcl | bakejson | compose) options="-dict=fuzz/dictionaries/bake.dict -max_len=4096" ;;
-        buildfile | lockfile) options="-dict=fuzz/dictionaries/toml.dict -max_len=4096" ;;
+        buildfile | lockfile | trust) options="-dict=fuzz/dictionaries/toml.dict -max_len=4096" ;;
         tar) options=-max_len=16384 ;;
         *) options=-max_len=4096 ;;
     esac

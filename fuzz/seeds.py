@@ -16,6 +16,9 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 CASES = ROOT / "tests/conformance/cases"
 DIGESTS = ["sha256:" + c * 64 for c in "0123456789abcdef"]
 
+# Of a key pair of which nobody has the other half.
+PUBLIC_KEY = [b"MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEAe4AGAtv4VeDrG0nEiOGSg/2AL2c", b"OsubvKaUSOLIVV5ST5PIXOOGHs+z3SIGVHuyn1Jog0v4ukk/vmSCSy0CDQ=="]
+
 
 def files(pattern):
     return [path.read_bytes() for path in sorted(CASES.glob(pattern)) if path.is_file()]
@@ -173,6 +176,19 @@ def packages():
     yield b"\10flask[async] == 3.0.0 ; python_version > '3'\nurllib3==2.0 --hash=x\n"
 
 
+
+def trust():
+    yield b"-----BEGIN PUBLIC KEY-----\n%s\n-----END PUBLIC KEY-----\n" % b"\n".join(PUBLIC_KEY)
+    payload = {"critical": {"identity": {"docker-reference": "h.x/a:1"}, "image": {"docker-manifest-digest": DIGESTS[1]},
+                            "type": "cosign container image signature"}, "optional": None}
+    yield json.dumps(payload).encode()
+    layer = {"mediaType": "application/vnd.dev.cosign.simplesigning.v1+json", "digest": DIGESTS[1], "size": 9,
+             "annotations": {"dev.cosignproject.cosign/signature": "QQ=="}}
+    yield json.dumps({"schemaVersion": 2, "config": layer, "layers": [layer]}).encode()
+    yield b'allow = ["debian", "h.x/**"]\ndeny = ["h.x/*b"]\nrequire-digest = true\n[require-signature]\n"*" = ["a.pub"]\n'
+    yield b'[policy.require-signature]\n"h.x/a/*" = { keys = ["a.pub"], signed-as = "debian" }\n'
+
+
 def main():
     corpus = pathlib.Path(sys.argv[1]) if len(sys.argv) > 1 else ROOT / "fuzz/corpus"
     dockerfiles = [text for text in files("*/*/Dockerfile*") + files("*/*/context/*ockerfile*") if b"\0" not in text]
@@ -182,7 +198,8 @@ def main():
              for kind in ("hcl", "json", "y*ml")}
     seeds = {"archive": archives(), "bakejson": bakes["json"], "compose": bakes["y*ml"], "hcl": bakes["hcl"], "buildfile": [example, *example.split(b"\n\n")], "dockerfile": dockerfiles,
              "expand": words(dockerfiles), "glob": globs(), "ignore": ignore_files(), "lockfile": lockfiles(),
-             "lower": dockerfiles, "oci": documents(), "packages": packages(), "reference": references, "tar": tars(), "toc": tables()}
+             "lower": dockerfiles, "oci": documents(), "packages": packages(), "reference": references, "tar": tars(), "toc": tables(),
+             "trust": trust()}
     for target, inputs in seeds.items():
         folder = corpus / target
         folder.mkdir(parents=True, exist_ok=True)

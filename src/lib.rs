@@ -6,7 +6,7 @@
 //! each up in the action cache of the [`store`] and runs what is missing: copies as functions on data ([`fstree`]),
 //! processes in a [`sandbox`]. [`export`] makes images of the layers. [`ops`] is the public API, [`cli`] the program.
 //!
-//! The modules below stand in the order of their imports: each uses only those above it. The first eight are pure: no
+//! The modules below stand in the order of their imports: each uses only those above it. The first nine are pure: no
 //! files, no environment, no clock, no threads. `ARCHITECTURE.md` is the same walk with the reasons.
 //!
 //! # The program in three calls
@@ -31,6 +31,8 @@ pub mod event;
 pub mod lockfile;
 
 pub mod attest;
+
+pub mod trust;
 
 pub mod frontend;
 

@@ -115,6 +115,10 @@ quickstart() {
 if cargo fmt --version >/dev/null 2>&1; then
     part formatting cargo fmt --check
 fi
+# Without it, a test looks at the same but for what `cargo deny` alone knows.
+if cargo deny --version >/dev/null 2>&1; then
+    part "cargo deny" cargo deny check bans licenses sources
+fi
 part "cargo test" cargo test --locked --no-fail-fast
 part quickstart quickstart
 binary=${CARGO_TARGET_DIR:-target}/release/imgbuild

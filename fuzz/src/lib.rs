@@ -10,6 +10,7 @@ mod foreign;
 mod formats;
 mod packages;
 mod patterns;
+mod trust;
 
 pub use archive::{archive, tar};
 pub use dockerfile::{dockerfile, expand, lower};
@@ -17,6 +18,7 @@ pub use foreign::{bakejson, compose, hcl};
 pub use formats::{buildfile, lockfile, oci, reference, toc};
 pub use packages::packages;
 pub use patterns::{glob, ignore};
+pub use trust::trust;
 
 /// The input as text; what is no UTF-8 has no target that wants it.
 fn text(data: &[u8]) -> Option<&str> {

@@ -27,7 +27,7 @@ pub use inventory::Inventory;
 pub use package::{Distribution, Ecosystem, Package};
 pub use provenance::{Build, Dependency, Detail, provenance};
 pub use spdx::spdx;
-pub use statement::{Predicate, statement};
+pub use statement::{Predicate, ReadStatement, read_statement, statement};
 
 use crate::digest::Digest;
 

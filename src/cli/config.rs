@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use serde::de::Error as _;
+use serde::de::{Error as _, IgnoredAny};
 use serde::{Deserialize, Deserializer};
 
 use super::Session;
@@ -45,6 +45,9 @@ struct File {
     explore: Explore,
     #[serde(default)]
     prune: Prune,
+    /// Read by [`crate::trust`], and of more files than the one that counts: see [`policies`].
+    #[serde(default, rename = "policy")]
+    _policy: IgnoredAny,
 }
 
 /// `[store]`
@@ -75,6 +78,20 @@ pub struct Prune {
     /// What was used for so long ago, in seconds, may go; all if it does not say.
     #[serde(default, deserialize_with = "age")]
     pub until: Option<i64>,
+}
+
+/// The machine's file.
+const OF_MACHINE: &str = "/etc/imgbuild/imgbuild.toml";
+
+fn of_user(session: &Session) -> Option<PathBuf> {
+    session.env.config_folder().map(|folder| folder.join("imgbuild/imgbuild.toml"))
+}
+
+/// The files whose policies hold: the machine's always, since nobody may take back what it demands by having a file of
+/// their own; and the one that counts besides.
+pub fn files_with_policies(session: &Session) -> Vec<PathBuf> {
+    let named = session.env.filled("IMGBUILD_CONFIG").map(PathBuf::from);
+    named.or_else(|| of_user(session)).into_iter().chain([OF_MACHINE.into()]).collect()
 }
 
 fn size<'de, D: Deserializer<'de>>(input: D) -> Result<Option<u64>, D::Error> {
@@ -120,10 +137,10 @@ impl Config {
     pub fn read(session: &Session) -> Result<Self, Error> {
         let named = session.env.filled("IMGBUILD_CONFIG").map(PathBuf::from);
         let must_exist = named.is_some();
-        let user = session.env.config_folder().map(|folder| folder.join("imgbuild/imgbuild.toml"));
+        let user = of_user(session);
         let candidates = match named {
             Some(named) => vec![named],
-            None => user.into_iter().chain(["/etc/imgbuild/imgbuild.toml".into()]).collect(),
+            None => user.into_iter().chain([OF_MACHINE.into()]).collect(),
         };
         for path in candidates {
             match std::fs::read_to_string(&path) {

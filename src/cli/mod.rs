@@ -131,6 +131,7 @@ fn uses_store(command: &Command) -> bool {
         Command::Man(_)
             | Command::Login(_)
             | Command::Logout(_)
+            | Command::Key(_)
             | Command::Search(_)
             | Command::Tags(_)
             | Command::Schema(_)
@@ -171,6 +172,9 @@ fn run(command: Command, session: &Session, library: &dyn Library) -> Result<u8,
         Command::Rm(args) => commands::rm::run(&args, session).map(done),
         Command::Explore(args) => commands::explore::run(&args, session),
         Command::Sbom(args) => commands::sbom::run(&args, session).map(done),
+        Command::Key(args) => commands::key::run(&args, session).map(done),
+        Command::Sign(args) => commands::sign::run(&args, session).map(done),
+        Command::VerifyImage(args) => commands::verify_image::run(&args, session),
         Command::Diff(args) => commands::diff::run(&args, session),
         Command::Cp(args) => commands::cp::run(&args, session).map(done),
         Command::Commit(args) => commands::commit::run(&args, session).map(done),

@@ -8,15 +8,18 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::Arc;
 
+use crate::digest::Digest;
 use crate::event::Reporter;
 use crate::oci::{Descriptor, Platform, Reference};
 use crate::ops::remote_image::{not_found, which};
+use crate::ops::signatures::{Carried, fetch_signatures};
 use crate::ops::{Error, LoadOptions, SaveError, load, write_file};
 use crate::registry::transfer::{
     self, Layout, Moved, OpenedEnd, Options, Plan, Platforms, Source, StoreEnd, TagEnd, Target,
 };
 use crate::registry::{Registries, RegistryError};
 use crate::store::{ArchiveFormat, ArchiveImage, Store, remove_tree};
+use crate::trust::Signature;
 
 /// Where an image is, or goes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -69,6 +72,17 @@ pub struct Copied {
     pub moved: Moved,
 }
 
+/// How an image is copied.
+#[derive(Clone, Copy)]
+pub struct Copying<'a> {
+    /// All platforms, or those that are asked for. One platform goes without its index.
+    pub platforms: &'a Platforms,
+    /// Whether its signatures go along, from and to registries and the store.
+    pub signatures: bool,
+    /// Who hears of it.
+    pub reporter: &'a dyn Reporter,
+}
+
 /// A store that lives as long as a copy.
 pub(super) struct Scratch(pub(super) Arc<Store>);
 
@@ -84,36 +98,38 @@ impl Drop for Scratch {
     }
 }
 
-/// Copies an image: all platforms, or those that are asked for. One platform goes without its index.
+/// Copies an image.
 pub fn copy(
     store: &Store,
     registries: &Registries,
     from: &Place,
     to: &Place,
-    platforms: &Platforms,
-    reporter: &dyn Reporter,
+    how: Copying<'_>,
 ) -> Result<Copied, Error> {
-    let job = Job { store, registries, to, platforms, reporter };
+    let job = Job { store, registries, to, how };
     match from {
         Place::Registry(reference) => {
             let repository = registries.repository(reference);
             let first = repository.manifest(which(reference))?.ok_or_else(|| not_found(reference))?;
             let root = first.descriptor.clone();
-            job.from(&OpenedEnd { repository, first }, &root)
+            let source = OpenedEnd { repository, first };
+            job.from(&source, &root, &|image| Ok(fetch_signatures(&source.repository, image)?))
         }
         Place::Store(reference) => {
             let listed = store.find(&reference.familiar())?;
-            job.from(&StoreEnd { store, registries: Some(registries) }, &listed.descriptor)
+            let source = StoreEnd { store, registries: Some(registries) };
+            job.from(&source, &listed.descriptor, &|image| Ok(store.signatures(image)?))
         }
         Place::Layout(folder, wanted) => {
             let layout = Layout::new(folder);
             let root = layout.find(wanted.as_deref())?;
-            job.from(&layout, &root)
+            job.from(&layout, &root, &|_| Ok(Vec::new()))
         }
         Place::Archive(_, path, wanted) => {
             let scratch = Scratch::new(store)?;
             let root = from_archive(&scratch.0, path, wanted.as_deref())?;
-            job.from(&StoreEnd { store: &scratch.0, registries: None }, &root)
+            let source = StoreEnd { store: &scratch.0, registries: None };
+            job.from(&source, &root, &|image| Ok(scratch.0.signatures(image)?))
         }
     }
 }
@@ -147,14 +163,16 @@ struct Job<'a> {
     store: &'a Store,
     registries: &'a Registries,
     to: &'a Place,
-    platforms: &'a Platforms,
-    reporter: &'a dyn Reporter,
+    how: Copying<'a>,
 }
 
+/// Who knows the signatures of what is copied.
+type Find<'a> = &'a dyn Fn(&Digest) -> Result<Vec<Signature>, Error>;
+
 impl Job<'_> {
-    fn from(&self, source: &dyn Source, root: &Descriptor) -> Result<Copied, Error> {
-        let mut plan = Plan::new(source, root, self.platforms)?;
-        if let Platforms::Only(wanted) = self.platforms {
+    fn from(&self, source: &dyn Source, root: &Descriptor, find: Find<'_>) -> Result<Copied, Error> {
+        let mut plan = Plan::new(source, root, self.how.platforms)?;
+        if let Platforms::Only(wanted) = self.how.platforms {
             plan = plan.without_index();
             if wanted.len() > 1 && plan.images.len() > 1 && !matches!(self.to, Place::Store(_)) {
                 return Err(Error::Usage("either one platform is copied, or all of them".into()));
@@ -164,6 +182,7 @@ impl Job<'_> {
         if let Some(missing) = plan.missing.first() {
             return Err(RegistryError::Missing(missing.digest).into());
         }
+        let carried = if self.how.signatures { Carried::find(&plan, find)? } else { Carried::default() };
         let moved = match self.to {
             Place::Registry(reference) => {
                 let pinned = reference.digest().filter(|digest| *digest != plan.root.digest);
@@ -171,20 +190,16 @@ impl Job<'_> {
                     let message = format!("the image is {}, not {pinned} as the target says", plan.root.digest);
                     return Err(Error::build(message));
                 }
-                self.run(
-                    source,
-                    &TagEnd {
-                        repository: self.registries.repository(reference),
-                        root: plan.root.digest,
-                        tag: reference.tag().map(str::to_owned),
-                        notes: None,
-                    },
-                    &plan,
-                )?
+                let repository = self.registries.repository(reference);
+                let (root, tag) = (plan.root.digest, reference.tag().map(str::to_owned));
+                let moved = self.run(source, &TagEnd { repository, root, tag, notes: None }, &plan)?;
+                carried.into_repository(&self.registries.repository(reference))?;
+                moved
             }
             Place::Store(reference) => {
                 let moved = self.run(source, &StoreEnd { store: self.store, registries: None }, &plan)?;
                 self.store.resolve_all(&plan.root.digest)?;
+                carried.into_store(self.store)?;
                 self.store.set_reference(reference, plan.root.clone())?;
                 moved
             }
@@ -214,7 +229,7 @@ impl Job<'_> {
     }
 
     fn run(&self, source: &dyn Source, target: &dyn Target, plan: &Plan) -> Result<Moved, RegistryError> {
-        let options = Options { verb: "copying", jobs: self.registries.transfers(), reporter: self.reporter };
+        let options = Options { verb: "copying", jobs: self.registries.transfers(), reporter: self.how.reporter };
         transfer::run(source, target, plan, options)
     }
 }

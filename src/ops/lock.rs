@@ -64,6 +64,7 @@ pub fn lock(session: &Session<'_>, request: LockRequest<'_>) -> Result<LockRepor
         ));
     };
     let mut opened = Lock::open(place, mode)?;
+    opened.pinning();
     let known = opened.pinned().keys();
     if let Some(Renew { names, precise }) = request.renew {
         let stale = called(&known, &names, path)?;

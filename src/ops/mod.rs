@@ -32,14 +32,16 @@ mod remote_image;
 mod rmi;
 mod save;
 pub mod sbom;
+pub mod signatures;
 mod tag;
 pub mod task;
 pub mod tree;
 pub mod verify;
+pub mod verify_image;
 
 pub use check::{FixedFile, check, fix, write_fixed};
 pub use context::unpack_context;
-pub use copy::{Copied, Place, copy};
+pub use copy::{Copied, Copying, Place, copy};
 pub use error::Error;
 pub use fetch::{Fetched, fetch};
 pub use file::{write_file, write_stream};

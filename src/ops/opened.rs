@@ -9,7 +9,7 @@ use crate::event::Reporter;
 use crate::fstree::Toc;
 use crate::oci::{Platform, Reference};
 use crate::ops::Error;
-use crate::ops::copy::{Place, Scratch, copy};
+use crate::ops::copy::{Copying, Place, Scratch, copy};
 use crate::registry::transfer::Platforms;
 use crate::registry::{FetchOnNeed, Registries};
 use crate::store::layers::{LayerBlob, LayerId, Layers};
@@ -73,8 +73,8 @@ impl OpenedImage {
             ImageName::Elsewhere(place, _) => {
                 let scratch = Scratch::new(store)?;
                 let here: Reference = "looked-into".parse()?;
-                let all = Platforms::All;
-                copy(&scratch.0, registries, place, &Place::Store(here.clone()), &all, reporter)?;
+                let how = Copying { platforms: &Platforms::All, signatures: false, reporter };
+                copy(&scratch.0, registries, place, &Place::Store(here.clone()), how)?;
                 (scratch.0.clone(), here.familiar(), Some(scratch))
             }
         };

@@ -97,7 +97,9 @@ pub fn prune(store: &mut Store, options: &PruneOptions, wait: bool) -> Result<Pr
     alone.sweep()?;
     alone.sweep_scenes()?;
     let plan = plan(&Inventory::take(&alone)?, options);
-    apply(&alone, plan)
+    let pruned = apply(&alone, plan)?;
+    alone.sweep_signatures()?;
+    Ok(pruned)
 }
 
 /// What [`prune`] would remove.

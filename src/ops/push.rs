@@ -3,6 +3,7 @@
 use crate::event::{Event, Reporter};
 use crate::oci::{Descriptor, Platform, Reference};
 use crate::ops::Error;
+use crate::ops::signatures::push_signatures;
 use crate::registry::Registries;
 use crate::registry::transfer::{self, Moved, Options, Plan, Platforms, StoreEnd, TagEnd};
 use crate::store::{FindError, Store};
@@ -16,6 +17,8 @@ pub struct Pushed {
     pub descriptor: Descriptor,
     /// What had to be done for that.
     pub moved: Moved,
+    /// How many of its manifests have signatures there.
+    pub signed: usize,
 }
 
 /// Sends an image that the store lists under this name to the registry that the name says: all of its platforms, or one.
@@ -75,5 +78,6 @@ pub fn push_image(
         TagEnd { repository, root: plan.root.digest, tag: reference.tag().map(str::to_owned), notes: Some(store) };
     let options = Options { verb: "pushing", jobs: registries.transfers(), reporter };
     let moved = transfer::run(&source, &target, &plan, options)?;
-    Ok(Pushed { reference: reference.clone(), descriptor: plan.root, moved })
+    let signed = push_signatures(store, &target.repository, &plan, reporter)?;
+    Ok(Pushed { reference: reference.clone(), descriptor: plan.root, moved, signed })
 }

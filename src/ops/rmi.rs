@@ -102,6 +102,7 @@ pub fn rmi(store: &mut Store, image: &str, force: bool) -> Result<Removed, RmiEr
         removed.freed += alone.remove_blob(&blob)?;
         removed.deleted.push(blob);
     }
+    alone.sweep_signatures()?;
     Ok(removed)
 }
 

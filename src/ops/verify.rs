@@ -8,6 +8,7 @@ mod compare;
 mod fresh;
 mod report;
 
+use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -18,6 +19,7 @@ use crate::ops::Error;
 use crate::ops::build::{self, Lock, LockMode, LockPlace, Prepared, Session, Target, TargetImage};
 use crate::ops::fetch::bring_images;
 use crate::store::Store;
+use crate::trust::Policy;
 use compare::{Image, compare};
 use fresh::Fresh;
 pub use report::{Expectation, FileFinding, Finding, LayerFinding, Part, VerifiedImage, VerifyReport};
@@ -89,9 +91,12 @@ impl Rebuild {
         let fresh = Fresh::beside(&session.store)?;
         let pinned: &Lockfile = known.lock.pinned();
         fresh.share(&session.store, pinned, known.lock.used())?;
-        let session = Session { store: fresh.store.clone(), ..session.reporting_to(reporter) };
+        // Policies were asked when all of this was looked up, in the store that has the signatures.
+        let session = Session { store: fresh.store.clone(), policies: &[], ..session.reporting_to(reporter) };
+        let policies: Arc<[Policy]> = Arc::new([]);
         // What is pinned now counts, even where something else was asked for.
-        let targets: Vec<Target> = targets.iter().map(|target| Target { pull: false, ..target.clone() }).collect();
+        let again = |target: &Target| Target { pull: false, policies: policies.clone(), ..target.clone() };
+        let targets: Vec<Target> = targets.iter().map(again).collect();
         let prepared = build::prepare_with(&session, &targets, Lock::fixed(pinned.clone(), mode))?;
         fresh.share_checkouts(known, &prepared)?;
         let made = build::make(&session, &prepared, &targets)?;

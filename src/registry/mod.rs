@@ -30,6 +30,7 @@ mod request;
 mod retry;
 pub mod s3;
 mod settings;
+mod signatures;
 pub mod transfer;
 mod upload;
 

@@ -152,7 +152,12 @@ impl<'r> Repository<'r> {
         self.reading(|host, path| self.manifest_at(host, path, which))
     }
 
-    fn manifest_at(&self, host: &Host, path: &str, which: Which<'_>) -> Result<Option<Fetched>, RegistryError> {
+    pub(super) fn manifest_at(
+        &self,
+        host: &Host,
+        path: &str,
+        which: Which<'_>,
+    ) -> Result<Option<Fetched>, RegistryError> {
         let request = Request { headers: vec![accept()], ..Request::get() };
         let (address, mut response) = self.call(host, &format!("/v2/{path}/manifests/{which}"), false, &request)?;
         match response.status() {

@@ -80,6 +80,10 @@ impl Source for Anywhere<'_> {
     fn repositories(&self, blob: &Descriptor) -> Vec<String> {
         self.store.repositories(blob)
     }
+
+    fn has_at_hand(&self, blob: &Descriptor) -> Result<bool, RegistryError> {
+        self.store.has_at_hand(blob)
+    }
 }
 
 /// Fetches what folders and buckets have from there, and the rest as before.

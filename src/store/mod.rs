@@ -10,6 +10,7 @@
 //! contexts/                                what the files of build contexts hashed to
 //! scenes/                                  what a step saw that failed, or that somebody looks at
 //! builds/  builds/objects/                 records of the last builds, for `why`, `log`, `report`; what they name: graphs, lists, logs
+//! signatures/                              who signed which image, and what exactly
 //! tmp/                                     a folder per living process; tmp/locks: steps that are running
 //! version  gc.lock  index.lock             the format; who uses the store; who changes index.json
 //! pruned                                   an empty file: when it was last looked for what could go by itself
@@ -44,6 +45,7 @@ pub(crate) mod images;
 pub(crate) mod index;
 mod locks;
 mod remove;
+mod signatures;
 mod stop;
 mod tables;
 mod tmp;
@@ -101,13 +103,14 @@ pub(crate) mod layout {
     pub const BUILDS: &str = "builds";
     pub const BUILD_OBJECTS: &str = "builds/objects";
     pub const PRUNED: &str = "pruned";
+    pub const SIGNATURES: &str = "signatures";
     pub const TMP: &str = "tmp";
     pub const KEY_LOCKS: &str = "tmp/locks";
 
     /// All folders that a new store gets.
     pub const FOLDERS: [&str; 7] = [BLOBS, SNAPSHOTS, ACTIONS, MOUNTS, CONTAINERS, TMP, KEY_LOCKS];
     /// All names at the top, and what may be there besides them.
-    pub const TOP: [&str; 17] = [
+    pub const TOP: [&str; 18] = [
         VERSION,
         OCI_LAYOUT,
         INDEX,
@@ -122,6 +125,7 @@ pub(crate) mod layout {
         CONTEXTS,
         BUILDS,
         PRUNED,
+        SIGNATURES,
         TMP,
         "lost+found",
         ".index.json.new",

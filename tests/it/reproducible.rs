@@ -147,6 +147,7 @@ impl Day {
             sources: &sources,
             registries: Arc::new(Registries::new(registry::Settings::default(), Box::new(registry::NoCredentials))),
             command: &[],
+            policies: &[],
         };
         let built = build(&session, &[target], &LockPlace::None, LockMode::default());
         let built = built.unwrap_or_else(|error| panic!("{}: {error:?}", context.display()));

@@ -16,6 +16,7 @@ const ROOMS: &[&str] = &[
     "event",
     "lockfile",
     "attest",
+    "trust",
     "frontend",
     "compress",
     "store",

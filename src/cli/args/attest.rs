@@ -1,5 +1,6 @@
 //! What is to be said about an image: `--attest`, and its two short forms.
 
+use std::path::PathBuf;
 use std::str::FromStr;
 
 use clap::Args;
@@ -21,6 +22,9 @@ pub struct AttestArgs {
     #[arg(long, num_args = 0..=1, default_missing_value = "true", value_name = "BOOL|mode=MODE")]
     #[arg(value_parser = Attest::provenance)]
     pub provenance: Option<Attest>,
+    /// Sign the image, by each of its names, with the key in this file
+    #[arg(long, value_name = "KEY")]
+    pub sign: Vec<PathBuf>,
 }
 
 impl AttestArgs {

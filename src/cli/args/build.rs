@@ -71,6 +71,9 @@ pub struct BuildArgs {
     /// How the lockfile is used.
     #[command(flatten)]
     pub lock: LockArgs,
+    /// What may be built on.
+    #[command(flatten)]
+    pub policy: PolicyArgs,
     /// What is shown.
     #[command(flatten)]
     pub progress: ProgressArgs,
@@ -146,6 +149,9 @@ pub struct BakeArgs {
     /// How the lockfile is used.
     #[command(flatten)]
     pub lock: LockArgs,
+    /// What may be built on.
+    #[command(flatten)]
+    pub policy: PolicyArgs,
     /// What is shown.
     #[command(flatten)]
     pub progress: ProgressArgs,
@@ -241,6 +247,14 @@ pub enum Call {
     /// Check, without building
     #[value(alias = "lint")]
     Check,
+}
+
+/// What may be built on.
+#[derive(Debug, Clone, Default, Args)]
+pub struct PolicyArgs {
+    /// Build only on images that the policy in this file permits, besides those of the machine and of the build file
+    #[arg(long = "policy", value_name = "FILE", help_heading = "Policy")]
+    pub policies: Vec<PathBuf>,
 }
 
 /// Values, contexts and secrets for the build.

@@ -155,6 +155,12 @@ pub enum Command {
     Logout(commands::logout::Args),
     /// List the packages in an image, as SPDX or CycloneDX
     Sbom(commands::sbom::Args),
+    /// Make a key pair that images are signed with
+    Key(commands::key::Args),
+    /// Sign images with a key
+    Sign(commands::sign::Args),
+    /// Look who signed an image, and whether it is whole
+    VerifyImage(commands::verify_image::Args),
     /// Print the JSON Schemas of build files, lockfiles, progress and metadata
     Schema(commands::schema::Args),
     /// Show the version

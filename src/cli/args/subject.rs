@@ -9,7 +9,7 @@ use clap::Args;
 use super::attest::AttestArgs;
 use super::build::{
     BakeArgs, BuildArgs, CacheArgs, Call, CompatibilityArgs, FailureArgs, ImageArgs, LockArgs, OutputArgs, Override,
-    ProgressArgs, RunArgs, ValueArgs,
+    PolicyArgs, ProgressArgs, RunArgs, ValueArgs,
 };
 use super::values::ContextSource;
 use crate::ops::Error;
@@ -44,6 +44,9 @@ pub struct SubjectArgs {
     /// How the lockfile is used.
     #[command(flatten)]
     pub lock: LockArgs,
+    /// What may be built on.
+    #[command(flatten)]
+    pub policy: PolicyArgs,
 }
 
 /// The same as the command that would build it.
@@ -100,6 +103,7 @@ impl SubjectArgs {
             cache: self.cache,
             run: self.run,
             lock: self.lock,
+            policy: self.policy,
             progress: ProgressArgs::default(),
             check: false,
             call: Call::Build,
@@ -120,6 +124,7 @@ impl SubjectArgs {
             cache: self.cache,
             run: self.run,
             lock: self.lock,
+            policy: self.policy,
             progress: ProgressArgs::default(),
             affected_by: Vec::new(),
             changed_since: None,

@@ -6,7 +6,7 @@ use crate::cli::args::values;
 use crate::cli::library::network;
 use crate::cli::{Session, error};
 use crate::oci::Platform;
-use crate::ops::{self, Error, Place};
+use crate::ops::{self, Copying, Error, Place};
 use crate::registry::transfer::Platforms;
 
 /// Copy an image between registries, layouts, archives and the store
@@ -33,6 +33,9 @@ pub struct Args {
     /// Copy only this platform, without its index [default: all]
     #[arg(long, value_name = "PLATFORM", value_parser = values::platform)]
     pub platform: Option<Platform>,
+    /// Take signatures along, from and to registries and the store
+    #[arg(long)]
+    pub signatures: bool,
     /// What is shown.
     #[command(flatten)]
     pub progress: ProgressArgs,
@@ -47,7 +50,9 @@ pub fn run(args: &Args, session: &Session) -> Result<u8, Error> {
             Some(platform) => Platforms::Only(vec![platform.clone()]),
         };
         let store = session.open_store()?;
-        ops::copy(&store, &registries, &args.from, &args.to, &platforms, &*progress.reporter())
+        let reporter = progress.reporter();
+        let how = Copying { platforms: &platforms, signatures: args.signatures, reporter: &*reporter };
+        ops::copy(&store, &registries, &args.from, &args.to, how)
     });
     match copied {
         Ok(copied) => session.print(format!("{}\n", copied.descriptor.digest)).map(|()| error::OK),

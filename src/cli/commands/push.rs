@@ -64,7 +64,7 @@ fn push(args: &Args, session: &Session, reporter: &dyn Reporter) -> Result<Vec<P
 
 fn render(pushed: &[Pushed], quiet: bool) -> String {
     let mut text = String::new();
-    for Pushed { reference, descriptor, moved } in pushed {
+    for Pushed { reference, descriptor, moved, signed } in pushed {
         if quiet {
             text += &format!("{reference}\n");
             continue;
@@ -73,6 +73,9 @@ fn render(pushed: &[Pushed], quiet: bool) -> String {
         if moved.existed + moved.mounted > 0 {
             let (sent, mounted, existed) = (moved.moved, moved.mounted, moved.existed);
             text += &format!("Blobs: {sent} sent, {mounted} linked, {existed} there already\n");
+        }
+        if *signed > 0 {
+            text += &format!("Signed: {signed} of its manifests\n");
         }
     }
     text
@@ -89,7 +92,7 @@ mod tests {
         let descriptor = Descriptor::of("", b"x");
         let digest = descriptor.digest;
         let moved = Moved { existed: 1, mounted: 2, moved: 3 };
-        let pushed = [Pushed { reference: Reference::parse("h:5/a").unwrap(), descriptor, moved }];
+        let pushed = [Pushed { reference: Reference::parse("h:5/a").unwrap(), descriptor, moved, signed: 0 }];
         let expected = format!("Pushed image: {digest}\nh:5/a:latest\nBlobs: 3 sent, 2 linked, 1 there already\n");
         assert_eq!(render(&pushed, false), expected);
         assert_eq!(render(&pushed, true), "h:5/a:latest\n");

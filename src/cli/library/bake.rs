@@ -9,11 +9,11 @@ use crate::cli::args::attest::Attest;
 use crate::cli::args::build::List;
 use crate::cli::args::values::{Secret, Ssh};
 use crate::cli::library::build::{
-    apply_attest, apply_cache, apply_image, apply_run, apply_values, cache_from, cache_to, lock_mode, named_context,
-    outputs, push_too, read_secret, references, ssh_agent, warnings, write_results,
+    apply_attest, apply_cache, apply_image, apply_run, apply_values, cache_from, cache_to, check_signing, lock_mode,
+    named_context, outputs, push_too, read_secret, references, ssh_agent, warnings, write_results,
 };
 use crate::cli::library::foreign::{self, Chosen};
-use crate::cli::library::{changes, include, running};
+use crate::cli::library::{changes, include, running, trust};
 use crate::cli::{Session, interrupt};
 use crate::event::Reporter;
 use crate::frontend::buildfile::foreign::Read;
@@ -25,6 +25,7 @@ use crate::ops::build::{self, Dockerfile, Folder, LockPlace, NamedContext, NoCac
 use crate::ops::error::Diagnostics;
 use crate::remote_cache::Place;
 use crate::solve::SecretValue;
+use crate::trust::Policy;
 
 pub(super) fn bake(args: &BakeArgs, session: &Session, reporter: Arc<dyn Reporter>) -> Result<Vec<Diagnostics>, Error> {
     let Definition { targets, lock, remarks } = Definition::read(args, session)?;
@@ -57,7 +58,12 @@ impl Definition {
     pub(super) fn read(args: &BakeArgs, session: &Session) -> Result<Self, Error> {
         let file = File::read(args, session)?;
         let plan = file.plan(args, session)?;
-        let targets = plan.targets.iter().map(|target| file.target(target, args, session)).collect::<Result<_, _>>()?;
+        let policies: Arc<[Policy]> = file.policies(args)?.into();
+        let target = |target| {
+            let target = file.target(target, args, session)?;
+            Ok::<_, Error>(Target { policies: policies.clone(), ..target })
+        };
+        let targets = plan.targets.iter().map(target).collect::<Result<_, _>>()?;
         let lock = LockPlace::File(file.lock.join("build.lock"));
         let list = [file.notes, plan.warnings].concat();
         let remarks = Diagnostics { parts: file.parts.to_vec(), ..Diagnostics::new(&file.name, &*file.text, list) };
@@ -168,6 +174,15 @@ impl File {
         let (lines, text, parts) = (line_starts(text), text.into(), parts.into());
         let lock = paths.first().and_then(|path| path.parent()).unwrap_or(Path::new("")).to_owned();
         Ok(Self { name: foreign::names(paths), text, lines, parts, folder: PathBuf::new(), lock, model, notes })
+    }
+
+    /// What may be built on: as the files say, and as flags say.
+    fn policies(&self, args: &BakeArgs) -> Result<Vec<Policy>, Error> {
+        let mut all = trust::policy_files(&args.policy.policies)?;
+        for (name, folder, policy) in self.model.policies() {
+            all.push(trust::load(policy.clone(), name, &self.folder.join(folder))?);
+        }
+        Ok(all)
     }
 
     /// The names of all targets.
@@ -305,6 +320,10 @@ impl File {
                 target.outputs = outputs(&args.output.outputs)?;
             }
             push_too(&mut target, &args.output);
+            let keys: Vec<PathBuf> = resolved.sign.iter().map(|key| self.folder.join(key)).collect();
+            let keys = if args.attest.sign.is_empty() { &keys } else { &args.attest.sign };
+            target.sign = trust::private_keys(keys, session)?;
+            check_signing(&target).map_err(|error| usage(error.to_string()))?;
         }
         apply_values(&mut target, &args.values, session)?;
         self.place_caches(&mut target);

@@ -15,7 +15,7 @@ use crate::cli::args::values::{
 };
 use crate::cli::env::ResolvedSecret;
 use crate::cli::library::metadata::Metadata;
-use crate::cli::library::{debug, running};
+use crate::cli::library::{debug, running, trust};
 use crate::cli::{Session, interrupt};
 use crate::compress::{Compression, LevelError};
 use crate::event::Reporter;
@@ -69,10 +69,13 @@ pub(super) fn target(args: &BuildArgs, session: &Session, run: &running::Run) ->
     apply_values(&mut target, &args.values, session)?;
     apply_image(&mut target, &args.image)?;
     apply_attest(&mut target, args.attest.all());
+    target.policies = trust::policy_files(&args.policy.policies)?.into();
+    target.sign = trust::private_keys(&args.attest.sign, session)?;
     apply_cache(&mut target, &args.cache)?;
     apply_run(&mut target, &args.run)?;
     target.outputs = outputs(&args.output.outputs)?;
     push_too(&mut target, &args.output);
+    check_signing(&target)?;
     Ok((target, lock))
 }
 
@@ -390,6 +393,19 @@ pub(super) fn push_too(target: &mut Target, args: &OutputArgs) {
     if args.push && !pushed && target.requested {
         target.outputs.push(Output { kind: OutputKind::Registry(Vec::new()), compression: Compression::GZIP });
     }
+}
+
+/// Fails if a target is to be signed and nothing of it can be.
+pub(super) fn check_signing(target: &Target) -> Result<(), Error> {
+    let named = |output: &Output| match &output.kind {
+        OutputKind::Store(names) | OutputKind::Registry(names) => !target.tags.is_empty() || !names.is_empty(),
+        _ => false,
+    };
+    let fits = if target.outputs.is_empty() { !target.tags.is_empty() } else { target.outputs.iter().any(named) };
+    if target.sign.is_empty() || fits || !target.requested {
+        return Ok(());
+    }
+    Err(Error::Usage("an image is signed by its name, in the store or a registry: give one with -t NAME".into()))
 }
 
 fn one_output(output: &output::Output) -> Result<Output, Error> {

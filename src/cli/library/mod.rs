@@ -16,6 +16,7 @@ pub(super) mod metadata;
 pub(super) mod network;
 mod running;
 mod subject;
+pub(super) mod trust;
 
 use std::sync::Arc;
 

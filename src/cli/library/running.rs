@@ -7,7 +7,7 @@ use std::os::fd::AsFd;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use crate::cli::library::{command, network};
+use crate::cli::library::{command, network, trust};
 use crate::cli::{Session, interrupt};
 use crate::event::Reporter;
 use crate::ops::{self, Error, build};
@@ -15,6 +15,7 @@ use crate::registry::Registries;
 use crate::sandbox::{Cancel, Namespaces};
 use crate::source::Sources;
 use crate::store::Store;
+use crate::trust::Policy;
 
 /// A build that is about to start.
 pub(super) struct Run {
@@ -25,6 +26,7 @@ pub(super) struct Run {
     sources: Arc<Sources>,
     registries: Arc<Registries>,
     command: Vec<String>,
+    policies: Vec<Policy>,
 }
 
 /// What came on standard input.
@@ -65,7 +67,8 @@ impl Run {
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
         let jobs = jobs.map_or((4 * processors).max(16), usize::from);
         let command = command::without_secrets(&session.env.arguments());
-        Ok(Self { store, cancel, executor, jobs, sources, registries, command })
+        let policies = trust::policies(session)?;
+        Ok(Self { store, cancel, executor, jobs, sources, registries, command, policies })
     }
 
     /// Says who hears of layers that are fetched on the way.
@@ -86,6 +89,7 @@ impl Run {
             sources: &self.sources,
             registries: self.registries.clone(),
             command: &self.command,
+            policies: &self.policies,
         })
     }
 

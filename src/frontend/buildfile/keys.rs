@@ -34,6 +34,7 @@ pub enum Key {
     CacheFrom,
     CacheTo,
     Attest,
+    Sign,
     Call,
 }
 
@@ -148,6 +149,7 @@ pub const KEYS: &[KeyInfo] = &[
         Kind::Entries,
         "what is said about the image: `type=sbom`, `type=provenance,mode=min|max`",
     ),
+    row(Key::Sign, "sign", Kind::Texts, "files of the keys that sign the image: see docs/supply-chain.md"),
     row(Key::Call, "call", Kind::Text, "what is done with the target; `build` if not given"),
 ];
 

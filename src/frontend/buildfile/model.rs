@@ -9,6 +9,7 @@ use super::matrix::Matrix;
 use super::variables::Variable;
 use crate::frontend::diagnostic::Part;
 use crate::frontend::steps::{Base, Stage, Step};
+use crate::trust::PolicyFile;
 
 /// A parsed build file. Everything is in the order of the file.
 #[derive(Debug, Clone, Default)]
@@ -16,6 +17,8 @@ pub struct BuildFile {
     pub(super) variables: Vec<Variable>,
     pub(super) groups: Vec<Group>,
     pub(super) targets: Vec<Declaration>,
+    /// What may be built on, as each file has it, and where that file begins.
+    pub(super) policies: Vec<(usize, PolicyFile)>,
     /// The texts of all files, one after another. Spans are places in it.
     pub(super) text: String,
     /// Where each begins, and what it is called.
@@ -139,6 +142,15 @@ impl BuildFile {
     /// The variables.
     pub fn variables(&self) -> &[Variable] {
         &self.variables
+    }
+
+    /// What may be built on: what each file that says so is called, the folder that its paths start at, and what it says. All
+    /// of them hold.
+    pub fn policies(&self) -> impl Iterator<Item = (&str, &str, &PolicyFile)> {
+        self.policies.iter().filter_map(|(start, policy)| {
+            let index = self.index_at(*start)?;
+            Some((self.parts.get(index)?.name.as_str(), self.files.get(index)?.folder.as_str(), policy))
+        })
     }
 
     /// The texts of all files, one after another, and where each begins.

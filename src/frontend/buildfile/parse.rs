@@ -14,9 +14,10 @@ use super::matrix;
 use super::model::{BuildFile, Declaration, Entry, Group, Place, Text, Value, Values};
 use super::suggest::did_you_mean;
 use crate::frontend::diagnostic::Diagnostic;
+use crate::trust::{self, Mistake};
 
 /// The tables of a build file.
-const TABLES: &[&str] = &["group", "include", "target", "variable"];
+const TABLES: &[&str] = &["group", "include", "policy", "target", "variable"];
 
 /// The table of a target that [`Key::Scrub`] is in.
 const TABLE_OF_SCRUB: &str = "reproducible";
@@ -139,10 +140,23 @@ impl Parser<'_> {
                         file.targets.extend(self.target(item));
                     }
                 }
+                "policy" => self.policy(value, file),
                 other => self.unknown(self.at(name), other, "a build file", TABLES, NOT_YET_TOP),
             }
         }
         includes
+    }
+
+    fn policy(&mut self, value: &Spanned<DeValue<'_>>, file: &mut BuildFile) {
+        let DeValue::Table(table) = value.get_ref() else { return self.wrong_type(value, "`policy`", "a table") };
+        match trust::read_table(table, self.source) {
+            Ok(policy) => file.policies.push((self.start, policy)),
+            Err(mistakes) => {
+                for Mistake { span, message, help } in mistakes {
+                    self.error(span.start + self.start..span.end + self.start, message, help);
+                }
+            }
+        }
     }
 
     /// Names stand on command lines, before a dot in `--set` and in lists, so they are plain.

@@ -88,6 +88,8 @@ struct PrintedTarget<'a> {
     cache_to: Vec<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     attest: Vec<String>,
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    sign: &'a [String],
     #[serde(skip_serializing_if = "Option::is_none")]
     call: Option<&'static str>,
 }
@@ -153,6 +155,7 @@ impl<'a> From<&'a Target> for PrintedTarget<'a> {
             cache_from: arguments(&target.cache_from),
             cache_to: arguments(&target.cache_to),
             attest: arguments(&target.attest),
+            sign: &target.sign,
             call: (target.call != Call::Build).then(|| target.call.name()),
         }
     }

@@ -26,6 +26,7 @@ pub fn schema() -> Value {
         "additionalProperties": false,
         "properties": {
             "include": described(texts(), "more build files, by path or pattern from the folder of this one"),
+            "policy": described(policy(), "what images may be built on"),
             "variable": described(named(VARIABLE, variable()), "values that the environment can change"),
             "group": described(named(NAME, group()), "several targets or groups under one name"),
             "target": described(named(NAME, target()), "what can be built"),
@@ -87,6 +88,28 @@ fn object(properties: Map<String, Value>, required: &[&str]) -> Value {
 
 fn properties<const N: usize>(properties: [(&str, Value); N]) -> Map<String, Value> {
     properties.into_iter().map(|(name, schema)| (name.to_owned(), schema)).collect()
+}
+
+fn policy() -> Value {
+    let keys = || json!({"type": "array", "items": string(), "minItems": 1});
+    let signed_as = described(string(), "the repository that signatures name, or `any`");
+    let table = object(properties([("keys", keys()), ("signed-as", signed_as)]), &["keys"]);
+    let signers = json!({"type": "object", "additionalProperties": {"anyOf": [keys(), table]}});
+    object(
+        properties([
+            ("allow", described(texts(), "patterns of the only repositories that images may come from")),
+            ("deny", described(texts(), "patterns of repositories that they may not come from")),
+            (
+                "require-digest",
+                json!({"type": "boolean", "description": "whether a digest or the lockfile must pin them"}),
+            ),
+            (
+                "require-signature",
+                described(signers, "for patterns of repositories, files of the keys that sign there"),
+            ),
+        ]),
+        &[],
+    )
 }
 
 fn variable() -> Value {

@@ -60,6 +60,8 @@ pub struct Target {
     pub outputs: Vec<Output>,
     /// Attestations that are asked for.
     pub attest: Vec<Output>,
+    /// Files of the keys that sign the image.
+    pub sign: Vec<String>,
     /// Where results of steps are looked for besides the store.
     pub cache_from: Vec<Output>,
     /// Where results of steps are put besides the store.
@@ -284,6 +286,7 @@ pub(super) fn resolve(
         ssh: reader.entries(Key::Ssh, ssh, |ssh| &ssh.id),
         outputs: reader.outputs(Key::Output, output),
         attest: reader.outputs(Key::Attest, attestation),
+        sign: reader.paths(Key::Sign, not_empty("a key")),
         cache_from: reader.outputs(Key::CacheFrom, cache),
         cache_to: reader.outputs(Key::CacheTo, cache),
         call: reader.text(Key::Call, call).unwrap_or_default(),
@@ -351,6 +354,16 @@ impl<'a> Reader<'a, '_> {
 
     /// The items of a list, without repetitions.
     fn texts<T: PartialEq>(&mut self, key: Key, convert: impl Fn(&str) -> Result<T, String>) -> Vec<T> {
+        self.texts_with(key, |_, item| convert(item))
+    }
+
+    /// The same of paths, which start at the folder of the file that has them.
+    fn paths(&mut self, key: Key, convert: impl Fn(&str) -> Result<String, String>) -> Vec<String> {
+        let file = self.file;
+        self.texts_with(key, |place, item| Ok(file.located(place, &convert(item)?)))
+    }
+
+    fn texts_with<T: PartialEq>(&mut self, key: Key, convert: impl Fn(&Place, &str) -> Result<T, String>) -> Vec<T> {
         let mut found = Vec::new();
         if let Some(Value::Texts(texts)) = self.values.get(&key) {
             for text in texts {
@@ -363,7 +376,7 @@ impl<'a> Reader<'a, '_> {
                     }
                 };
                 for item in items {
-                    match convert(&item) {
+                    match convert(&text.place, &item) {
                         Ok(value) if found.contains(&value) => {}
                         Ok(value) => found.push(value),
                         Err(message) => self.faults.push(blame(text, &item, message)),

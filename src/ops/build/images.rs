@@ -9,10 +9,12 @@ use crate::lockfile::{LockKey, LockedImage, Precise};
 use crate::oci::{DEFAULT_REGISTRY, Platform, Reference};
 use crate::ops::build::Session;
 use crate::ops::build::locking::Lock;
+use crate::ops::build::policy::Candidate;
 use crate::ops::build::remote::TaskWatch;
 use crate::ops::{Error, fetch_image};
 use crate::registry::{RegistryError, origins};
 use crate::store::ResolvedImage;
+use crate::trust::Policy;
 
 /// Why a reference stands for nothing.
 pub enum Unresolved {
@@ -41,9 +43,10 @@ impl<E: Into<Error>> From<E> for Unresolved {
 }
 
 /// Finds an image for a platform: as it is locked, else in the store, else in its registry. With `fresh`, the registry is
-/// asked first, and the lockfile is not asked but told. Hundreds of targets may ask for one image; it is looked up once.
+/// asked first, and the lockfile is not asked but told. One that a policy forbids is not found. Hundreds of targets may ask for one image; it is looked up once.
 pub fn resolve(
     session: &Session<'_>,
+    policies: &[Policy],
     lock: &mut Lock,
     written: &str,
     platform: &Platform,
@@ -52,13 +55,14 @@ pub fn resolve(
     if let Some(image) = lock.found_image(written, platform, fresh) {
         return Ok(image);
     }
-    let image = look_up(session, lock, written, platform, fresh)?;
+    let image = look_up(session, policies, lock, written, platform, fresh)?;
     lock.remember_image(written, platform, fresh, &image);
     Ok(image)
 }
 
 fn look_up(
     session: &Session<'_>,
+    policies: &[Policy],
     lock: &mut Lock,
     written: &str,
     platform: &Platform,
@@ -69,9 +73,15 @@ fn look_up(
     if let Some(reason) = lock.denied(&key) {
         return Err(Unresolved::Here(reason, Vec::new()));
     }
+    // Such an image came from a folder, and no registry has it.
+    let local = reference.registry() == DEFAULT_REGISTRY && written.starts_with(OCI_LAYOUT);
+    let all: Vec<&Policy> = session.policies.iter().chain(policies).collect();
+    let candidate = Candidate { reference: &reference, policies: &all, offline: lock.offline(), local };
+    candidate.permit(reference.digest().is_some() || lock.is_certain(&key, fresh))?;
     let store = &session.store;
     if let (Some(precise), false) = (lock.precise(&key), lock.used().contains(&key)) {
         let image = exactly(session, lock.offline(), precise, &reference, platform)?;
+        candidate.signed(session, &image, None)?;
         lock.record_image(written, platform, pin(&image));
         return Ok(image);
     }
@@ -81,8 +91,6 @@ fn look_up(
         Some(locked) => store.resolve_digest(&locked.manifest, platform),
         None => store.resolve(&reference, platform),
     };
-    // Such an image came from a folder, and no registry has it.
-    let local = reference.registry() == DEFAULT_REGISTRY && written.starts_with(OCI_LAYOUT);
     let ask = !local && !lock.offline();
     let pinned = locked.as_ref().map(|locked| locked.manifest);
     let found = match (fresh && ask, in_store()?) {
@@ -104,6 +112,7 @@ fn look_up(
         Error::Build { message, help, .. } => Unresolved::Here(message, help),
         error => Unresolved::Fatal(error),
     })?;
+    candidate.signed(session, &image, locked.as_ref().and_then(|locked| locked.index))?;
     if image.layers.iter().any(|(layer, _)| !store.has(&layer.digest)) && !local {
         for (layer, _) in &image.layers {
             origins::remember(store, &layer.digest, &reference.name());

@@ -56,6 +56,8 @@ pub struct Lock {
     precise: Option<Precise>,
     /// What others want it to be.
     policy: SourcePolicy,
+    /// Whether this is for pinning, so that nothing need be pinned before.
+    pins: bool,
     /// The images that were found in this build, by reference, platform and whether they were looked up anew.
     images: BTreeMap<(String, Platform, bool), ResolvedImage>,
 }
@@ -96,6 +98,7 @@ impl Lock {
             stale: BTreeSet::new(),
             precise: None,
             policy: SourcePolicy::default(),
+            pins: false,
             images: BTreeMap::new(),
         }
     }
@@ -108,6 +111,16 @@ impl Lock {
     /// Has everything looked up anew that a policy pins, and pinned as it says.
     pub fn follow(&mut self, policy: SourcePolicy) {
         self.policy = policy;
+    }
+
+    /// Says that somebody pins things, and does not build on them yet.
+    pub fn pinning(&mut self) {
+        self.pins = true;
+    }
+
+    /// Whether it is certain what something is before it is looked up, or that is what is wanted to know.
+    pub fn is_certain(&self, key: &LockKey, fresh: bool) -> bool {
+        self.pins || (!fresh && self.old.keys().contains(key))
     }
 
     /// Where it is.

@@ -13,6 +13,7 @@ mod locking;
 mod lowering;
 mod make;
 mod output;
+mod policy;
 mod remote;
 mod scene;
 mod target;
@@ -43,6 +44,7 @@ use crate::source::Sources;
 use crate::source::http::shown;
 use crate::store::layers::Layers;
 use crate::store::{Fetch, Stop, Store};
+use crate::trust::Policy;
 pub(super) use locking::Lock;
 pub(super) use lowering::Checked;
 use lowering::{Lowered, lower_all};
@@ -69,6 +71,8 @@ pub struct Session<'a> {
     pub registries: Arc<Registries>,
     /// The words of the command, for the record, without what is secret in them.
     pub command: &'a [String],
+    /// What images may be built on, whatever is built.
+    pub policies: &'a [Policy],
 }
 
 impl<'a> Session<'a> {
@@ -87,6 +91,7 @@ impl<'a> Session<'a> {
             sources: self.sources,
             registries: self.registries.clone(),
             command: self.command,
+            policies: self.policies,
         }
     }
 }
@@ -437,6 +442,9 @@ fn export(
             }
         }
         let image = made.map(|made| &made.image);
+        if let Some(image) = image {
+            output::sign(layers.store(), &output.kind, target, image)?;
+        }
         let finished = output::Finished { image, tags: &target.tags, states: &states };
         summary.outputs.extend(output::write(session, layers, &output.kind, &finished, listing)?);
         if let (OutputKind::Registry(names), Some(image)) = (&output.kind, image) {

@@ -6,10 +6,11 @@ use std::path::Path;
 use crate::export::{self, ExportError};
 use crate::oci::{Descriptor, Platform, Reference};
 use crate::ops::build::Session;
-use crate::ops::build::target::{Destination, OutputKind};
+use crate::ops::build::target::{Destination, OutputKind, Target};
 use crate::ops::error::{is_machine, system_error};
 use crate::ops::push::push_image;
 use crate::ops::save::Remembering;
+use crate::ops::signatures::sign_stored;
 use crate::ops::{Error, write_file, write_stream};
 use crate::store::layers::{LayerId, Layers};
 use crate::store::{ArchiveFormat, ArchiveImage, Store};
@@ -62,6 +63,19 @@ impl Listing {
         })?;
         Ok(())
     }
+}
+
+/// Signs an image as what an output calls it, before it leaves.
+pub fn sign(store: &Store, kind: &OutputKind, target: &Target, image: &Descriptor) -> Result<(), Error> {
+    let names = match kind {
+        OutputKind::Store(names) | OutputKind::Registry(names) => names,
+        _ => return Ok(()),
+    };
+    let mut names = target.tags.iter().chain(names);
+    if target.sign.is_empty() {
+        return Ok(());
+    }
+    names.try_for_each(|name| sign_stored(store, image, name, &target.sign).map(drop))
 }
 
 /// Writes one output; what it wrote, as the user named it. An image for the store is only added to `listing`.

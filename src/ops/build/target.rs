@@ -14,6 +14,7 @@ use crate::graph::Network;
 use crate::oci::{Platform, Reference};
 use crate::remote_cache::{self, Source};
 use crate::solve::Credentials;
+use crate::trust::{Policy, PrivateKey};
 
 /// One thing to build: an image, or files.
 #[derive(Debug, Clone)]
@@ -70,6 +71,10 @@ pub struct Target {
     pub cache_to: Vec<remote_cache::Destination>,
     /// What is said about the image, beside it.
     pub attestations: Attestations,
+    /// The keys that sign the image, by each of its names.
+    pub sign: Vec<PrivateKey>,
+    /// What images it may be built on, besides what the session says. The same for all targets of a build.
+    pub policies: Arc<[Policy]>,
 }
 
 /// What is said about an image, beside it. Nothing, unless somebody asks.
@@ -109,6 +114,8 @@ impl Target {
             requested: true,
             outputs: Vec::new(),
             attestations: Attestations::default(),
+            sign: Vec::new(),
+            policies: Arc::new([]),
             cache_from: Vec::new(),
             cache_to: Vec::new(),
         }

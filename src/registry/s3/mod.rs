@@ -213,6 +213,10 @@ impl Source for BucketEnd<'_> {
     fn repositories(&self, _: &Descriptor) -> Vec<String> {
         Vec::new()
     }
+
+    fn has_at_hand(&self, _: &Descriptor) -> Result<bool, RegistryError> {
+        Ok(false)
+    }
 }
 
 impl Target for BucketEnd<'_> {

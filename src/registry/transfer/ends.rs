@@ -52,6 +52,10 @@ impl Source for StoreEnd<'_> {
     fn repositories(&self, blob: &Descriptor) -> Vec<String> {
         origins::known(self.store, &blob.digest)
     }
+
+    fn has_at_hand(&self, blob: &Descriptor) -> Result<bool, RegistryError> {
+        Ok(self.store.size(&blob.digest)?.is_some())
+    }
 }
 
 /// Opens a blob where it is known to be; the newest place first.
@@ -128,6 +132,10 @@ impl Source for Repository<'_> {
     fn repositories(&self, _: &Descriptor) -> Vec<String> {
         vec![self.name().to_owned()]
     }
+
+    fn has_at_hand(&self, _: &Descriptor) -> Result<bool, RegistryError> {
+        Ok(false)
+    }
 }
 
 /// A repository as a target: everything by digest, and the last manifest under a tag as well.
@@ -171,7 +179,10 @@ impl Target for TagEnd<'_> {
             Some(tag) if entry.digest == self.root => Which::Tag(tag),
             _ => Which::Digest(entry.digest),
         };
-        self.repository.put_manifest(which, &entry.media_type, bytes).map(drop)
+        if !self.repository.put_manifest(which, &entry.media_type, bytes)? {
+            self.repository.announce(bytes)?;
+        }
+        Ok(())
     }
 }
 
@@ -202,5 +213,9 @@ impl Source for OpenedEnd<'_> {
 
     fn repositories(&self, blob: &Descriptor) -> Vec<String> {
         self.repository.repositories(blob)
+    }
+
+    fn has_at_hand(&self, blob: &Descriptor) -> Result<bool, RegistryError> {
+        self.repository.has_at_hand(blob)
     }
 }

@@ -142,6 +142,10 @@ impl Source for Layout {
     fn repositories(&self, _: &Descriptor) -> Vec<String> {
         Vec::new()
     }
+
+    fn has_at_hand(&self, _: &Descriptor) -> Result<bool, RegistryError> {
+        Ok(true)
+    }
 }
 
 impl Layout {

@@ -40,6 +40,9 @@ pub trait Source: Sync {
 
     /// Repositories (`registry/path`) that may have a blob as well.
     fn repositories(&self, blob: &Descriptor) -> Vec<String>;
+
+    /// Whether a blob can be read without a network.
+    fn has_at_hand(&self, blob: &Descriptor) -> Result<bool, RegistryError>;
 }
 
 /// Where images go.

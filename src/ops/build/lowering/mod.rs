@@ -184,6 +184,7 @@ impl Job<'_> {
         target.platforms = vec![self.target.platforms.first().cloned().unwrap_or_else(Platform::host)];
         target.credentials.agents.clone_from(&self.target.credentials.agents);
         target.pull = self.target.pull;
+        target.policies.clone_from(&self.target.policies);
         let mut graph = Graph::new();
         let mut job = Job {
             target: &target,
@@ -313,7 +314,8 @@ impl Outside for Job<'_> {
         for need in needs {
             match need {
                 Need::Image { reference, platform, span } => {
-                    let image = match images::resolve(self.session, self.lock, reference, platform, self.target.pull) {
+                    let Target { policies, pull, .. } = self.target;
+                    let image = match images::resolve(self.session, policies, self.lock, reference, platform, *pull) {
                         Ok(image) => image,
                         Err(error) => {
                             let error = error.told(span)?;
