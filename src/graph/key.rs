@@ -13,6 +13,7 @@
 //! | scrubs | of a `RUN` that has some, with their revisions | they change what its layer holds |
 //! | secrets, agent sockets, cache mounts' content | only their names and options | values must not be recorded, and do not promise anything |
 //! | proxy variables, host addresses | no | they say how to reach something, not what it is |
+//! | limits, also that of `/dev/shm` | no | a step that stays within them makes what it would make without them; one that does not makes nothing |
 //! | absolute host paths | no | another checkout is the same build |
 //!
 //! A string enters with its length before it and a list with its count, so that no two different ops can give the same
@@ -174,7 +175,20 @@ pub fn visit(op: &Op, platform: &Platform, v: &mut impl Visitor) {
 
 fn visit_exec(exec: &ExecOp, v: &mut impl Visitor) {
     // Every field is named here, so that a new one cannot be forgotten.
-    let ExecOp { args, env, cwd, user, mounts, network, insecure, hostname, scrubs, extra_hosts: _, proxy: _ } = exec;
+    let ExecOp {
+        args,
+        env,
+        cwd,
+        user,
+        mounts,
+        network,
+        insecure,
+        hostname,
+        scrubs,
+        extra_hosts: _,
+        proxy: _,
+        limits: _,
+    } = exec;
     strings(v, "args", args);
     v.list("env", env.len());
     for (name, value) in env {

@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 
 use crate::digest::DiffId;
 use crate::fstree::{Scrub, TreePath};
+use crate::graph::Limits;
 
 /// The number of one of a step's inputs.
 pub type Input = usize;
@@ -104,6 +105,8 @@ pub struct ExecOp {
     pub extra_hosts: Vec<(String, String)>,
     /// Proxy variables, added to the environment. Not part of the key.
     pub proxy: Vec<(String, String)>,
+    /// What it may use. Not part of the key.
+    pub limits: Limits,
 }
 
 /// The network of a process.

@@ -4,7 +4,6 @@
 //! command's process, through which signals reach it (the guard, being process 1, would ignore them), and the command's
 //! side sends its terminal's other end, which it made in its own `/dev/pts`, so that `tty` and `ps` in there know it.
 
-use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, IoSlice, IoSliceMut, Read};
 use std::mem::MaybeUninit;
@@ -75,7 +74,7 @@ impl Namespaces {
             let pair = socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None);
             let (control, control_in) = pair.map_err(failed("make a socket"))?;
             let nodev = group.is_none() && !spec.privileged;
-            let job = Job { spec: spec.clone(), nodev, sockets: BTreeMap::new(), terminal, readonly };
+            let job = Job { terminal, readonly, ..Job::new(spec, nodev) };
             let job = write_job(&job).map_err(|error| SandboxError::here("describe the process", error))?;
             debug_assert_eq!((init::JOB_FD, init::STATUS_FD, init::CONTROL_FD), (3, 4, 5));
             let fds = [&streams[0], &streams[1], &streams[2], &job, &status_in, &control_in];

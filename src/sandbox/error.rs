@@ -144,6 +144,7 @@ fn hint(action: &str, error: &io::Error) -> &'static str {
         libc::ENOSPC | libc::EUSERS if action.contains("namespace") => {
             "; the limit of namespaces is reached: raise the sysctls in /proc/sys/user/max_*_namespaces"
         }
+        libc::EPERM if action == "set the limit" => "; only root can raise a hard limit above that of imgbuild itself",
         libc::ENOSYS => "; the kernel is too old: Linux 5.12 is needed",
         libc::ENODEV if action.contains("overlay") => "; the kernel has no overlayfs: load it with 'modprobe overlay'",
         libc::EINVAL if action.contains("overlay") => {

@@ -22,6 +22,7 @@ use rustix::thread::CapabilitySet;
 use serde::{Deserialize, Serialize};
 
 use crate::sandbox::error::Failure;
+use crate::sandbox::limits::{self, RawLimit};
 use crate::sandbox::mounts::Mounter;
 use crate::sandbox::path::{self, Missing};
 use crate::sandbox::root::{Overlay, open_folder};
@@ -40,6 +41,9 @@ pub(super) const ATTACHED_NAME: &str = "imgbuild-sandbox-attached";
 /// The socket on which such a one answers.
 pub(super) const CONTROL_FD: i32 = 5;
 
+/// The size of `/dev/shm` where nothing else is asked for, in bytes: Docker's.
+const SHM_SIZE: u64 = 64 << 20;
+
 /// What `init` is told, as JSON.
 #[derive(Serialize, Deserialize)]
 pub(super) struct Job {
@@ -55,6 +59,25 @@ pub(super) struct Job {
     /// Whether the root file system cannot be written to.
     #[serde(default)]
     pub(super) readonly: bool,
+    /// The limits of each process.
+    pub(super) ulimits: Vec<RawLimit>,
+    /// The size of `/dev/shm` in bytes.
+    pub(super) shm_size: u64,
+}
+
+impl Job {
+    /// What is told of a spec, and nothing besides.
+    pub(super) fn new(spec: &Spec, nodev: bool) -> Self {
+        Self {
+            spec: spec.clone(),
+            nodev,
+            sockets: BTreeMap::new(),
+            terminal: None,
+            readonly: false,
+            ulimits: spec.limits.ulimits.iter().copied().map(RawLimit::from).collect(),
+            shm_size: spec.limits.shm_size.unwrap_or(SHM_SIZE),
+        }
+    }
 }
 
 /// Becomes the sandbox and then the command, if this process was started for that; else returns at once.
@@ -142,7 +165,7 @@ fn guard(child: Option<rustix::process::Pid>, status: BorrowedFd<'_>) -> ! {
 
 fn prepare(job: OwnedFd, control: Option<OwnedFd>) -> Result<Spec, Failure> {
     let step = |action: &'static str| move |errno| Failure::new(action, "", errno);
-    let Job { spec, nodev, sockets, terminal, readonly } = read(job)?;
+    let Job { spec, nodev, sockets, terminal, readonly, ulimits, shm_size } = read(job)?;
     let sockets = sockets
         .iter()
         .map(|(&index, path)| {
@@ -162,7 +185,7 @@ fn prepare(job: OwnedFd, control: Option<OwnedFd>) -> Result<Spec, Failure> {
     let owner = Some((spec.uid, spec.gid));
     path::open_or_make(root.as_fd(), spec.cwd.as_bytes(), Missing::Dir, owner, &|_| Ok(())).map_err(cwd)?;
 
-    standard::mount(root.as_fd(), &spec)?;
+    standard::mount(root.as_fd(), &spec, shm_size)?;
     let root_mount = path::mount_id(&root).map_err(step("look at the root file system"))?;
     let mut mounter =
         Mounter { root: root.as_fd(), root_mount, scratch: scratch.as_fd(), attributes, sockets, names: 0 };
@@ -185,6 +208,7 @@ fn prepare(job: OwnedFd, control: Option<OwnedFd>) -> Result<Spec, Failure> {
         sys::add_mount_attributes(&root, MountAttrFlags::MOUNT_ATTR_RDONLY, false)
             .map_err(step("make the root file system read-only"))?;
     }
+    limits::apply(&ulimits)?;
     drop_privileges(&spec)?;
     Ok(spec)
 }

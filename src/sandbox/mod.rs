@@ -34,6 +34,7 @@ mod devices;
 mod error;
 mod exec;
 mod init;
+mod limits;
 mod mounts;
 mod path;
 mod relay;

@@ -126,7 +126,7 @@ impl Namespaces {
         };
         let [(stdout, stdout_in), (stderr, stderr_in), (status, status_in)] = pipes().map_err(failed("make pipes"))?;
         let nodev = group.is_none() && !spec.privileged;
-        let job = Job { spec: spec.clone(), nodev, sockets: sockets.clone(), terminal: None, readonly: false };
+        let job = Job { sockets: sockets.clone(), ..Job::new(spec, nodev) };
         let job = write_job(&job).map_err(failed("describe the step"))?;
         let open_null = || rustix::fs::open("/dev/null", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty());
         let null = open_null().map_err(|errno| SandboxError::here("open /dev/null", errno))?;

@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use crate::fstree::TreePath;
+use crate::graph::Limits;
 
 /// A process and the file system it sees.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -44,8 +45,9 @@ pub struct Spec {
     pub hosts: Bytes,
     /// What `/etc/resolv.conf` holds. Read-only for the process.
     pub resolv_conf: Bytes,
-    /// The size of `/dev/shm` in bytes; Docker's is 64 MiB.
-    pub shm_size: u64,
+    /// What its processes may use. The builder sees to it; the sandbox is told what of it concerns it.
+    #[serde(skip)]
+    pub limits: Limits,
 }
 
 impl Spec {

@@ -51,7 +51,7 @@ const READONLY_PROC: MountAttrFlags =
     MountAttrFlags::from_bits_retain(PROC.bits() | MountAttrFlags::MOUNT_ATTR_RDONLY.bits());
 
 /// Mounts all of it on the root, whose mount points exist.
-pub(super) fn mount(root: BorrowedFd<'_>, spec: &Spec) -> std::result::Result<(), Failure> {
+pub(super) fn mount(root: BorrowedFd<'_>, spec: &Spec, shm_size: u64) -> std::result::Result<(), Failure> {
     let at = |action: &'static str, path: &'static str| move |errno| Failure::new(action, path, errno);
     let target = |path: &'static str| path::open(root, path.as_bytes()).map_err(at("find the mount point", path));
 
@@ -63,7 +63,7 @@ pub(super) fn mount(root: BorrowedFd<'_>, spec: &Spec) -> std::result::Result<()
     let options = [("mode", "0755"), ("size", "64m")];
     let dev = sys::new_mount(c"tmpfs", &options, MountAttrFlags::MOUNT_ATTR_NOSUID).map_err(at("mount", "/dev"))?;
     sys::attach(&dev, target("/dev")?.as_fd()).map_err(at("mount", "/dev"))?;
-    fill_dev(dev.as_fd(), spec)?;
+    fill_dev(dev.as_fd(), spec, shm_size)?;
 
     if !spec.privileged {
         hide(root, dev.as_fd())?;
@@ -85,7 +85,7 @@ fn mount_sys(spec: &Spec) -> Result<OwnedFd> {
     }
 }
 
-fn fill_dev(dev: BorrowedFd<'_>, spec: &Spec) -> std::result::Result<(), Failure> {
+fn fill_dev(dev: BorrowedFd<'_>, spec: &Spec, shm_size: u64) -> std::result::Result<(), Failure> {
     let failed = |name: &str, errno: Errno| Failure::new("make the device", format!("/dev/{name}"), errno);
     for name in DEVICES {
         bind_device(dev, name).map_err(|errno| failed(name, errno))?;
@@ -96,7 +96,7 @@ fn fill_dev(dev: BorrowedFd<'_>, spec: &Spec) -> std::result::Result<(), Failure
     for (to, name) in LINKS {
         rustix::fs::symlinkat(to, dev, name).map_err(|errno| failed(name, errno))?;
     }
-    let shm_size = spec.shm_size.to_string();
+    let shm_size = shm_size.to_string();
     let shm = [("mode", "1777"), ("size", shm_size.as_str())];
     let no_exec = MountAttrFlags::MOUNT_ATTR_NOSUID | MountAttrFlags::MOUNT_ATTR_NOEXEC;
     let mounts: [(&str, Result<OwnedFd>); 3] = [

@@ -110,7 +110,7 @@ impl ExecStep<'_> {
                 Network::None => Vec::new().into(),
                 Network::Default | Network::Host => context.resolv_conf.to_vec().into(),
             },
-            shm_size: 64 << 20,
+            limits: self.op.limits.clone(),
         };
         let started = SystemTime::now();
         self.make_mount_points(context, &mut spec)?;

@@ -10,6 +10,7 @@ mod examples;
 mod explore;
 mod failures;
 mod images;
+mod limits;
 mod lock;
 mod monorepo;
 mod one_graph;

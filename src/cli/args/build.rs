@@ -7,6 +7,7 @@ use clap::{ArgAction, Args, ValueEnum};
 
 use super::attest::AttestArgs;
 use super::cache::{CacheFrom, CacheTo};
+use super::limits::LimitArgs;
 use super::output::Output;
 use super::values::{self, BuildArg, ContextSource, HostAddress, ImageAnnotation, NamedContext, Secret, Ssh};
 use crate::cli::env::Env;
@@ -350,9 +351,6 @@ pub struct RunArgs {
     /// Add an address to /etc/hosts of RUN steps
     #[arg(long, value_name = "NAME=ADDRESS", value_parser = values::host)]
     pub add_host: Vec<(String, HostAddress)>,
-    /// The size of /dev/shm of RUN steps [default: 64m]
-    #[arg(long, value_name = "SIZE", value_parser = values::size)]
-    pub shm_size: Option<u64>,
     /// Take away from layers what only says when steps ran, such as apt,shadow; recommended for all that is safe
     #[arg(long, value_name = "NAME,…", value_delimiter = ',')]
     #[arg(value_parser = values::scrubs())]
@@ -363,6 +361,9 @@ pub struct RunArgs {
     /// Run at most this many steps at once [default: the number of processors]
     #[arg(short, long, value_name = "N")]
     pub jobs: Option<NonZeroUsize>,
+    /// What each step may use.
+    #[command(flatten)]
+    pub limits: LimitArgs,
 }
 
 /// The network of steps that do not say themselves.

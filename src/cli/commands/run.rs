@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::{now, with_layers};
 use crate::cli::args::csv;
+use crate::cli::args::limits::LimitArgs;
 use crate::cli::args::values::{self, BuildArg};
 use crate::cli::attach::{self, Attach};
 use crate::cli::{Session, error};
@@ -79,6 +80,9 @@ pub struct Args {
     /// Give the container a label
     #[arg(short, long, value_name = "KEY=VALUE", value_parser = values::label)]
     pub label: Vec<(String, String)>,
+    /// What it may use.
+    #[command(flatten)]
+    pub limits: LimitArgs,
     /// The platform, of an image for several [default: this machine's]
     #[arg(long, value_name = "PLATFORM", value_parser = values::platform)]
     pub platform: Option<Platform>,
@@ -253,6 +257,7 @@ fn options(args: &Args, session: &Session) -> Result<CreateOptions, Error> {
         args: command.to_vec(),
         hostname: args.hostname.clone(),
         labels: args.label.clone(),
+        limits: args.limits.limits(),
         terminal: args.tty,
         resolv_conf: std::fs::read("/etc/resolv.conf").unwrap_or_default(),
         now: now(),

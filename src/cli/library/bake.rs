@@ -259,7 +259,7 @@ impl File {
         target.annotations.clone_from(&resolved.annotations);
         target.platforms.clone_from(&resolved.platforms);
         target.network = resolved.network;
-        target.shm_size = resolved.shm_size;
+        target.limits.clone_from(&resolved.limits);
         for (name, address) in &resolved.extra_hosts {
             // Steps share this machine's network.
             let address = if address == "host-gateway" { "127.0.0.1" } else { address };

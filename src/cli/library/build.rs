@@ -353,7 +353,7 @@ pub(super) fn apply_run(target: &mut Target, args: &RunArgs) -> Result<(), Error
             graph::Network::Host
         }
     };
-    target.shm_size = args.shm_size.or(target.shm_size);
+    target.limits = args.limits.limits().or(&target.limits);
     target.scrubs.extend(args.scrub.iter().filter_map(|name| Scrub::named(name)).flatten());
     for (name, address) in &args.add_host {
         let address = match address {

@@ -127,7 +127,7 @@ pub const KEYS: &[KeyInfo] = &[
     ),
     row(Key::ExtraHosts, "extra-hosts", Kind::Map, "names and addresses for /etc/hosts of RUN"),
     row(Key::ShmSize, "shm-size", Kind::Number, "the size of /dev/shm of RUN, such as `128m`; `64m` if not given"),
-    row(Key::Ulimits, "ulimits", Kind::Texts, "limits of processes of RUN; not applied yet"),
+    row(Key::Ulimits, "ulimits", Kind::Texts, "limits of each process of RUN: `nofile=1024:4096`"),
     row(
         Key::CacheFrom,
         "cache-from",
@@ -146,10 +146,6 @@ pub const KEYS: &[KeyInfo] = &[
 
 /// Other spellings: docker's of keys that have several values.
 const ALIASES: &[(&str, &str)] = &[("secret", "secrets"), ("platform", "platforms")];
-
-/// Keys that are taken without an effect, and what is said about that.
-pub(super) const WITHOUT_EFFECT: &[(Key, &str)] =
-    &[(Key::Ulimits, "`ulimits` has no effect yet: steps have the limits of imgbuild itself")];
 
 /// Kinds of caches that docker has and that are passed over.
 pub const OTHER_CACHES: [&str; 2] = ["gha", "azblob"];

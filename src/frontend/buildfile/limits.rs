@@ -3,6 +3,7 @@
 use super::suggest::did_you_mean;
 use super::target::{Call, Entitlement};
 use crate::fstree::Scrub;
+use crate::graph::limits::Ulimit;
 
 /// A number of bytes, with a unit that is a power of 1024: `64m`, `1g`.
 pub fn size(text: &str) -> Result<u64, String> {
@@ -42,14 +43,8 @@ pub(super) fn address(text: &str) -> Result<String, String> {
 }
 
 /// A limit of processes: `nofile=1024` or `nofile=1024:4096`.
-pub(super) fn limit(text: &str) -> Result<String, String> {
-    let number = |text: &str| text == "-1" || text.parse::<u64>().is_ok();
-    let split = text.split_once('=').filter(|(name, _)| !name.is_empty());
-    let fine = split.is_some_and(|(_, limits)| match limits.split_once(':') {
-        Some((soft, hard)) => number(soft) && number(hard),
-        None => number(limits),
-    });
-    if fine { Ok(text.to_owned()) } else { Err(format!("`{text}` is no limit: write it as `nofile=1024:4096`")) }
+pub(super) fn ulimit(text: &str) -> Result<Ulimit, String> {
+    text.parse()
 }
 
 pub(super) fn call(text: &str) -> Result<Call, String> {

@@ -78,8 +78,8 @@ struct PrintedTarget<'a> {
     extra_hosts: &'a BTreeMap<String, String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     shm_size: Option<String>,
-    #[serde(skip_serializing_if = "<[String]>::is_empty")]
-    ulimits: &'a [String],
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    ulimits: Vec<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     cache_from: Vec<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -145,8 +145,8 @@ impl<'a> From<&'a Target> for PrintedTarget<'a> {
             output: arguments(&target.outputs),
             entitlements: target.entitlements.iter().map(|right| right.name()).collect(),
             extra_hosts: &target.extra_hosts,
-            shm_size: target.shm_size.map(|size| size.to_string()),
-            ulimits: &target.ulimits,
+            shm_size: target.limits.shm_size.map(|size| size.to_string()),
+            ulimits: target.limits.ulimits.iter().map(ToString::to_string).collect(),
             cache_from: arguments(&target.cache_from),
             cache_to: arguments(&target.cache_to),
             attest: arguments(&target.attest),

@@ -6,12 +6,13 @@ use super::attributes;
 use super::entries::{Fields, Locate, attestation, cache, output, secret, ssh, written};
 use super::expand::{Fault, Scope};
 use super::keys::{Key, OTHER_CACHES};
-use super::limits::{address, call, entitlement, limit, scrub, size};
+use super::limits::{address, call, entitlement, scrub, size, ulimit};
 use super::model::{BuildFile, Declaration, Entry, Place, Text, Value, Values};
 use super::steps;
 use crate::frontend::steps::Definition;
 use crate::fstree::Scrub;
-use crate::graph::Network;
+use crate::graph::limits::Ulimit;
+use crate::graph::{Limits, Network};
 use crate::oci::Platform;
 
 /// A target, ready to be built. Paths are as written: relative ones start at the folder of the build file.
@@ -70,10 +71,8 @@ pub struct Target {
     pub entitlements: Vec<Entitlement>,
     /// Names and addresses for `/etc/hosts` of RUN: an IP address, or `host-gateway`.
     pub extra_hosts: BTreeMap<String, String>,
-    /// The size of `/dev/shm` of RUN in bytes.
-    pub shm_size: Option<u64>,
-    /// Limits of processes of RUN, as `name=soft:hard`.
-    pub ulimits: Vec<String>,
+    /// What RUN may use of the machine.
+    pub limits: Limits,
 }
 
 /// What is done with a target.
@@ -287,8 +286,7 @@ pub(super) fn resolve(
         call: reader.text(Key::Call, call).unwrap_or_default(),
         entitlements: reader.texts(Key::Entitlements, entitlement),
         extra_hosts: reader.named(Key::ExtraHosts, address),
-        shm_size: reader.text(Key::ShmSize, size),
-        ulimits: reader.texts(Key::Ulimits, limit),
+        limits: limits(&mut reader),
     };
     if reader.faults.is_empty() { Ok(Resolved { target, links }) } else { Err(reader.faults) }
 }
@@ -299,6 +297,15 @@ fn flag(text: &str) -> Result<bool, String> {
         "false" | "0" | "" => Ok(false),
         other => Err(format!("`{other}` is neither `true` nor `false`")),
     }
+}
+
+fn limits(reader: &mut Reader<'_, '_>) -> Limits {
+    let mut ulimits: Vec<Ulimit> = Vec::new();
+    for ulimit in reader.texts(Key::Ulimits, ulimit) {
+        ulimits.retain(|earlier| earlier.resource != ulimit.resource);
+        ulimits.push(ulimit);
+    }
+    Limits { ulimits, shm_size: reader.text(Key::ShmSize, size), ..Limits::default() }
 }
 
 fn network(text: &str) -> Result<Network, String> {

@@ -405,8 +405,7 @@ annotations = { k = "v" }
     });
     assert_eq!(printed["target"]["default"], expected);
     let warned: Vec<&str> = plan.warnings.iter().map(|warning| &text[warning.annotations[0].span.clone()]).collect();
-    let expected = ["\"type=gha\"", "\"nofile=1024:2048\""];
-    assert_eq!(warned, expected);
+    assert_eq!(warned, ["\"type=gha\""]);
 }
 
 #[test]

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use super::super::Error;
 use crate::fstree::{Entry, Kind, passwd};
-use crate::graph::Times;
+use crate::graph::{Limits, Times};
 use crate::oci::{ContainerConfig, Platform};
 use crate::sandbox::{MountKind, Network, SandboxMount, Spec, stubs};
 use crate::solve::StateTree;
@@ -72,6 +72,8 @@ pub struct CreateOptions {
     pub labels: Vec<(String, String)>,
     /// Whether it gets a terminal.
     pub terminal: bool,
+    /// What it may use.
+    pub limits: Limits,
     /// What `/etc/resolv.conf` holds where there is a network.
     pub resolv_conf: Vec<u8>,
     /// Now, in seconds since 1970.
@@ -135,7 +137,7 @@ pub fn create(layers: &Arc<Layers>, options: &CreateOptions) -> Result<Created, 
         privileged: false,
         hosts: hosts_file(&hostname).into(),
         resolv_conf: if options.no_network { Vec::new() } else { options.resolv_conf.clone() }.into(),
-        shm_size: 64 << 20,
+        limits: options.limits.clone(),
     };
     let targets = stubs::targets(&spec).map_err(|error| Error::build(error.to_string()))?;
     let found = stubs::stubs(&tree.view, &spec.cwd, (spec.uid, spec.gid), Times::default().epoch, &targets)
