@@ -20,8 +20,10 @@ use rustix::process::Signal;
 use rustix::pty::OpenptFlags;
 use rustix::termios::Winsize;
 
+use crate::sandbox::cgroup::Groups;
 use crate::sandbox::init::{self, Job};
-use crate::sandbox::run::{outcome, write_job};
+use crate::sandbox::limits::judge;
+use crate::sandbox::run::{nodev, outcome, write_job};
 use crate::sandbox::spawn::Child;
 use crate::sandbox::{Exit, Namespaces, SandboxError, Spec};
 
@@ -50,6 +52,8 @@ pub struct Attached {
     status: OwnedFd,
     process: OwnedFd,
     terminal: Option<OwnedFd>,
+    /// Last: its processes have ended when they are removed.
+    groups: Option<Groups>,
 }
 
 impl Namespaces {
@@ -69,19 +73,21 @@ impl Namespaces {
                 ([null()?, null()?, null()?], Some((rows, columns)))
             }
         };
-        self.in_group(|group| {
+        let groups = self.groups(spec)?;
+        let started = self.in_group(|group| {
             let (status, status_in) = pipe_with(PipeFlags::CLOEXEC).map_err(failed("make pipes"))?;
             let pair = socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None);
             let (control, control_in) = pair.map_err(failed("make a socket"))?;
-            let nodev = group.is_none() && !spec.privileged;
-            let job = Job { terminal, readonly, ..Job::new(spec, nodev) };
+            let nodev = nodev(spec, &groups, group);
+            let job = Job { terminal, readonly, ..Job::new(spec, &groups, nodev) };
             let job = write_job(&job).map_err(|error| SandboxError::here("describe the process", error))?;
             debug_assert_eq!((init::JOB_FD, init::STATUS_FD, init::CONTROL_FD), (3, 4, 5));
             let fds = [&streams[0], &streams[1], &streams[2], &job, &status_in, &control_in];
             let child = self.spawn(spec, group, init::ATTACHED_NAME, &fds)?;
             drop((status_in, control_in));
             Attached::greet(child, status, &control, terminal.is_some())
-        })
+        })?;
+        Ok(Attached { groups: Some(groups), ..started })
     }
 }
 
@@ -101,7 +107,7 @@ impl Attached {
             }
         }
         match process {
-            Some(process) => Ok(Self { child, status, process, terminal }),
+            Some(process) => Ok(Self { child, status, process, terminal, groups: None }),
             None => Err(SandboxError::Lost("no process".into())),
         }
     }
@@ -134,7 +140,8 @@ impl Attached {
     /// # Errors
     /// If it could not be started.
     pub fn wait(self) -> Result<Exit, SandboxError> {
-        end(self.child, self.status)
+        let exit = end(self.child, self.status)?;
+        Ok(judge(exit, self.groups.and_then(|groups| groups.exceeded())))
     }
 }
 

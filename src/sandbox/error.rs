@@ -29,6 +29,14 @@ pub enum SandboxError {
         /// The kernel's answer.
         source: io::Error,
     },
+    /// A limit was asked for that cannot be enforced here.
+    #[error("cannot enforce {flag} here: {reason}")]
+    Limit {
+        /// The flag that asks for it.
+        flag: &'static str,
+        /// Why not.
+        reason: String,
+    },
     /// The step was stopped on request. Nothing of it is left running.
     #[error("canceled")]
     Canceled,
@@ -38,6 +46,10 @@ pub enum SandboxError {
 }
 
 impl SandboxError {
+    /// What to do about a limit that cannot be enforced.
+    pub const LIMIT_HELP: &str = "limits of memory, processors and processes need control groups that imgbuild can write to: \
+        run it as root, or as `systemd-run --user --scope -p Delegate=yes imgbuild …` (docs/limits.md)";
+
     /// For a call of the parent side.
     pub(super) fn here(action: &str, source: impl Into<io::Error>) -> Self {
         Self::Setup { action: action.into(), path: String::new(), source: source.into() }

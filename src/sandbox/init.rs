@@ -21,6 +21,7 @@ use rustix::process::Signal;
 use rustix::thread::CapabilitySet;
 use serde::{Deserialize, Serialize};
 
+use crate::sandbox::cgroup::Groups;
 use crate::sandbox::error::Failure;
 use crate::sandbox::limits::{self, RawLimit};
 use crate::sandbox::mounts::Mounter;
@@ -63,11 +64,13 @@ pub(super) struct Job {
     pub(super) ulimits: Vec<RawLimit>,
     /// The size of `/dev/shm` in bytes.
     pub(super) shm_size: u64,
+    /// Files through which it enters control groups.
+    pub(super) entrances: Vec<PathBuf>,
 }
 
 impl Job {
     /// What is told of a spec, and nothing besides.
-    pub(super) fn new(spec: &Spec, nodev: bool) -> Self {
+    pub(super) fn new(spec: &Spec, groups: &Groups, nodev: bool) -> Self {
         Self {
             spec: spec.clone(),
             nodev,
@@ -76,6 +79,7 @@ impl Job {
             readonly: false,
             ulimits: spec.limits.ulimits.iter().copied().map(RawLimit::from).collect(),
             shm_size: spec.limits.shm_size.unwrap_or(SHM_SIZE),
+            entrances: groups.entrances(),
         }
     }
 }
@@ -165,7 +169,8 @@ fn guard(child: Option<rustix::process::Pid>, status: BorrowedFd<'_>) -> ! {
 
 fn prepare(job: OwnedFd, control: Option<OwnedFd>) -> Result<Spec, Failure> {
     let step = |action: &'static str| move |errno| Failure::new(action, "", errno);
-    let Job { spec, nodev, sockets, terminal, readonly, ulimits, shm_size } = read(job)?;
+    let Job { spec, nodev, sockets, terminal, readonly, ulimits, shm_size, entrances } = read(job)?;
+    enter_groups(&entrances)?;
     let sockets = sockets
         .iter()
         .map(|(&index, path)| {
@@ -211,6 +216,16 @@ fn prepare(job: OwnedFd, control: Option<OwnedFd>) -> Result<Spec, Failure> {
     limits::apply(&ulimits)?;
     drop_privileges(&spec)?;
     Ok(spec)
+}
+
+/// Goes where this process, and what it starts, is counted. The guard stays outside.
+fn enter_groups(entrances: &[PathBuf]) -> Result<(), Failure> {
+    for path in entrances {
+        let failed = |errno| Failure::new("enter the control group", path.to_string_lossy(), errno);
+        let file = rustix::fs::openat(CWD, path, OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty()).map_err(failed)?;
+        rustix::io::write(&file, b"0").map_err(failed)?;
+    }
+    Ok(())
 }
 
 fn read(job: OwnedFd) -> Result<Job, Failure> {

@@ -1,15 +1,18 @@
-//! Limits of single processes: setrlimit(2), by the process that becomes the command.
+//! Limits of single processes, setrlimit(2), by the process that becomes the command; and what is said of a limit that was met.
 //!
 //! They are set last, just before privileges are dropped: a sandbox that is being built needs more descriptors and memory than
 //! its command may be allowed, and only with privileges can a limit be raised.
 
+use std::fmt;
 use std::io;
+use std::time::Duration;
 
 use nix::libc;
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
-use crate::graph::limits::{Resource, Ulimit};
+use crate::graph::limits::{Resource, Size, Time, Ulimit};
+use crate::sandbox::Exit;
 use crate::sandbox::error::Failure;
 
 /// A limit as the kernel takes it.
@@ -72,4 +75,60 @@ pub(super) fn apply(limits: &[RawLimit]) -> Result<(), Failure> {
         }
     }
     Ok(())
+}
+
+/// A limit of all processes of a sandbox together that they met.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Exceeded {
+    /// So many bytes of memory: the kernel killed a process.
+    Memory(u64),
+    /// So many processes at once: the kernel refused another one.
+    Processes(u64),
+    /// So much time: all of them were killed.
+    Time(Duration),
+}
+
+impl fmt::Display for Exceeded {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Memory(bytes) => write!(f, "the memory limit of {}", Size(*bytes)),
+            Self::Processes(number) => write!(f, "the limit of {number} processes"),
+            Self::Time(time) => write!(f, "the time limit of {}", Time(*time)),
+        }
+    }
+}
+
+/// How a process ended that met a limit, if it did.
+///
+/// One that succeeded although the kernel killed a process of its for memory has failed: what it made is not what it would make
+/// with more. One that was refused a process and succeeded has managed without.
+pub(super) fn judge(exit: Exit, exceeded: Option<Exceeded>) -> Exit {
+    match exceeded {
+        None => exit,
+        Some(Exceeded::Processes(_)) if exit == Exit::Code(0) => exit,
+        Some(exceeded) => Exit::Limit(exceeded, exit.code()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_limit_that_was_met_is_named() {
+        let check = |exit: Exit, exceeded: Option<Exceeded>, expected: &str| {
+            assert_eq!(judge(exit, exceeded).to_string(), expected);
+        };
+        let (memory, processes) = (Some(Exceeded::Memory(64 << 20)), Some(Exceeded::Processes(20)));
+        check(Exit::Code(0), None, "exit code 0");
+        check(Exit::Signal(9), memory, "exit code 137 at the memory limit of 64 MiB");
+        check(Exit::Code(0), memory, "exit code 0 at the memory limit of 64 MiB");
+        check(Exit::Code(0), processes, "exit code 0");
+        check(Exit::Code(2), processes, "exit code 2 at the limit of 20 processes");
+        check(
+            Exit::Signal(9),
+            Some(Exceeded::Time(Duration::from_secs(90))),
+            "exit code 137 at the time limit of 1m30s",
+        );
+    }
 }

@@ -6,19 +6,22 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
+use std::time::{Duration, Instant};
 
 use nix::libc;
-use rustix::event::{PollFd, PollFlags, poll};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use rustix::pipe::{PipeFlags, pipe_with};
 
 use crate::event::Stream;
+use crate::sandbox::cgroup::{self, Groups};
 use crate::sandbox::error::Failure;
 use crate::sandbox::init::{self, Job};
+use crate::sandbox::limits::judge;
 use crate::sandbox::relay::Relays;
 use crate::sandbox::spawn::{self, Child, Ended, Start};
-use crate::sandbox::{Cancel, Exit, Network, SandboxError, Spec, devices};
+use crate::sandbox::{Cancel, Exceeded, Exit, Network, SandboxError, Spec, devices};
 
 /// What the child is handed has descriptors from here on, above the numbers that they get: so putting one in its place
 /// never closes another.
@@ -57,6 +60,7 @@ where
 pub struct Namespaces {
     program: OwnedFd,
     group: OnceLock<Option<PathBuf>>,
+    swept: OnceLock<()>,
 }
 
 impl Namespaces {
@@ -78,12 +82,20 @@ impl Namespaces {
         // So it is said that there may not be that many.
         let too_many = |errno| if errno == Errno::INVAL { Errno::MFILE } else { errno };
         let program = rustix::io::fcntl_dupfd_cloexec(program, FIRST_FD).map_err(too_many)?;
-        Ok(Self { program, group: OnceLock::new() })
+        Ok(Self { program, group: OnceLock::new(), swept: OnceLock::new() })
     }
 
     /// Starts the sandbox; the pipes of the result are those of the new process.
     fn start(&self, spec: &Spec, sockets: &BTreeMap<usize, PathBuf>) -> Result<Running, SandboxError> {
-        self.in_group(|group| self.start_in(spec, sockets, group))
+        let groups = self.groups(spec)?;
+        let (child, [stdout, stderr, status]) = self.in_group(|group| self.start_in(spec, sockets, &groups, group))?;
+        Ok(Running { child, stdout, stderr, status, groups, deadline: Deadline::of(spec) })
+    }
+
+    /// The groups that a spec's limits need. The first time, what killed builders left of such is removed.
+    pub(super) fn groups(&self, spec: &Spec) -> Result<Groups, SandboxError> {
+        self.swept.get_or_init(cgroup::sweep);
+        Groups::make(&spec.limits)
     }
 
     /// Starts something in the group that keeps devices from it, or without one where there is none.
@@ -118,21 +130,22 @@ impl Namespaces {
         &self,
         spec: &Spec,
         sockets: &BTreeMap<usize, PathBuf>,
+        groups: &Groups,
         group: Option<&OwnedFd>,
-    ) -> Result<Running, SandboxError> {
+    ) -> Result<(Child, [OwnedFd; 3]), SandboxError> {
         let failed = |action: &'static str| move |error: io::Error| SandboxError::here(action, error);
         let pipes = || -> io::Result<[(OwnedFd, OwnedFd); 3]> {
             Ok([pipe_with(PipeFlags::CLOEXEC)?, pipe_with(PipeFlags::CLOEXEC)?, pipe_with(PipeFlags::CLOEXEC)?])
         };
         let [(stdout, stdout_in), (stderr, stderr_in), (status, status_in)] = pipes().map_err(failed("make pipes"))?;
-        let nodev = group.is_none() && !spec.privileged;
-        let job = Job { sockets: sockets.clone(), ..Job::new(spec, nodev) };
+        let nodev = nodev(spec, groups, group);
+        let job = Job { sockets: sockets.clone(), ..Job::new(spec, groups, nodev) };
         let job = write_job(&job).map_err(failed("describe the step"))?;
         let open_null = || rustix::fs::open("/dev/null", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty());
         let null = open_null().map_err(|errno| SandboxError::here("open /dev/null", errno))?;
         debug_assert_eq!((init::JOB_FD, init::STATUS_FD), (3, 4));
         let child = self.spawn(spec, group, init::NAME, &[&null, &stdout_in, &stderr_in, &job, &status_in])?;
-        Ok(Running { child, stdout, stderr, status })
+        Ok((child, [stdout, stderr, status]))
     }
 
     /// Starts the first process of a sandbox with these descriptors, from 0 on.
@@ -179,6 +192,13 @@ impl Executor for Namespaces {
     }
 }
 
+/// Whether devices on a sandbox's file systems must not be opened, because no group watches them: neither the one that it starts
+/// in, nor the one that it goes to for its limits.
+pub(super) fn nodev(spec: &Spec, groups: &Groups, group: Option<&OwnedFd>) -> bool {
+    let watched = || groups.unified().map_or(group.is_some(), |group| devices::watch(group).is_ok());
+    !spec.privileged && !watched()
+}
+
 /// The job as a file in memory, to be read from its beginning.
 pub(super) fn write_job(job: &Job) -> io::Result<OwnedFd> {
     let memory = rustix::fs::memfd_create("imgbuild-step", rustix::fs::MemfdFlags::CLOEXEC)?;
@@ -194,6 +214,22 @@ struct Running {
     stdout: OwnedFd,
     stderr: OwnedFd,
     status: OwnedFd,
+    groups: Groups,
+    deadline: Option<Deadline>,
+}
+
+/// When a sandbox is stopped.
+#[derive(Debug, Clone, Copy)]
+struct Deadline {
+    at: Instant,
+    limit: Duration,
+}
+
+impl Deadline {
+    fn of(spec: &Spec) -> Option<Self> {
+        let limit = spec.limits.time?;
+        Some(Self { at: Instant::now().checked_add(limit)?, limit })
+    }
 }
 
 /// What can happen to a sandbox.
@@ -214,7 +250,12 @@ impl Running {
         let mut report: Vec<u8> = Vec::new();
         let mut buffer = vec![0; 64 * 1024];
         let mut canceled = false;
+        let mut exceeded = None;
         while open.contains(&Source::End) {
+            if let Some(Deadline { limit, .. }) = self.deadline.take_if(|deadline| deadline.at <= Instant::now()) {
+                exceeded = Some(Exceeded::Time(limit));
+                self.child.kill();
+            }
             for source in self.wait(&open, cancel).map_err(lost)? {
                 match source {
                     Source::Stdout | Source::Stderr | Source::Status => {
@@ -240,10 +281,10 @@ impl Running {
         if canceled {
             return Err(SandboxError::Canceled);
         }
-        outcome(end, &report)
+        Ok(judge(outcome(end, &report)?, exceeded.or_else(|| self.groups.exceeded())))
     }
 
-    /// Waits until something happens at one of these sources, and says at which.
+    /// Waits until something happens at one of these sources, and says at which; or until there is no more time.
     fn wait(&self, sources: &[Source], cancel: &Cancel) -> io::Result<Vec<Source>> {
         let fd = |source: &Source| match source {
             Source::Stdout => self.stdout.as_fd(),
@@ -254,7 +295,9 @@ impl Running {
         };
         let mut fds: Vec<PollFd<'_>> =
             sources.iter().map(|source| PollFd::from_borrowed_fd(fd(source), PollFlags::IN)).collect();
-        rustix::io::retry_on_intr(|| poll(&mut fds, None))?;
+        let left = self.deadline.map(|deadline| deadline.at.saturating_duration_since(Instant::now()));
+        let left = left.and_then(|left| Timespec::try_from(left).ok());
+        rustix::io::retry_on_intr(|| poll(&mut fds, left.as_ref()))?;
         Ok(sources.iter().zip(&fds).filter(|(_, fd)| !fd.revents().is_empty()).map(|(&source, _)| source).collect())
     }
 

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::fstree::TreePath;
 use crate::graph::Limits;
+use crate::sandbox::Exceeded;
 
 /// A process and the file system it sees.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -179,6 +180,18 @@ pub enum Exit {
     Code(i32),
     /// By this signal.
     Signal(i32),
+    /// By or after meeting this limit, with this exit code: 128 and its number for a signal, as a shell has it.
+    Limit(Exceeded, i32),
+}
+
+impl Exit {
+    /// The exit code that a shell would have for it.
+    pub fn code(self) -> i32 {
+        match self {
+            Self::Code(code) | Self::Limit(_, code) => code,
+            Self::Signal(signal) => 128 + signal,
+        }
+    }
 }
 
 impl fmt::Display for Exit {
@@ -186,6 +199,7 @@ impl fmt::Display for Exit {
         match self {
             Self::Code(code) => write!(f, "exit code {code}"),
             Self::Signal(signal) => write!(f, "signal {signal}"),
+            Self::Limit(exceeded, code) => write!(f, "exit code {code} at {exceeded}"),
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use clap::{ArgAction, Args, ValueEnum};
 
@@ -12,6 +13,7 @@ use super::output::Output;
 use super::values::{self, BuildArg, ContextSource, HostAddress, ImageAnnotation, NamedContext, Secret, Ssh};
 use crate::cli::env::Env;
 use crate::cli::program::Source;
+use crate::graph::limits;
 use crate::oci::Platform;
 use crate::ops::Error;
 
@@ -361,6 +363,9 @@ pub struct RunArgs {
     /// Run at most this many steps at once [default: the number of processors]
     #[arg(short, long, value_name = "N")]
     pub jobs: Option<NonZeroUsize>,
+    /// Stop a step that takes longer, such as 90s, 10m or 1h30m
+    #[arg(long, value_name = "TIME", value_parser = limits::time)]
+    pub step_timeout: Option<Duration>,
     /// What each step may use.
     #[command(flatten)]
     pub limits: LimitArgs,

@@ -4,7 +4,7 @@ use clap::Args;
 
 use super::values;
 use crate::graph::Limits;
-use crate::graph::limits::Ulimit;
+use crate::graph::limits::{self, Swap, Ulimit};
 
 /// What may be used.
 #[derive(Debug, Clone, Default, Args)]
@@ -16,6 +16,39 @@ pub struct LimitArgs {
     /// The size of /dev/shm [default: 64m]
     #[arg(long, value_name = "SIZE", value_parser = values::size)]
     pub shm_size: Option<u64>,
+    /// Limit the memory of all processes of a step or container together
+    #[arg(short, long, value_name = "SIZE", value_parser = values::size)]
+    pub memory: Option<u64>,
+    /// Limit memory and swap together; -1 for any amount of swap [default: twice the memory]
+    #[arg(long, value_name = "SIZE", value_parser = swap, allow_hyphen_values = true)]
+    pub memory_swap: Option<Swap>,
+    /// Limit the time of processors, such as 1.5
+    #[arg(long, value_name = "NUMBER", value_parser = limits::cpus)]
+    pub cpus: Option<u64>,
+    /// The share of processors where others want them too, of which 1024 is usual
+    #[arg(short, long, value_name = "SHARES", value_parser = clap::value_parser!(u64).range(2..=262_144))]
+    pub cpu_shares: Option<u64>,
+    /// Use only these processors, such as 0-2,4
+    #[arg(long, value_name = "LIST", value_parser = limits::cpu_list)]
+    pub cpuset_cpus: Option<String>,
+    /// Limit the number of processes and threads; -1 for no limit
+    #[arg(long, value_name = "NUMBER", value_parser = pids, allow_hyphen_values = true)]
+    pub pids_limit: Option<Pids>,
+}
+
+/// `--pids-limit`: so many, or any number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Pids(Option<u64>);
+
+fn pids(text: &str) -> Result<Pids, String> {
+    match text {
+        "-1" | "0" => Ok(Pids(None)),
+        text => text.parse().map(|number| Pids(Some(number))).map_err(|_| "write a number, or -1 for no limit".into()),
+    }
+}
+
+fn swap(text: &str) -> Result<Swap, String> {
+    if text == "-1" { Ok(Swap::Unlimited) } else { values::size(text).map(Swap::Total) }
 }
 
 impl LimitArgs {
@@ -26,6 +59,16 @@ impl LimitArgs {
             ulimits.retain(|earlier| earlier.resource != ulimit.resource);
             ulimits.push(*ulimit);
         }
-        Limits { ulimits, shm_size: self.shm_size, ..Limits::default() }
+        Limits {
+            ulimits,
+            shm_size: self.shm_size,
+            memory: self.memory,
+            memory_swap: self.memory_swap,
+            cpus: self.cpus,
+            cpu_shares: self.cpu_shares,
+            cpuset_cpus: self.cpuset_cpus.clone(),
+            pids: self.pids_limit.and_then(|limit| limit.0),
+            time: None,
+        }
     }
 }

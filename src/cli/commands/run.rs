@@ -198,8 +198,10 @@ fn start(args: &Args, session: &Session) -> Result<u8, Error> {
     } else {
         saved?;
     }
-    if let Err(error) = exit {
-        not_started(error, session);
+    match exit {
+        Ok(Exit::Limit(limit, _)) => session.complain(&format!("the container met {limit}\n")),
+        Ok(_) => {}
+        Err(error) => not_started(error, session),
     }
     Ok(code)
 }
@@ -207,8 +209,7 @@ fn start(args: &Args, session: &Session) -> Result<u8, Error> {
 /// The exit code that says how a process ended, or why it never began.
 pub(super) fn exit_code(exit: &Result<Exit, SandboxError>) -> u8 {
     match exit {
-        Ok(Exit::Code(code)) => u8::try_from(*code).unwrap_or(NOT_STARTED),
-        Ok(Exit::Signal(signal)) => 128u8.saturating_add(u8::try_from(*signal).unwrap_or(0)),
+        Ok(exit) => u8::try_from(exit.code()).unwrap_or(NOT_STARTED),
         Err(SandboxError::Command { problem: CommandProblem::NotFound | CommandProblem::NoInterpreter, .. }) => {
             NOT_FOUND
         }
@@ -221,6 +222,7 @@ pub(super) fn exit_code(exit: &Result<Exit, SandboxError>) -> u8 {
 pub(super) fn not_started(error: SandboxError, session: &Session) {
     let error = match error {
         error @ SandboxError::Command { .. } => Error::build(error.to_string()),
+        error @ SandboxError::Limit { .. } => Error::environment(error.to_string()).help(SandboxError::LIMIT_HELP),
         error => Error::environment(error.to_string()),
     };
     session.complain(&error::render(&error, session.style()));
@@ -243,6 +245,8 @@ fn options(args: &Args, session: &Session) -> Result<CreateOptions, Error> {
             Volume::Tmpfs(target, size) => RunMount::Tmpfs { target: target.clone(), size: *size },
         })
     };
+    let limits = args.limits.limits();
+    limits.check().map_err(Error::Usage)?;
     let (image, command) = args.words.split_first().ok_or_else(|| Error::Usage("name an image".into()))?;
     Ok(CreateOptions {
         image: image.clone(),
@@ -257,7 +261,7 @@ fn options(args: &Args, session: &Session) -> Result<CreateOptions, Error> {
         args: command.to_vec(),
         hostname: args.hostname.clone(),
         labels: args.label.clone(),
-        limits: args.limits.limits(),
+        limits,
         terminal: args.tty,
         resolv_conf: std::fs::read("/etc/resolv.conf").unwrap_or_default(),
         now: now(),

@@ -18,7 +18,7 @@ use crate::cli::{Session, interrupt};
 use crate::compress::{Compression, LevelError};
 use crate::event::Reporter;
 use crate::fstree::Scrub;
-use crate::graph;
+use crate::graph::{self, Limits};
 use crate::oci::Reference;
 use crate::ops::Error;
 use crate::ops::build::{
@@ -353,7 +353,8 @@ pub(super) fn apply_run(target: &mut Target, args: &RunArgs) -> Result<(), Error
             graph::Network::Host
         }
     };
-    target.limits = args.limits.limits().or(&target.limits);
+    target.limits = Limits { time: args.step_timeout, ..args.limits.limits() }.or(&target.limits);
+    target.limits.check().map_err(Error::Usage)?;
     target.scrubs.extend(args.scrub.iter().filter_map(|name| Scrub::named(name)).flatten());
     for (name, address) in &args.add_host {
         let address = match address {
