@@ -200,7 +200,7 @@ fn visit_exec(exec: &ExecOp, v: &mut impl Visitor) {
     v.value(
         "network",
         match network {
-            Network::Default => b"default",
+            Network::Default | Network::Private => b"default",
             Network::None => b"none",
             Network::Host => b"host",
         },
@@ -379,7 +379,7 @@ fn digest(v: &mut impl Visitor, name: &str, digest: &Digest) {
 mod tests {
     use super::*;
     use crate::fstree::Scrub;
-    use crate::graph::{CopyAction, LocalOp};
+    use crate::graph::{CopyAction, Limits, LocalOp};
 
     fn key(op: &Op) -> DefinitionDigest {
         definition(op, &"linux/amd64".parse().unwrap(), &[])
@@ -457,6 +457,14 @@ mod tests {
         let plain = key(&exec(|_| {}));
         assert_eq!(plain, key(&exec(|e| e.proxy = vec![("HTTP_PROXY".into(), "http://p".into())])));
         assert_eq!(plain, key(&exec(|e| e.extra_hosts = vec![("h".into(), "10.0.0.1".into())])));
+        assert_eq!(plain, key(&exec(|e| e.network = Network::Private)));
+        assert_ne!(plain, key(&exec(|e| e.network = Network::None)));
+    }
+
+    #[test]
+    fn limits_stay_out() {
+        let limits = Limits { shm_size: Some(1), memory: Some(1), pids: Some(1), ..Limits::default() };
+        assert_eq!(key(&exec(|_| {})), key(&exec(|e| e.limits = limits)));
     }
 
     mod pairs {

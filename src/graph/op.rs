@@ -119,6 +119,9 @@ pub enum Network {
     None,
     /// The host's network.
     Host,
+    /// What the builder offers, and that is one which does not reach the host's own services. In keys it is the default: who
+    /// carries packets does not change what a step makes.
+    Private,
 }
 
 /// Something mounted into a process's file system, of which the layer sees nothing.

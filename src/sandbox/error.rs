@@ -37,6 +37,9 @@ pub enum SandboxError {
         /// Why not.
         reason: String,
     },
+    /// A network of its own cannot be had.
+    #[error("there is no private network to be had: {0}")]
+    Network(String),
     /// The step was stopped on request. Nothing of it is left running.
     #[error("canceled")]
     Canceled,
@@ -49,6 +52,10 @@ impl SandboxError {
     /// What to do about a limit that cannot be enforced.
     pub const LIMIT_HELP: &str = "limits of memory, processors and processes need control groups that imgbuild can write to: \
         run it as root, or as `systemd-run --user --scope -p Delegate=yes imgbuild …` (docs/limits.md)";
+
+    /// What to do about a network that cannot be had.
+    pub const NETWORK_HELP: &str = "--network=private needs pasta or slirp4netns, and /dev/net/tun: on Debian and Ubuntu \
+        `apt-get install passt` or `apt-get install slirp4netns`; --network=none and --network=host need neither";
 
     /// For a call of the parent side.
     pub(super) fn here(action: &str, source: impl Into<io::Error>) -> Self {

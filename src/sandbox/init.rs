@@ -28,7 +28,7 @@ use crate::sandbox::mounts::Mounter;
 use crate::sandbox::path::{self, Missing};
 use crate::sandbox::root::{Overlay, open_folder};
 use crate::sandbox::spec::{Network, Spec};
-use crate::sandbox::{attached, caps, exec, seccomp, standard, sys};
+use crate::sandbox::{attached, caps, exec, network, seccomp, standard, sys};
 
 /// The name under which the program is executed to become a sandbox.
 pub(super) const NAME: &str = "imgbuild-sandbox-init";
@@ -71,8 +71,12 @@ pub(super) struct Job {
 impl Job {
     /// What is told of a spec, and nothing besides.
     pub(super) fn new(spec: &Spec, groups: &Groups, nodev: bool) -> Self {
+        let mut told = spec.clone();
+        if spec.network == Network::Private {
+            told.resolv_conf = network::resolv_conf(&spec.resolv_conf);
+        }
         Self {
-            spec: spec.clone(),
+            spec: told,
             nodev,
             sockets: BTreeMap::new(),
             terminal: None,
@@ -89,16 +93,20 @@ impl Job {
 /// To be called first in `main`, while there is one thread.
 pub fn init_if_asked() {
     let name = std::env::args_os().next();
-    let attached = name.as_deref() == Some(OsStr::new(ATTACHED_NAME));
-    if std::process::id() != 1 || !(attached || name.as_deref() == Some(OsStr::new(NAME))) {
+    let is = |other: &str| name.as_deref() == Some(OsStr::new(other));
+    let (attached, network) = (is(ATTACHED_NAME), is(network::helper::NAME));
+    if std::process::id() != 1 || !(attached || network || is(NAME)) {
         return;
     }
     // SAFETY: whoever executes us under this name, as process 1, has put the two there for us.
     let (job, status) = unsafe { (OwnedFd::from_raw_fd(JOB_FD), OwnedFd::from_raw_fd(STATUS_FD)) };
-    // SAFETY: with the other name, there is a third.
-    let control = attached.then(|| unsafe { OwnedFd::from_raw_fd(CONTROL_FD) });
-    let failure = run(job, status.as_fd(), control);
-    if let Ok(text) = serde_json::to_vec(&failure) {
+    // SAFETY: with the other names, there is a third.
+    let control = (attached || network).then(|| unsafe { OwnedFd::from_raw_fd(CONTROL_FD) });
+    let failure = match &control {
+        Some(control) if network => network::helper::run(job, status.as_fd(), control),
+        _ => Some(run(job, status.as_fd(), control)),
+    };
+    if let Some(Ok(text)) = failure.map(|failure| serde_json::to_vec(&failure)) {
         // Less than a pipe holds. If nobody listens any more, there is nobody to tell.
         let _ = rustix::io::write(&status, &text);
     }
@@ -237,7 +245,7 @@ fn read(job: OwnedFd) -> Result<Job, Failure> {
 }
 
 /// Leaves behind what is inherited from the builder: its session, signals, descriptors, file mode mask.
-fn detach_from_parent(status: BorrowedFd<'_>, control: Option<&OwnedFd>) -> Result<(), Errno> {
+pub(super) fn detach_from_parent(status: BorrowedFd<'_>, control: Option<&OwnedFd>) -> Result<(), Errno> {
     let last = if control.is_some() { CONTROL_FD } else { STATUS_FD };
     // SAFETY: the range begins behind the descriptors that are in use here.
     let closed = unsafe { libc::close_range(last as u32 + 1, u32::MAX, 0) };
@@ -264,7 +272,7 @@ fn detach_from_parent(status: BorrowedFd<'_>, control: Option<&OwnedFd>) -> Resu
 }
 
 /// Dies if the builder dies, and now if it is dead already: then nobody holds the other end of the status pipe.
-fn end_with_parent(status: BorrowedFd<'_>) -> Result<(), Errno> {
+pub(super) fn end_with_parent(status: BorrowedFd<'_>) -> Result<(), Errno> {
     use rustix::event::{PollFd, PollFlags, Timespec, poll};
     rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
     let mut fds = [PollFd::from_borrowed_fd(status, PollFlags::OUT)];
@@ -302,7 +310,7 @@ fn enter(root: &OwnedFd) -> Result<(), Errno> {
     rustix::process::chdir("/")
 }
 
-fn bring_up_loopback() -> Result<(), Errno> {
+pub(super) fn bring_up_loopback() -> Result<(), Errno> {
     use rustix::net::{AddressFamily, SocketFlags, SocketType, socket_with};
     let socket = socket_with(AddressFamily::INET, SocketType::DGRAM, SocketFlags::CLOEXEC, None)?;
     // SAFETY: all of it are numbers, for which zero is a value.

@@ -38,6 +38,7 @@ mod exec;
 mod init;
 mod limits;
 mod mounts;
+mod network;
 mod path;
 mod relay;
 mod root;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::ffi::CString;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
@@ -13,12 +13,14 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use rustix::pipe::{PipeFlags, pipe_with};
+use serde::Serialize;
 
 use crate::event::Stream;
 use crate::sandbox::cgroup::{self, Groups};
 use crate::sandbox::error::Failure;
 use crate::sandbox::init::{self, Job};
 use crate::sandbox::limits::judge;
+use crate::sandbox::network::Private;
 use crate::sandbox::relay::Relays;
 use crate::sandbox::spawn::{self, Child, Ended, Start};
 use crate::sandbox::{Cancel, Exceeded, Exit, Network, SandboxError, Spec, devices};
@@ -87,15 +89,17 @@ impl Namespaces {
 
     /// Starts the sandbox; the pipes of the result are those of the new process.
     fn start(&self, spec: &Spec, sockets: &BTreeMap<usize, PathBuf>) -> Result<Running, SandboxError> {
-        let groups = self.groups(spec)?;
-        let (child, [stdout, stderr, status]) = self.in_group(|group| self.start_in(spec, sockets, &groups, group))?;
-        Ok(Running { child, stdout, stderr, status, groups, deadline: Deadline::of(spec) })
+        let around = self.around(spec)?;
+        let (child, [stdout, stderr, status]) = self.in_group(|group| self.start_in(spec, sockets, &around, group))?;
+        Ok(Running { child, stdout, stderr, status, around, deadline: Deadline::of(spec) })
     }
 
-    /// The groups that a spec's limits need. The first time, what killed builders left of such is removed.
-    pub(super) fn groups(&self, spec: &Spec) -> Result<Groups, SandboxError> {
+    /// The groups and the network that a spec needs. The first time, what killed builders left of such is removed.
+    pub(super) fn around(&self, spec: &Spec) -> Result<Around, SandboxError> {
         self.swept.get_or_init(cgroup::sweep);
-        Groups::make(&spec.limits)
+        let groups = Groups::make(&spec.limits)?;
+        let network = (spec.network == Network::Private).then(|| self.private_network()).transpose()?;
+        Ok(Around { groups, network })
     }
 
     /// Starts something in the group that keeps devices from it, or without one where there is none.
@@ -130,7 +134,7 @@ impl Namespaces {
         &self,
         spec: &Spec,
         sockets: &BTreeMap<usize, PathBuf>,
-        groups: &Groups,
+        around: &Around,
         group: Option<&OwnedFd>,
     ) -> Result<(Child, [OwnedFd; 3]), SandboxError> {
         let failed = |action: &'static str| move |error: io::Error| SandboxError::here(action, error);
@@ -138,38 +142,58 @@ impl Namespaces {
             Ok([pipe_with(PipeFlags::CLOEXEC)?, pipe_with(PipeFlags::CLOEXEC)?, pipe_with(PipeFlags::CLOEXEC)?])
         };
         let [(stdout, stdout_in), (stderr, stderr_in), (status, status_in)] = pipes().map_err(failed("make pipes"))?;
-        let nodev = nodev(spec, groups, group);
-        let job = Job { sockets: sockets.clone(), ..Job::new(spec, groups, nodev) };
+        let nodev = nodev(spec, &around.groups, group);
+        let job = Job { sockets: sockets.clone(), ..Job::new(spec, &around.groups, nodev) };
         let job = write_job(&job).map_err(failed("describe the step"))?;
         let open_null = || rustix::fs::open("/dev/null", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty());
         let null = open_null().map_err(|errno| SandboxError::here("open /dev/null", errno))?;
         debug_assert_eq!((init::JOB_FD, init::STATUS_FD), (3, 4));
-        let child = self.spawn(spec, group, init::NAME, &[&null, &stdout_in, &stderr_in, &job, &status_in])?;
+        let fds = [&null, &stdout_in, &stderr_in, &job, &status_in];
+        let child = self.spawn(Birth::of(spec, around, group), init::NAME, &fds)?;
         Ok((child, [stdout, stderr, status]))
     }
 
-    /// Starts the first process of a sandbox with these descriptors, from 0 on.
-    pub(super) fn spawn(
-        &self,
-        spec: &Spec,
-        group: Option<&OwnedFd>,
-        name: &str,
-        fds: &[&OwnedFd],
-    ) -> Result<Child, SandboxError> {
+    /// Starts our own program under another name with these descriptors, from 0 on.
+    pub(super) fn spawn(&self, birth: Birth<'_>, name: &str, fds: &[&OwnedFd]) -> Result<Child, SandboxError> {
         let fds = fds.iter().map(|fd| {
             rustix::io::fcntl_dupfd_cloexec(fd, FIRST_FD).map_err(|errno| SandboxError::here("copy descriptors", errno))
         });
         let fds: Vec<OwnedFd> = fds.collect::<Result<_, _>>()?;
         let raw: Vec<i32> = fds.iter().map(AsRawFd::as_raw_fd).collect();
+        let name = CString::new(name).map_err(|_| SandboxError::Lost("no name".into()))?;
+        let Birth { namespaces, network, group } = birth;
+        let start = Start { program: self.program.as_fd(), name: &name, fds: &raw, namespaces, network, group };
+        spawn::start(&start).map_err(|error| SandboxError::here("create namespaces", error))
+    }
+}
+
+/// What a process is born into.
+pub(super) struct Birth<'a> {
+    /// New namespaces, as flags.
+    pub(super) namespaces: i32,
+    /// A network that is there.
+    pub(super) network: Option<BorrowedFd<'a>>,
+    /// A control group.
+    pub(super) group: Option<BorrowedFd<'a>>,
+}
+
+impl<'a> Birth<'a> {
+    /// What the first process of a sandbox is born into.
+    pub(super) fn of(spec: &Spec, around: &'a Around, group: Option<&'a OwnedFd>) -> Self {
         let mut namespaces = libc::CLONE_NEWPID | libc::CLONE_NEWNS | libc::CLONE_NEWIPC | libc::CLONE_NEWUTS;
         if spec.network == Network::None {
             namespaces |= libc::CLONE_NEWNET;
         }
-        let name = CString::new(name).map_err(|_| SandboxError::Lost("no name".into()))?;
         let group = if spec.privileged { None } else { group.map(AsFd::as_fd) };
-        let start = Start { program: self.program.as_fd(), name: &name, fds: &raw, namespaces, group };
-        spawn::start(&start).map_err(|error| SandboxError::here("create namespaces", error))
+        Self { namespaces, network: around.network.as_ref().map(Private::namespace), group }
     }
+}
+
+/// What is made for one sandbox, and goes when all of its processes have ended.
+pub(super) struct Around {
+    /// The groups that limit it.
+    pub(super) groups: Groups,
+    network: Option<Private>,
 }
 
 impl Drop for Namespaces {
@@ -200,7 +224,7 @@ pub(super) fn nodev(spec: &Spec, groups: &Groups, group: Option<&OwnedFd>) -> bo
 }
 
 /// The job as a file in memory, to be read from its beginning.
-pub(super) fn write_job(job: &Job) -> io::Result<OwnedFd> {
+pub(super) fn write_job(job: &impl Serialize) -> io::Result<OwnedFd> {
     let memory = rustix::fs::memfd_create("imgbuild-step", rustix::fs::MemfdFlags::CLOEXEC)?;
     let mut file = std::fs::File::from(memory);
     io::Write::write_all(&mut file, &serde_json::to_vec(job)?)?;
@@ -214,7 +238,7 @@ struct Running {
     stdout: OwnedFd,
     stderr: OwnedFd,
     status: OwnedFd,
-    groups: Groups,
+    around: Around,
     deadline: Option<Deadline>,
 }
 
@@ -281,7 +305,7 @@ impl Running {
         if canceled {
             return Err(SandboxError::Canceled);
         }
-        Ok(judge(outcome(end, &report)?, exceeded.or_else(|| self.groups.exceeded())))
+        Ok(judge(outcome(end, &report)?, exceeded.or_else(|| self.around.groups.exceeded())))
     }
 
     /// Waits until something happens at one of these sources, and says at which; or until there is no more time.

@@ -123,12 +123,15 @@ pub enum MountKind {
 }
 
 /// The network of a process.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub enum Network {
     /// A loopback device of its own and nothing else.
     None,
     /// That of the builder.
+    #[default]
     Host,
+    /// One of its own that reaches what the builder reaches, but not the builder's loopback device.
+    Private,
 }
 
 /// Bytes which are text in JSON if they can be, and which `Debug` does not show.

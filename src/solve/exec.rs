@@ -103,12 +103,13 @@ impl ExecStep<'_> {
             network: match self.op.network {
                 Network::None => sandbox::Network::None,
                 Network::Default | Network::Host => sandbox::Network::Host,
+                Network::Private => sandbox::Network::Private,
             },
             privileged: self.op.insecure,
             hosts: hosts_file(self.op).into(),
             resolv_conf: match self.op.network {
                 Network::None => Vec::new().into(),
-                Network::Default | Network::Host => context.resolv_conf.to_vec().into(),
+                Network::Default | Network::Host | Network::Private => context.resolv_conf.to_vec().into(),
             },
             limits: self.op.limits.clone(),
         };

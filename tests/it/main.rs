@@ -13,6 +13,7 @@ mod images;
 mod limits;
 mod lock;
 mod monorepo;
+mod network;
 mod one_graph;
 mod platform;
 mod records;

@@ -380,6 +380,8 @@ pub enum Network {
     None,
     /// The network of this machine
     Host,
+    /// One that reaches the outside, but nothing that listens on this machine alone
+    Private,
 }
 
 /// A right that a step must ask for and the user must grant.
@@ -550,7 +552,7 @@ mod tests {
         };
         check("a b", &["'b'"]);
         check("--jobs 0 .", &["'0'", "--jobs", "zero"]);
-        check("--network bridge .", &["'bridge'", "default, none, host"]);
+        check("--network bridge .", &["'bridge'", "default, none, host, private"]);
         check("--progress fancy .", &["'fancy'", "auto, plain, tty, json, quiet"]);
         check("--allow root .", &["'root'", "network.host, security.insecure"]);
         check("--platform nonsense .", &["nonsense", "linux/arm64"]);

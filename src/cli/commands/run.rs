@@ -11,7 +11,7 @@ use crate::cli::{Session, error};
 use crate::oci::Platform;
 use crate::ops::Error;
 use crate::ops::container::{CreateOptions, Created, RunMount, create};
-use crate::sandbox::{CommandProblem, Exit, Namespaces, SandboxError};
+use crate::sandbox::{CommandProblem, Exit, Namespaces, Network, SandboxError};
 
 /// It could not be started.
 const NOT_STARTED: u8 = 125;
@@ -65,7 +65,7 @@ pub struct Args {
     /// Mount an empty folder in memory
     #[arg(long, value_name = "TARGET[:size=SIZE]", value_parser = tmpfs)]
     pub tmpfs: Vec<Volume>,
-    /// The network: this machine's (host), or a loopback device alone (none)
+    /// The network: this machine's, a loopback device alone, or one that reaches the outside and not this machine's loopback device
     #[arg(long, visible_alias = "net", value_enum, default_value = "host", value_name = "NETWORK")]
     pub network: RunNetwork,
     /// The program instead of the image's entry point; empty for none
@@ -98,6 +98,8 @@ pub enum RunNetwork {
     Host,
     /// A loopback device of its own and nothing else
     None,
+    /// One that reaches the outside, but nothing that listens on this machine alone
+    Private,
 }
 
 /// Something to be mounted, as it was written.
@@ -222,6 +224,7 @@ pub(super) fn exit_code(exit: &Result<Exit, SandboxError>) -> u8 {
 pub(super) fn not_started(error: SandboxError, session: &Session) {
     let error = match error {
         error @ SandboxError::Command { .. } => Error::build(error.to_string()),
+        error @ SandboxError::Network(_) => Error::environment(error.to_string()).help(SandboxError::NETWORK_HELP),
         error @ SandboxError::Limit { .. } => Error::environment(error.to_string()).help(SandboxError::LIMIT_HELP),
         error => Error::environment(error.to_string()),
     };
@@ -256,7 +259,11 @@ fn options(args: &Args, session: &Session) -> Result<CreateOptions, Error> {
         cwd: args.workdir.clone(),
         user: args.user.clone(),
         mounts: volumes.map(mount).collect::<Result<_, _>>()?,
-        no_network: args.network == RunNetwork::None,
+        network: match args.network {
+            RunNetwork::Host => Network::Host,
+            RunNetwork::None => Network::None,
+            RunNetwork::Private => Network::Private,
+        },
         entrypoint: args.entrypoint.clone(),
         args: command.to_vec(),
         hostname: args.hostname.clone(),

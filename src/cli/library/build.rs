@@ -352,6 +352,7 @@ pub(super) fn apply_run(target: &mut Target, args: &RunArgs) -> Result<(), Error
             target.allow.insert(build::Entitlement::NetworkHost);
             graph::Network::Host
         }
+        Network::Private => graph::Network::Private,
     };
     target.limits = Limits { time: args.step_timeout, ..args.limits.limits() }.or(&target.limits);
     target.limits.check().map_err(Error::Usage)?;
@@ -359,12 +360,18 @@ pub(super) fn apply_run(target: &mut Target, args: &RunArgs) -> Result<(), Error
     for (name, address) in &args.add_host {
         let address = match address {
             HostAddress::Ip(address) => address.to_string(),
+            HostAddress::Gateway if target.network == graph::Network::Private => return Err(no_gateway(name)),
             // Steps share this machine's network.
             HostAddress::Gateway => "127.0.0.1".into(),
         };
         target.hosts.push((name.clone(), address));
     }
     Ok(())
+}
+
+/// A name was asked for that has no address.
+pub(super) fn no_gateway(name: &str) -> Error {
+    Error::Usage(format!("{name}=host-gateway: this machine has no address of its own in a private network; name one"))
 }
 
 /// Where results go.

@@ -109,7 +109,12 @@ pub const KEYS: &[KeyInfo] = &[
     row(Key::NoCache, "no-cache", Kind::Flag, "whether to run every step again"),
     row(Key::NoCacheFilter, "no-cache-filter", Kind::Texts, "stages whose steps are to run again"),
     row(Key::Pull, "pull", Kind::Flag, "whether to look for newer base images"),
-    row(Key::Network, "network", Kind::Text, "the network of RUN: `default`, `none` or `host`"),
+    row(
+        Key::Network,
+        "network",
+        Kind::Text,
+        "the network of RUN: `default`, `none`, `host`, or `private`: see docs/limits.md",
+    ),
     row(
         Key::Scrub,
         "reproducible.scrub",

@@ -137,6 +137,7 @@ impl<'a> From<&'a Target> for PrintedTarget<'a> {
                 Network::Default => None,
                 Network::None => Some("none"),
                 Network::Host => Some("host"),
+                Network::Private => Some("private"),
             },
             reproducible: (!target.scrubs.is_empty())
                 .then(|| PrintedReproducible { scrub: target.scrubs.iter().map(|scrub| scrub.name()).collect() }),

@@ -313,7 +313,8 @@ fn network(text: &str) -> Result<Network, String> {
         "default" | "" => Ok(Network::Default),
         "none" => Ok(Network::None),
         "host" => Ok(Network::Host),
-        other => Err(format!("`{other}` is no network: use `default`, `none` or `host`")),
+        "private" => Ok(Network::Private),
+        other => Err(format!("`{other}` is no network: use `default`, `none`, `host` or `private`")),
     }
 }
 

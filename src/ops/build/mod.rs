@@ -470,6 +470,9 @@ fn step_failure(graph: &Graph, lowered: &[Lowered], error: SolveError) -> Error 
         StepError::Sandbox(error @ SandboxError::Limit { .. }) => {
             return Error::environment(error.to_string()).help(SandboxError::LIMIT_HELP);
         }
+        StepError::Sandbox(error @ SandboxError::Network(_)) => {
+            return Error::environment(error.to_string()).help(SandboxError::NETWORK_HELP);
+        }
         StepError::NotInContext { path, context, pattern } => {
             (StepExit::Message(not_in_context(lowered, &path, &context, pattern)), Vec::new(), None)
         }

@@ -60,8 +60,8 @@ pub struct CreateOptions {
     pub user: Option<String>,
     /// What is mounted.
     pub mounts: Vec<RunMount>,
-    /// Whether there is no network but a loopback device.
-    pub no_network: bool,
+    /// Its network.
+    pub network: Network,
     /// The entry point instead of the image's; empty for none at all.
     pub entrypoint: Option<String>,
     /// The words after the image.
@@ -133,10 +133,10 @@ pub fn create(layers: &Arc<Layers>, options: &CreateOptions) -> Result<Created, 
         groups: user.groups,
         hostname: hostname.clone(),
         mounts: options.mounts.iter().map(sandbox_mount).collect::<Result<_, _>>()?,
-        network: if options.no_network { Network::None } else { Network::Host },
+        network: options.network,
         privileged: false,
         hosts: hosts_file(&hostname).into(),
-        resolv_conf: if options.no_network { Vec::new() } else { options.resolv_conf.clone() }.into(),
+        resolv_conf: if options.network == Network::None { Vec::new() } else { options.resolv_conf.clone() }.into(),
         limits: options.limits.clone(),
     };
     let targets = stubs::targets(&spec).map_err(|error| Error::build(error.to_string()))?;
