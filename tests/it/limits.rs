@@ -60,6 +60,21 @@ fn a_build_file_limits_its_targets_and_flags_count_more() {
 }
 
 #[test]
+fn a_step_of_a_build_file_has_a_time_of_its_own() {
+    let (store, folder) = (Store::with_busybox(), scratch());
+    let file = "[target.one]\nstep-timeout = '1h'\nfrom = 'busybox'\nsteps = [\n  { run = 'true' },\n  \
+                { run = 'sleep 7263546', timeout = '100ms' },\n]\n";
+    let path = put(folder.path(), "build.toml", file);
+    let bake = || outcome(store.command().current_dir(folder.path()).args(["bake", "--progress=plain", "one"]));
+    let (code, _, said) = bake();
+    assert!(code == 1 && said.contains("RUN sleep 7263546 was stopped by the time limit of 100ms"), "{said}");
+    assert!(said.contains("build.toml:6"), "{said}");
+    fs::write(path, file.replace("100ms", "soon")).unwrap();
+    let (code, _, said) = bake();
+    assert!(code == 1 && said.contains("`soon` is no time") && said.contains("build.toml:6:38"), "{said}");
+}
+
+#[test]
 fn a_container_has_limits_too() {
     let store = Store::with_busybox();
     let script = "ulimit -n; ulimit -f; df -k /dev/shm | tail -n 1";

@@ -3,6 +3,7 @@
 use clap::Args;
 
 use super::values;
+use crate::frontend::buildfile;
 use crate::graph::Limits;
 use crate::graph::limits::{self, Swap, Ulimit};
 
@@ -20,7 +21,7 @@ pub struct LimitArgs {
     #[arg(short, long, value_name = "SIZE", value_parser = values::size)]
     pub memory: Option<u64>,
     /// Limit memory and swap together; -1 for any amount of swap [default: twice the memory]
-    #[arg(long, value_name = "SIZE", value_parser = swap, allow_hyphen_values = true)]
+    #[arg(long, value_name = "SIZE", value_parser = buildfile::swap, allow_hyphen_values = true)]
     pub memory_swap: Option<Swap>,
     /// Limit the time of processors, such as 1.5
     #[arg(long, value_name = "NUMBER", value_parser = limits::cpus)]
@@ -41,14 +42,7 @@ pub struct LimitArgs {
 pub struct Pids(Option<u64>);
 
 fn pids(text: &str) -> Result<Pids, String> {
-    match text {
-        "-1" | "0" => Ok(Pids(None)),
-        text => text.parse().map(|number| Pids(Some(number))).map_err(|_| "write a number, or -1 for no limit".into()),
-    }
-}
-
-fn swap(text: &str) -> Result<Swap, String> {
-    if text == "-1" { Ok(Swap::Unlimited) } else { values::size(text).map(Swap::Total) }
+    buildfile::pids(text).map(Pids)
 }
 
 impl LimitArgs {

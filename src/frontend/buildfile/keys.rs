@@ -30,6 +30,8 @@ pub enum Key {
     ExtraHosts,
     ShmSize,
     Ulimits,
+    Resources,
+    StepTimeout,
     CacheFrom,
     CacheTo,
     Attest,
@@ -134,6 +136,13 @@ pub const KEYS: &[KeyInfo] = &[
     row(Key::ShmSize, "shm-size", Kind::Number, "the size of /dev/shm of RUN, such as `128m`; `64m` if not given"),
     row(Key::Ulimits, "ulimits", Kind::Texts, "limits of each process of RUN: `nofile=1024:4096`"),
     row(
+        Key::Resources,
+        "resources",
+        Kind::Map,
+        "what a step of RUN may use: `memory`, `memory-swap`, `cpus`, `cpu-shares`, `cpu-quota`, `cpu-period`, `cpuset-cpus`, `pids`",
+    ),
+    row(Key::StepTimeout, "step-timeout", Kind::Text, "how long a step of RUN may take, such as `10m`"),
+    row(
         Key::CacheFrom,
         "cache-from",
         Kind::Entries,
@@ -156,7 +165,7 @@ const ALIASES: &[(&str, &str)] = &[("secret", "secrets"), ("platform", "platform
 pub const OTHER_CACHES: [&str; 2] = ["gha", "azblob"];
 
 /// Keys of docker-bake and of later versions, which deserve another answer than "unknown".
-pub(super) const NOT_YET: &[&str] = &["policy", "resources"];
+pub(super) const NOT_YET: &[&str] = &["policy"];
 
 /// The same at the top level.
 pub(super) const NOT_YET_TOP: &[&str] = &["function"];

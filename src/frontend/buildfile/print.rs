@@ -12,7 +12,8 @@ use super::resolve::Plan;
 use super::target::{Call, Dockerfile, Output, Secret, Ssh, Target};
 use super::variables::{Default, Type, Variable};
 use crate::frontend::steps::{Definition, Shape, Stage, shape_of, shape_of_base};
-use crate::graph::Network;
+use crate::graph::limits::{Swap, Time};
+use crate::graph::{Limits, Network};
 
 /// A plan, to be read by people and programs.
 #[derive(Debug, Serialize)]
@@ -80,6 +81,10 @@ struct PrintedTarget<'a> {
     shm_size: Option<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     ulimits: Vec<String>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    resources: BTreeMap<&'static str, String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    step_timeout: Option<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     cache_from: Vec<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -148,6 +153,8 @@ impl<'a> From<&'a Target> for PrintedTarget<'a> {
             extra_hosts: &target.extra_hosts,
             shm_size: target.limits.shm_size.map(|size| size.to_string()),
             ulimits: target.limits.ulimits.iter().map(ToString::to_string).collect(),
+            resources: resources(&target.limits),
+            step_timeout: target.limits.time.map(|time| Time(time).to_string()),
             cache_from: arguments(&target.cache_from),
             cache_to: arguments(&target.cache_to),
             attest: arguments(&target.attest),
@@ -158,6 +165,22 @@ impl<'a> From<&'a Target> for PrintedTarget<'a> {
 
 fn arguments(outputs: &[Output]) -> Vec<String> {
     outputs.iter().map(Output::to_argument).collect()
+}
+
+fn resources(limits: &Limits) -> BTreeMap<&'static str, String> {
+    let swap = |swap: Swap| match swap {
+        Swap::Total(total) => total.to_string(),
+        Swap::Unlimited => "-1".to_owned(),
+    };
+    let rows = [
+        ("memory", limits.memory.map(|memory| memory.to_string())),
+        ("memory-swap", limits.memory_swap.map(swap)),
+        ("cpus", limits.cpus.map(|cpus| format!("{}.{:03}", cpus / 1000, cpus % 1000))),
+        ("cpu-shares", limits.cpu_shares.map(|shares| shares.to_string())),
+        ("cpuset-cpus", limits.cpuset_cpus.clone()),
+        ("pids", limits.pids.map(|pids| pids.to_string())),
+    ];
+    rows.into_iter().filter_map(|(name, value)| Some((name, value?))).collect()
 }
 
 /// `stages`, `from` and `steps`.

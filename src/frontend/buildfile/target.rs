@@ -6,12 +6,12 @@ use super::attributes;
 use super::entries::{Fields, Locate, attestation, cache, output, secret, ssh, written};
 use super::expand::{Fault, Scope};
 use super::keys::{Key, OTHER_CACHES};
-use super::limits::{address, call, entitlement, scrub, size, ulimit};
+use super::limits::{Resources, address, call, entitlement, scrub, size, ulimit};
 use super::model::{BuildFile, Declaration, Entry, Place, Text, Value, Values};
 use super::steps;
 use crate::frontend::steps::Definition;
 use crate::fstree::Scrub;
-use crate::graph::limits::Ulimit;
+use crate::graph::limits::{Ulimit, time};
 use crate::graph::{Limits, Network};
 use crate::oci::Platform;
 
@@ -305,7 +305,12 @@ fn limits(reader: &mut Reader<'_, '_>) -> Limits {
         ulimits.retain(|earlier| earlier.resource != ulimit.resource);
         ulimits.push(ulimit);
     }
-    Limits { ulimits, shm_size: reader.text(Key::ShmSize, size), ..Limits::default() }
+    let mut resources = Resources::default();
+    for (name, text) in reader.map(Key::Resources) {
+        reader.convert(text, |value| resources.set(name, value));
+    }
+    let shm_size = reader.text(Key::ShmSize, size);
+    Limits { ulimits, shm_size, time: reader.text(Key::StepTimeout, time), ..resources.limits() }
 }
 
 fn network(text: &str) -> Result<Network, String> {

@@ -11,7 +11,7 @@ use crate::frontend::dockerfile::expand::Lookup;
 use crate::frontend::dockerfile::go;
 use crate::frontend::dockerfile::parse::opening;
 use crate::fstree::TreePath;
-use crate::graph::{ExecOp, Mount, MountKind, Network, Op, SecretMount};
+use crate::graph::{ExecOp, Limits, Mount, MountKind, Network, Op, SecretMount};
 
 /// The host name that steps see, so that it is the same on every machine.
 const HOSTNAME: &str = "buildkitsandbox";
@@ -77,7 +77,7 @@ impl<'a> Lowering<'a> {
             scrubs: self.scrubs.clone(),
             extra_hosts: self.options.extra_hosts.clone(),
             proxy: self.proxy(),
-            limits: self.options.limits.clone(),
+            limits: Limits { time: run.timeout.or(self.options.limits.time), ..self.options.limits.clone() },
         }));
         let label = self.step_label(current, &step_name(head, run), &head.span);
         let no_cache = current.no_cache;
