@@ -3,7 +3,7 @@
 //! The result is *self-contained*: every entry's parents are in the layer, with the attributes they had, so a layer
 //! means the same wherever it is unpacked.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use crate::digest::ContentDigest;
@@ -115,7 +115,7 @@ impl<'a> Editor<'a> {
                 Change::Other(New::Block(major, minor)) => NodeKind::Block(*major, *minor),
                 Change::Other(New::Fifo) => NodeKind::Fifo,
             };
-            return Ok(Some(Node { meta: meta.clone(), kind, links: None }));
+            return Ok(Some(Node { meta: meta.clone(), kind, links: None, content: None }));
         }
         let hidden = path.ancestors().any(|above| {
             self.changes.get(&above).is_some_and(|(_, change)| !matches!(change, Change::Dir { fresh: false }))
@@ -192,24 +192,34 @@ impl<'a> Editor<'a> {
         }
     }
 
+    /// The folders above changes that are not changed themselves.
+    fn folders_above(&self) -> BTreeSet<TreePath> {
+        let mut folders = BTreeSet::new();
+        let mut last = None;
+        for path in self.changes.keys() {
+            // Neighbours have the same folders above them.
+            let parent = path.parent();
+            if parent != last {
+                folders.extend(path.ancestors().filter(|folder| !self.changes.contains_key(folder)));
+                last = parent;
+            }
+        }
+        folders
+    }
+
     /// The layer that these changes make.
     pub fn finish(mut self) -> Result<Edited, ViewError> {
-        let changed: Vec<TreePath> = self.changes.keys().cloned().collect();
-        for path in &changed {
-            for above in path.ancestors() {
-                if self.changes.contains_key(&above) {
-                    continue;
-                }
-                if let Some(node) = self.base.lookup(&above)? {
-                    // The root that every file system has needs no entry, unless the image says more about it.
-                    let implied = Meta { mode: 0o755, ..Meta::default() };
-                    if !(above.is_root() && node.meta == implied) {
-                        self.changes.insert(above, (node.meta, Change::Dir { fresh: false }));
-                    }
+        for folder in self.folders_above() {
+            if let Some(node) = self.base.lookup(&folder)? {
+                // The root that every file system has needs no entry, unless the image says more about it.
+                let implied = Meta { mode: 0o755, ..Meta::default() };
+                if !(folder.is_root() && node.meta == implied) {
+                    self.changes.insert(folder, (node.meta, Change::Dir { fresh: false }));
                 }
             }
         }
-        let mut edited = Edited::default();
+        let entries = Vec::with_capacity(self.changes.len());
+        let mut edited = Edited { entries, ..Edited::default() };
         let mut first_names: HashMap<u64, usize> = HashMap::new();
         for (path, (meta, change)) in self.changes {
             let kind = match change {

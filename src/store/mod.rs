@@ -131,6 +131,7 @@ pub struct Store {
     root: PathBuf,
     overlay: Overlay,
     tmp: OnceLock<tmp::OwnFolder>,
+    written: blobs::Written,
     gc: File,
 }
 
@@ -150,7 +151,7 @@ impl Store {
             Err(error) => return Err(io_error("read", &path)(error)),
         }
         let gc = locks::use_store(root)?;
-        Ok(Self { root: root.to_owned(), overlay, tmp: OnceLock::new(), gc })
+        Ok(Self { root: root.to_owned(), overlay, tmp: OnceLock::new(), written: blobs::Written::default(), gc })
     }
 
     /// The store's folder.
@@ -175,6 +176,8 @@ impl Store {
 
     /// The file that remembers what the files of the context at `folder` hashed to.
     pub fn stat_cache(&self, folder: &Path) -> PathBuf {
+        // `.` means another folder in each folder.
+        let folder = std::path::absolute(folder).unwrap_or_else(|_| folder.to_owned());
         let name = ContentDigest::of(folder.as_os_str().as_encoded_bytes()).hex();
         self.path(layout::CONTEXTS).join(&name[..32])
     }
