@@ -272,7 +272,7 @@ pub(super) fn detach_from_parent(status: BorrowedFd<'_>, control: Option<&OwnedF
 }
 
 /// Dies if the builder dies, and now if it is dead already: then nobody holds the other end of the status pipe.
-pub(super) fn end_with_parent(status: BorrowedFd<'_>) -> Result<(), Errno> {
+fn end_with_parent(status: BorrowedFd<'_>) -> Result<(), Errno> {
     use rustix::event::{PollFd, PollFlags, Timespec, poll};
     rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
     let mut fds = [PollFd::from_borrowed_fd(status, PollFlags::OUT)];

@@ -1,8 +1,7 @@
 //! The process that guards a program which carries packets: it makes the namespaces, starts the program in them, and waits.
 //!
-//! It is the builder's own program once more, with one thread, as process 1 of a pid namespace. The network namespace has to
-//! belong to a user namespace in which the program is root, and the program itself has to stay in the network of this machine.
-//! So the program's process is forked first, and only then does this one go into a new network.
+//! It is the builder's own program once more, with one thread, as process 1 of a pid namespace, with mounts of its own. The program
+//! has to stay in the network of this machine. So its process is forked first, and only then does this one go into a new network.
 //!
 //! The program finds the network at a path that only these two see, since those in `/proc` are not open to a program that gave
 //! up its privileges.
@@ -16,13 +15,13 @@ use std::path::PathBuf;
 use nix::libc;
 use nix::sched::CloneFlags;
 use nix::unistd::{ForkResult, Pid};
-use rustix::fs::{CWD, Gid, Mode, OFlags, Uid};
+use rustix::fs::{CWD, Mode, OFlags};
 use rustix::io::Errno;
-use rustix::mount::MountAttrFlags;
+use rustix::mount::{MountAttrFlags, MountPropagationFlags};
 use serde::{Deserialize, Serialize};
 
 use crate::sandbox::error::Failure;
-use crate::sandbox::init::{bring_up_loopback, detach_from_parent, end_with_parent};
+use crate::sandbox::init::{bring_up_loopback, detach_from_parent};
 use crate::sandbox::path::c_string;
 use crate::sandbox::root::open_folder;
 use crate::sandbox::{attached, sys};
@@ -33,9 +32,6 @@ pub(in crate::sandbox) const NAME: &str = "imgbuild-sandbox-network";
 pub(super) const NETWORK: &str = "/tmp/network";
 /// The folder of that, which is replaced.
 const FOLDER: &str = "/tmp";
-/// The user that root becomes if it is told to.
-const NOBODY: u32 = 65534;
-
 /// What a helper is told, as JSON.
 #[derive(Serialize, Deserialize)]
 pub(super) struct Job {
@@ -45,8 +41,6 @@ pub(super) struct Job {
     pub(super) arguments: Vec<String>,
     /// Whether it writes to descriptor 3 when the network is there, and stays; else it leaves a process behind and ends.
     pub(super) says_when: bool,
-    /// Whether it is not to be the user that the builder is.
-    pub(super) nobody: bool,
 }
 
 /// Makes the network, sends it to the builder, and guards it for ever; returns only if there is none.
@@ -58,7 +52,7 @@ pub(in crate::sandbox) fn run(job: OwnedFd, status: BorrowedFd<'_>, control: &Ow
         File::from(job).read_to_end(&mut text).map_err(|_| step("read the description of the network")(Errno::IO))?;
         let job: Job =
             serde_json::from_slice(&text).map_err(|_| step("read the description of the network")(Errno::BADMSG))?;
-        make(&job, status)
+        make(&job)
     };
     match made() {
         Err(failure) => Some(failure),
@@ -79,15 +73,9 @@ pub(in crate::sandbox) fn run(job: OwnedFd, status: BorrowedFd<'_>, control: &Ow
 }
 
 /// The network namespace with the program behind it; none if the program does not want to.
-fn make(job: &Job, status: BorrowedFd<'_>) -> Result<Option<OwnedFd>, Failure> {
+fn make(job: &Job) -> Result<Option<OwnedFd>, Failure> {
     let step = |action: &'static str| move |errno: Errno| Failure::new(action, "", errno);
     let pipe = || rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).map_err(step("make pipes"));
-    if job.nobody {
-        become_nobody().map_err(step("give up root"))?;
-    }
-    enter_user_namespace().map_err(step("create a user namespace"))?;
-    // Changing users makes the kernel forget it.
-    end_with_parent(status).map_err(step("detach from the builder"))?;
     make_place().map_err(step("make a place for the network"))?;
     let ((wait, go), (ready, ready_in)) = (pipe()?, pipe()?);
     // SAFETY: this process has one thread, so the child may do whatever it could.
@@ -112,30 +100,10 @@ fn make(job: &Job, status: BorrowedFd<'_>) -> Result<Option<OwnedFd>, Failure> {
     Ok(carries.then_some(network))
 }
 
-fn become_nobody() -> Result<(), Errno> {
-    rustix::thread::set_thread_groups(&[])?;
-    let (uid, gid) = (Uid::from_raw(NOBODY), Gid::from_raw(NOBODY));
-    rustix::thread::set_thread_res_gid(gid, gid, gid)?;
-    rustix::thread::set_thread_res_uid(uid, uid, uid)?;
-    // Else its own files in /proc, where users are mapped, would be root's.
-    rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::Dumpable)
-}
-
-/// One with a single user, who is root in it, and with mounts of its own.
-fn enter_user_namespace() -> Result<(), Errno> {
-    let (uid, gid) = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
-    nix::sched::unshare(CloneFlags::CLONE_NEWUSER | CloneFlags::CLONE_NEWNS)
-        .map_err(|error| Errno::from_raw_os_error(error as i32))?;
-    let write = |file: &str, text: String| {
-        std::fs::write(file, text).map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO))
-    };
-    write("/proc/self/setgroups", "deny".into())?;
-    write("/proc/self/uid_map", format!("0 {uid} 1"))?;
-    write("/proc/self/gid_map", format!("0 {gid} 1"))
-}
-
 /// An empty folder in memory with a file to mount the network on.
 fn make_place() -> Result<(), Errno> {
+    // What is mounted must not show outside.
+    rustix::mount::mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC)?;
     let place = sys::new_mount(c"tmpfs", &[("mode", "0755")], MountAttrFlags::MOUNT_ATTR_NOSUID)?;
     sys::attach(&place, open_folder(FOLDER.as_ref())?.as_fd())?;
     let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::CLOEXEC;

@@ -1,9 +1,14 @@
 //! A network of a sandbox's own that reaches what this machine reaches, but not this machine's own loopback services.
 //!
-//! Packets are carried by a program of others in user mode: `pasta`, or `slirp4netns`. It needs no privileges on this machine,
-//! and gets none: a [`helper`] makes a user namespace with a network namespace in it, starts the program there and guards it.
-//! The sandbox's first process is born into that network. Everything looks the same on every machine and with either program:
-//! the address is 10.0.2.100, the gateway 10.0.2.2, the name server 10.0.2.3. Only IPv4 is carried.
+//! Packets are carried by a program of others in user mode: `slirp4netns` or `pasta`. A [`helper`] makes a network namespace,
+//! starts the program beside it and guards it, and the sandbox's first process is born into that network. Both programs shut
+//! themselves in before they see a packet. Of root, the first is preferred, which keeps no privilege by which it could get out.
+//!
+//! The namespace belongs to the builder's user namespace, and not to one of its own, in which the program could be kept: whoever
+//! is the owner of a user namespace has all rights in it, and that would be a step's root, which must not change its network.
+//!
+//! Everything looks the same on every machine and with either program: the address is 10.0.2.100, the gateway 10.0.2.2, the name
+//! server 10.0.2.3. Only IPv4 is carried.
 //!
 //! The helper is process 1 of a pid namespace: killing it ends the program too, and the kernel kills it when the builder dies.
 
@@ -33,8 +38,6 @@ use helper::Job;
 const FOLDERS: [&str; 5] = ["/usr/bin", "/usr/local/bin", "/bin", "/usr/sbin", "/sbin"];
 /// The address at which name servers are asked.
 const NAME_SERVER: &str = "10.0.2.3";
-/// What both programs carry packets with.
-const TUN: &str = "/dev/net/tun";
 
 /// A program that carries packets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,7 +47,10 @@ enum Tool {
 }
 
 impl Tool {
-    const ALL: [Self; 2] = [Self::Pasta, Self::Slirp];
+    /// The better one first.
+    fn all() -> [Self; 2] {
+        if userns::inside() { [Self::Pasta, Self::Slirp] } else { [Self::Slirp, Self::Pasta] }
+    }
 
     fn name(self) -> &'static str {
         match self {
@@ -65,10 +71,13 @@ impl Tool {
         let text = match self {
             Self::Pasta => {
                 "--quiet --config-net --ipv4-only --address 10.0.2.100 --netmask 24 --gateway 10.0.2.2 --no-map-gw \
-                 --tcp-ports none --udp-ports none --tcp-ns none --udp-ns none --no-dhcp --dns-forward 10.0.2.3 \
+                 --tcp-ports none --udp-ports none --tcp-ns none --udp-ns none --no-dhcp --dns-forward 10.0.2.3 --runas 0:0 \
                  --netns-only --no-netns-quit --netns"
             }
-            Self::Slirp => "--configure --mtu=65520 --disable-host-loopback --ready-fd=3 --netns-type=path",
+            Self::Slirp => {
+                "--configure --mtu=65520 --disable-host-loopback --enable-sandbox --enable-seccomp --ready-fd=3 \
+                 --netns-type=path"
+            }
         };
         let mut words: Vec<String> = text.split_whitespace().map(str::to_owned).collect();
         words.push(network.to_owned());
@@ -105,18 +114,14 @@ pub(super) fn resolv_conf(host: &Bytes) -> Bytes {
 impl Namespaces {
     /// Makes such a network.
     pub(super) fn private_network(&self) -> Result<Private, SandboxError> {
-        let tools: Vec<(Tool, PathBuf)> = Tool::ALL.into_iter().filter_map(|tool| Some((tool, tool.find()?))).collect();
+        let tools: Vec<(Tool, PathBuf)> =
+            Tool::all().into_iter().filter_map(|tool| Some((tool, tool.find()?))).collect();
         if tools.is_empty() {
             return Err(SandboxError::Network("neither pasta nor slirp4netns is installed".into()));
         }
         let mut reasons = Vec::new();
-        // A program of others need not be root even in files' eyes; but not every machine gives others a user namespace.
-        let nobody = !userns::inside() && anybody_may_open(TUN);
         for (tool, program) in tools {
-            if nobody && let Ok(network) = self.carry(tool, &program, true)? {
-                return Ok(network);
-            }
-            match self.carry(tool, &program, false)? {
+            match self.carry(tool, program)? {
                 Ok(network) => return Ok(network),
                 Err(reason) => reasons.push(format!("{} says: {reason}", tool.name())),
             }
@@ -124,8 +129,8 @@ impl Namespaces {
         Err(SandboxError::Network(reasons.join("; ")))
     }
 
-    /// Has a program carry packets, as nobody if so wished; or says what it complains of.
-    fn carry(&self, tool: Tool, program: &Path, nobody: bool) -> Result<Result<Private, String>, SandboxError> {
+    /// Has a program carry packets; or says what it complains of.
+    fn carry(&self, tool: Tool, program: PathBuf) -> Result<Result<Private, String>, SandboxError> {
         let failed = |action: &'static str| move |errno: Errno| SandboxError::here(action, errno);
         let (status, status_in) = pipe_with(PipeFlags::CLOEXEC).map_err(failed("make pipes"))?;
         let pair = socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None);
@@ -134,14 +139,9 @@ impl Namespaces {
         let said = said.map_err(failed("make a file in memory"))?;
         let null = rustix::fs::open("/dev/null", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty());
         let null = null.map_err(failed("open /dev/null"))?;
-        let job = Job {
-            program: program.to_owned(),
-            arguments: tool.arguments(helper::NETWORK),
-            says_when: tool == Tool::Slirp,
-            nobody,
-        };
+        let job = Job { program, arguments: tool.arguments(helper::NETWORK), says_when: tool == Tool::Slirp };
         let job = write_job(&job).map_err(|error| SandboxError::here("describe the network", error))?;
-        let birth = Birth { namespaces: libc::CLONE_NEWPID, network: None, group: None };
+        let birth = Birth { namespaces: libc::CLONE_NEWPID | libc::CLONE_NEWNS, network: None, group: None };
         let child = self.spawn(birth, helper::NAME, &[&null, &said, &said, &job, &status_in, &control_in])?;
         drop((status_in, control_in));
         match receive(&control).map_err(failed("talk to the network's helper"))? {
@@ -170,10 +170,6 @@ fn complaint(text: &str) -> String {
     let lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.ends_with("bytes to syslog"));
     let lines: Vec<&str> = lines.collect();
     if lines.is_empty() { "nothing".into() } else { lines.join(", ") }
-}
-
-fn anybody_may_open(device: &str) -> bool {
-    std::fs::metadata(device).is_ok_and(|it| it.permissions().mode() & 0o006 == 0o006)
 }
 
 #[cfg(test)]
