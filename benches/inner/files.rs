@@ -5,9 +5,9 @@ use std::hint::black_box;
 use std::sync::Arc;
 
 use criterion::{Criterion, Throughput};
+use imgbuild::fstree::Merged;
 use imgbuild::fstree::pattern::{Matcher, Verdict};
 use imgbuild::fstree::select::{Source, select, select_hashed, selection_key};
-use imgbuild::fstree::{Merged, View};
 use imgbuild::source::{LocalContext, StatCache};
 
 use crate::layers::{path_of, toc};

@@ -293,7 +293,7 @@ pub fn to_json(error: &Error) -> Failure {
             failure.kind = "step_failed";
             failure.step_exit_code = match step.exit {
                 StepExit::Code(code) => Some(code),
-                StepExit::Signal(_) | StepExit::Message(_) => None,
+                StepExit::Signal(_) | StepExit::Limit(..) | StepExit::Message(_) => None,
             };
             failure.log = Some(String::from_utf8_lossy(&step.log).into_owned());
             failure.help = step.kept.iter().map(|_| LOOK_AROUND.to_owned()).collect();

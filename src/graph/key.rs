@@ -14,6 +14,7 @@
 //! | whether a `RUN` may gain privileges | yes | `sudo` does something else without |
 //! | secrets, agent sockets, cache mounts' content | only their names and options | values must not be recorded, and do not promise anything |
 //! | proxy variables, host addresses | no | they say how to reach something, not what it is |
+//! | limits, also that of `/dev/shm` | no | a step that stays within them makes what it would make without them; one that does not makes nothing |
 //! | absolute host paths | no | another checkout is the same build |
 //!
 //! A string enters with its length before it and a list with its count, so that no two different ops can give the same
@@ -188,6 +189,7 @@ fn visit_exec(exec: &ExecOp, v: &mut impl Visitor) {
         scrubs,
         extra_hosts: _,
         proxy: _,
+        limits: _,
     } = exec;
     strings(v, "args", args);
     v.list("env", env.len());
@@ -200,7 +202,7 @@ fn visit_exec(exec: &ExecOp, v: &mut impl Visitor) {
     v.value(
         "network",
         match network {
-            Network::Default => b"default",
+            Network::Default | Network::Private => b"default",
             Network::None => b"none",
             Network::Host => b"host",
         },
@@ -388,7 +390,7 @@ fn digest(v: &mut impl Visitor, name: &str, digest: &Digest) {
 mod tests {
     use super::*;
     use crate::fstree::Scrub;
-    use crate::graph::{CopyAction, LocalOp};
+    use crate::graph::{CopyAction, Limits, LocalOp};
 
     fn key(op: &Op) -> DefinitionDigest {
         definition(op, &"linux/amd64".parse().unwrap(), &[])
@@ -466,6 +468,14 @@ mod tests {
         let plain = key(&exec(|_| {}));
         assert_eq!(plain, key(&exec(|e| e.proxy = vec![("HTTP_PROXY".into(), "http://p".into())])));
         assert_eq!(plain, key(&exec(|e| e.extra_hosts = vec![("h".into(), "10.0.0.1".into())])));
+        assert_eq!(plain, key(&exec(|e| e.network = Network::Private)));
+        assert_ne!(plain, key(&exec(|e| e.network = Network::None)));
+    }
+
+    #[test]
+    fn limits_stay_out() {
+        let limits = Limits { shm_size: Some(1), memory: Some(1), pids: Some(1), ..Limits::default() };
+        assert_eq!(key(&exec(|_| {})), key(&exec(|e| e.limits = limits)));
     }
 
     mod pairs {

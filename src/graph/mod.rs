@@ -8,6 +8,7 @@
 
 pub mod explain;
 pub mod key;
+pub mod limits;
 mod op;
 
 use std::collections::HashMap;
@@ -17,6 +18,7 @@ use petgraph::graph::{DiGraph, NodeIndex};
 use petgraph::visit::EdgeRef;
 
 pub use key::DefinitionDigest;
+pub use limits::Limits;
 pub use op::*;
 
 use crate::oci::Platform;

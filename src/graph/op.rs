@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 
 use crate::digest::DiffId;
 use crate::fstree::{Scrub, TreePath};
+use crate::graph::Limits;
 
 /// The number of one of a step's inputs.
 pub type Input = usize;
@@ -106,6 +107,8 @@ pub struct ExecOp {
     pub extra_hosts: Vec<(String, String)>,
     /// Proxy variables, added to the environment. Not part of the key.
     pub proxy: Vec<(String, String)>,
+    /// What it may use. Not part of the key.
+    pub limits: Limits,
 }
 
 /// The network of a process.
@@ -118,6 +121,9 @@ pub enum Network {
     None,
     /// The host's network.
     Host,
+    /// What the builder offers, and that is one which does not reach the host's own services. In keys it is the default: who
+    /// carries packets does not change what a step makes.
+    Private,
 }
 
 /// Something mounted into a process's file system, of which the layer sees nothing.

@@ -14,6 +14,7 @@ use crate::frontend::diagnostic::{Diagnostic, Part, Severity};
 use crate::oci::ParseReferenceError;
 use crate::ops::{ImportError, LoadError, RmiError, SaveError, TagError};
 use crate::registry::RegistryError;
+use crate::sandbox::Exceeded;
 use crate::store::layers::LayerError;
 use crate::store::snapshot::SnapshotError;
 use crate::store::{FindError, StoreError};
@@ -400,6 +401,8 @@ pub enum StepExit {
     Code(i32),
     /// Its process was ended by this signal.
     Signal(i32),
+    /// Its process met this limit, and ended with this code or as a shell counts signals.
+    Limit(Exceeded, i32),
     /// It did not get as far as a process, or it is none; a clause such as `"/nope" is not in the build context`.
     Message(String),
 }
@@ -411,6 +414,10 @@ impl fmt::Display for StepExit {
             Self::Signal(9) => f.write_str("was killed by signal 9 (SIGKILL)"),
             Self::Signal(11) => f.write_str("was killed by signal 11 (SIGSEGV)"),
             Self::Signal(signal) => write!(f, "was killed by signal {signal}"),
+            Self::Limit(limit @ Exceeded::Memory(_), 0) => write!(f, "lost a process to {limit}"),
+            Self::Limit(limit @ Exceeded::Memory(_), _) => write!(f, "was killed by {limit}"),
+            Self::Limit(limit @ Exceeded::Time(_), _) => write!(f, "was stopped by {limit}"),
+            Self::Limit(limit @ Exceeded::Processes(_), code) => write!(f, "failed with exit code {code} at {limit}"),
             Self::Message(message) => write!(f, "failed: {message}"),
         }
     }

@@ -4,7 +4,6 @@
 //! command's process, through which signals reach it (the guard, being process 1, would ignore them), and the command's
 //! side sends its terminal's other end, which it made in its own `/dev/pts`, so that `tty` and `ps` in there know it.
 
-use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, IoSlice, IoSliceMut, Read};
 use std::mem::MaybeUninit;
@@ -22,7 +21,8 @@ use rustix::pty::OpenptFlags;
 use rustix::termios::Winsize;
 
 use crate::sandbox::init::{self, Job};
-use crate::sandbox::run::{outcome, write_job};
+use crate::sandbox::limits::judge;
+use crate::sandbox::run::{Around, Birth, nodev, outcome, write_job};
 use crate::sandbox::spawn::Child;
 use crate::sandbox::{Exit, Namespaces, SandboxError, Spec, path};
 
@@ -51,6 +51,8 @@ pub struct Attached {
     status: OwnedFd,
     process: OwnedFd,
     terminal: Option<OwnedFd>,
+    /// Last: its processes have ended when it goes.
+    around: Option<Around>,
 }
 
 impl Namespaces {
@@ -78,19 +80,21 @@ impl Namespaces {
                 return Err(SandboxError::Setup { action, path: String::new(), source });
             }
         }
-        self.in_group(|group| {
+        let around = self.around(spec)?;
+        let started = self.in_group(|group| {
             let (status, status_in) = pipe_with(PipeFlags::CLOEXEC).map_err(failed("make pipes"))?;
             let pair = socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None);
             let (control, control_in) = pair.map_err(failed("make a socket"))?;
-            let nodev = group.is_none() && !spec.privileged;
-            let job = Job { spec: spec.clone(), nodev, sockets: BTreeMap::new(), terminal, readonly };
+            let nodev = nodev(spec, &around.groups, group);
+            let job = Job { terminal, readonly, ..Job::new(spec, &around.groups, nodev) };
             let job = write_job(&job).map_err(|error| SandboxError::here("describe the process", error))?;
             debug_assert_eq!((init::JOB_FD, init::STATUS_FD, init::CONTROL_FD), (3, 4, 5));
             let fds = [&streams[0], &streams[1], &streams[2], &job, &status_in, &control_in];
-            let child = self.spawn(spec, group, init::ATTACHED_NAME, &fds)?;
+            let child = self.spawn(Birth::of(spec, &around, group), init::ATTACHED_NAME, &fds)?;
             drop((status_in, control_in));
             Attached::greet(child, status, &control, terminal.is_some())
-        })
+        })?;
+        Ok(Attached { around: Some(around), ..started })
     }
 }
 
@@ -110,7 +114,7 @@ impl Attached {
             }
         }
         match process {
-            Some(process) => Ok(Self { child, status, process, terminal }),
+            Some(process) => Ok(Self { child, status, process, terminal, around: None }),
             None => Err(SandboxError::Lost("no process".into())),
         }
     }
@@ -143,7 +147,8 @@ impl Attached {
     /// # Errors
     /// If it could not be started.
     pub fn wait(self) -> Result<Exit, SandboxError> {
-        end(self.child, self.status)
+        let exit = end(self.child, self.status)?;
+        Ok(judge(exit, self.around.and_then(|around| around.groups.exceeded())))
     }
 }
 
@@ -166,7 +171,7 @@ pub(super) fn send(socket: impl AsFd, what: u8, fd: BorrowedFd<'_>) -> Result<()
 }
 
 /// Receives one; none if there is nobody left who could send.
-fn receive(socket: &OwnedFd) -> Result<Option<(u8, OwnedFd)>, Errno> {
+pub(super) fn receive(socket: &OwnedFd) -> Result<Option<(u8, OwnedFd)>, Errno> {
     let mut byte = [0];
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
     let mut buffer = RecvAncillaryBuffer::new(&mut space);

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 
 use nix::libc;
 
+use crate::sandbox::cgroup;
 use crate::sandbox::root::open_folder;
 
 /// The group's name below that of this process. Its number changes with the rule: a group that another version has made is
@@ -36,23 +37,7 @@ const TERMINALS: i32 = 136;
 pub(super) fn place() -> Option<PathBuf> {
     let mounts = fs::read_to_string("/proc/self/mountinfo").ok()?;
     let own = fs::read_to_string("/proc/self/cgroup").ok()?;
-    group_path(&mounts, &own).map(|path| path.join(NAME))
-}
-
-/// Where our own group is, from the texts of `mountinfo` and `cgroup` in `/proc/self` (proc(5), cgroups(7)).
-fn group_path(mounts: &str, own: &str) -> Option<PathBuf> {
-    let own = own.lines().find_map(|line| line.strip_prefix("0::"))?;
-    mounts.lines().find_map(|line| {
-        let (mount, system) = line.split_once(" - ")?;
-        let mut fields = mount.split(' ').skip(3);
-        let (root, target) = (fields.next()?, fields.next()?);
-        if system.split(' ').next() != Some("cgroup2") {
-            return None;
-        }
-        // A mount may show a part of the tree only.
-        let below = Path::new(own).strip_prefix(root).ok()?;
-        Some(Path::new(target).join(below))
-    })
+    cgroup::place::unified(&mounts, &own).map(|place| place.own.join(NAME))
 }
 
 /// Opens the group, made and given its rule if need be.
@@ -66,11 +51,14 @@ pub(super) fn open(place: &Path) -> io::Result<OwnedFd> {
         rustix::fs::OFlags::RDONLY | rustix::fs::OFlags::DIRECTORY | rustix::fs::OFlags::CLOEXEC,
         rustix::fs::Mode::empty(),
     )?;
-    if !has_rule(&group)? {
-        // Of two processes that do this at once, the second replaces the rule by the same.
-        attach(&group, &load(&rule())?)?;
-    }
+    watch(&group)?;
     Ok(group)
+}
+
+/// Gives a group its rule if it has none.
+pub(super) fn watch(group: &OwnedFd) -> io::Result<()> {
+    // Of two processes that do this at once, the second replaces the rule by the same.
+    if has_rule(group)? { Ok(()) } else { attach(group, &load(&rule())?) }
 }
 
 /// Removes the group if no step of any process is in it.
@@ -200,18 +188,6 @@ fn has_rule(group: &OwnedFd) -> io::Result<bool> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn finds_our_own_group() {
-        let check = |mounts: &str, own: &str, expected: Option<&str>| {
-            assert_eq!(group_path(mounts, own), expected.map(PathBuf::from));
-        };
-        let unified = "35 25 0:30 / /sys/fs/cgroup rw,nosuid shared:9 - cgroup2 cgroup2 rw\n";
-        check(unified, "0::/user.slice/a\n", Some("/sys/fs/cgroup/user.slice/a"));
-        check(unified, "5:devices:/x\n0::/\n", Some("/sys/fs/cgroup"));
-        check("35 25 0:30 /pod /cg rw - cgroup2 cgroup2 rw\n", "0::/pod/b\n", Some("/cg/b"));
-        check("35 25 0:30 / /sys/fs/cgroup/devices rw - cgroup cgroup rw,devices\n", "5:devices:/\n", None);
-    }
 
     /// What the program answers, by an interpreter of the few instructions that it has.
     fn run(program: &[Instruction], context: [i64; 3]) -> i64 {

@@ -29,6 +29,17 @@ pub enum SandboxError {
         /// The kernel's answer.
         source: io::Error,
     },
+    /// A limit was asked for that cannot be enforced here.
+    #[error("cannot enforce {flag} here: {reason}")]
+    Limit {
+        /// The flag that asks for it.
+        flag: &'static str,
+        /// Why not.
+        reason: String,
+    },
+    /// A network of its own cannot be had.
+    #[error("there is no private network to be had: {0}")]
+    Network(String),
     /// The step was stopped on request. Nothing of it is left running.
     #[error("canceled")]
     Canceled,
@@ -38,6 +49,14 @@ pub enum SandboxError {
 }
 
 impl SandboxError {
+    /// What to do about a limit that cannot be enforced.
+    pub const LIMIT_HELP: &str = "limits of memory, processors and processes need control groups that imgbuild can write to: \
+        run it as root, or as `systemd-run --user --scope -p Delegate=yes imgbuild …` (docs/limits.md)";
+
+    /// What to do about a network that cannot be had.
+    pub const NETWORK_HELP: &str = "--network=private needs pasta or slirp4netns, and /dev/net/tun: on Debian and Ubuntu \
+        `apt-get install passt` or `apt-get install slirp4netns`; --network=none and --network=host need neither";
+
     /// Whether it is the machine that cannot make the overlay of a root file system, whatever the step.
     pub fn is_overlay(&self) -> bool {
         matches!(self, Self::Setup { action, .. } if action.contains("overlay"))
@@ -149,6 +168,7 @@ fn hint(action: &str, error: &io::Error) -> &'static str {
         libc::ENOSPC | libc::EUSERS if action.contains("namespace") => {
             "; the limit of namespaces is reached: raise the sysctls in /proc/sys/user/max_*_namespaces"
         }
+        libc::EPERM if action == "set the limit" => "; only root can raise a hard limit above that of imgbuild itself",
         libc::ENOSYS => "; the kernel is too old: Linux 5.12 is needed",
         libc::ENODEV if action.contains("overlay") => "; the kernel has no overlayfs: load it with 'modprobe overlay'",
         libc::EINVAL if action.contains("overlay") => {

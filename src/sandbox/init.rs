@@ -21,12 +21,14 @@ use rustix::process::Signal;
 use rustix::thread::CapabilitySet;
 use serde::{Deserialize, Serialize};
 
+use crate::sandbox::cgroup::Groups;
 use crate::sandbox::error::Failure;
+use crate::sandbox::limits::{self, RawLimit};
 use crate::sandbox::mounts::Mounter;
 use crate::sandbox::path::{self, Missing};
 use crate::sandbox::root::{Overlay, open_folder};
 use crate::sandbox::spec::{Network, Spec};
-use crate::sandbox::{attached, caps, exec, keyring, scope, seccomp, standard, sys};
+use crate::sandbox::{attached, caps, exec, keyring, network, scope, seccomp, standard, sys};
 
 /// The name under which the program is executed to become a sandbox.
 pub(super) const NAME: &str = "imgbuild-sandbox-init";
@@ -39,6 +41,9 @@ pub(super) const STATUS_FD: i32 = 4;
 pub(super) const ATTACHED_NAME: &str = "imgbuild-sandbox-attached";
 /// The socket on which such a one answers.
 pub(super) const CONTROL_FD: i32 = 5;
+
+/// The size of `/dev/shm` where nothing else is asked for, in bytes: Docker's.
+const SHM_SIZE: u64 = 64 << 20;
 
 /// What `init` is told, as JSON.
 #[derive(Serialize, Deserialize)]
@@ -55,6 +60,32 @@ pub(super) struct Job {
     /// Whether the root file system cannot be written to.
     #[serde(default)]
     pub(super) readonly: bool,
+    /// The limits of each process.
+    pub(super) ulimits: Vec<RawLimit>,
+    /// The size of `/dev/shm` in bytes.
+    pub(super) shm_size: u64,
+    /// Files through which it enters control groups.
+    pub(super) entrances: Vec<PathBuf>,
+}
+
+impl Job {
+    /// What is told of a spec, and nothing besides.
+    pub(super) fn new(spec: &Spec, groups: &Groups, nodev: bool) -> Self {
+        let mut told = spec.clone();
+        if spec.network == Network::Private {
+            told.resolv_conf = network::resolv_conf(&spec.resolv_conf);
+        }
+        Self {
+            spec: told,
+            nodev,
+            sockets: BTreeMap::new(),
+            terminal: None,
+            readonly: false,
+            ulimits: spec.limits.ulimits.iter().copied().map(RawLimit::from).collect(),
+            shm_size: spec.limits.shm_size.unwrap_or(SHM_SIZE),
+            entrances: groups.entrances(),
+        }
+    }
 }
 
 /// Becomes the sandbox and then the command, if this process was started for that; else returns at once.
@@ -62,16 +93,20 @@ pub(super) struct Job {
 /// To be called first in `main`, while there is one thread.
 pub fn init_if_asked() {
     let name = std::env::args_os().next();
-    let attached = name.as_deref() == Some(OsStr::new(ATTACHED_NAME));
-    if std::process::id() != 1 || !(attached || name.as_deref() == Some(OsStr::new(NAME))) {
+    let is = |other: &str| name.as_deref() == Some(OsStr::new(other));
+    let (attached, network) = (is(ATTACHED_NAME), is(network::helper::NAME));
+    if std::process::id() != 1 || !(attached || network || is(NAME)) {
         return;
     }
     // SAFETY: whoever executes us under this name, as process 1, has put the two there for us.
     let (job, status) = unsafe { (OwnedFd::from_raw_fd(JOB_FD), OwnedFd::from_raw_fd(STATUS_FD)) };
-    // SAFETY: with the other name, there is a third.
-    let control = attached.then(|| unsafe { OwnedFd::from_raw_fd(CONTROL_FD) });
-    let failure = run(job, status.as_fd(), control);
-    if let Ok(text) = serde_json::to_vec(&failure) {
+    // SAFETY: with the other names, there is a third.
+    let control = (attached || network).then(|| unsafe { OwnedFd::from_raw_fd(CONTROL_FD) });
+    let failure = match &control {
+        Some(control) if network => network::helper::run(job, status.as_fd(), control),
+        _ => Some(run(job, status.as_fd(), control)),
+    };
+    if let Some(Ok(text)) = failure.map(|failure| serde_json::to_vec(&failure)) {
         // Less than a pipe holds. If nobody listens any more, there is nobody to tell.
         let _ = rustix::io::write(&status, &text);
     }
@@ -142,7 +177,8 @@ fn guard(child: Option<rustix::process::Pid>, status: BorrowedFd<'_>) -> ! {
 
 fn prepare(job: OwnedFd, control: Option<OwnedFd>) -> Result<Spec, Failure> {
     let step = |action: &'static str| move |errno| Failure::new(action, "", errno);
-    let Job { spec, nodev, sockets, terminal, readonly } = read(job)?;
+    let Job { spec, nodev, sockets, terminal, readonly, ulimits, shm_size, entrances } = read(job)?;
+    enter_groups(&entrances)?;
     let sockets = sockets
         .iter()
         .map(|(&index, path)| {
@@ -162,7 +198,7 @@ fn prepare(job: OwnedFd, control: Option<OwnedFd>) -> Result<Spec, Failure> {
     let owner = Some((spec.uid, spec.gid));
     path::open_or_make(root.as_fd(), spec.cwd.as_bytes(), Missing::Dir, owner, &|_| Ok(())).map_err(cwd)?;
 
-    standard::mount(root.as_fd(), &spec, nodev)?;
+    standard::mount(root.as_fd(), &spec, nodev, shm_size)?;
     let root_mount = path::mount_id(&root).map_err(step("look at the root file system"))?;
     let mut mounter =
         Mounter { root: root.as_fd(), root_mount, scratch: scratch.as_fd(), attributes, sockets, names: 0 };
@@ -185,8 +221,19 @@ fn prepare(job: OwnedFd, control: Option<OwnedFd>) -> Result<Spec, Failure> {
         sys::add_mount_attributes(&root, MountAttrFlags::MOUNT_ATTR_RDONLY, false)
             .map_err(step("make the root file system read-only"))?;
     }
+    limits::apply(&ulimits)?;
     drop_privileges(&spec)?;
     Ok(spec)
+}
+
+/// Goes where this process, and what it starts, is counted. The guard stays outside.
+fn enter_groups(entrances: &[PathBuf]) -> Result<(), Failure> {
+    for path in entrances {
+        let failed = |errno| Failure::new("enter the control group", path.to_string_lossy(), errno);
+        let file = rustix::fs::openat(CWD, path, OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty()).map_err(failed)?;
+        rustix::io::write(&file, b"0").map_err(failed)?;
+    }
+    Ok(())
 }
 
 fn read(job: OwnedFd) -> Result<Job, Failure> {
@@ -198,7 +245,7 @@ fn read(job: OwnedFd) -> Result<Job, Failure> {
 }
 
 /// Leaves behind what is inherited from the builder: its session, signals, descriptors, file mode mask.
-fn detach_from_parent(status: BorrowedFd<'_>, control: Option<&OwnedFd>) -> Result<(), Errno> {
+pub(super) fn detach_from_parent(status: BorrowedFd<'_>, control: Option<&OwnedFd>) -> Result<(), Errno> {
     let last = if control.is_some() { CONTROL_FD } else { STATUS_FD };
     // SAFETY: the range begins behind the descriptors that are in use here.
     let closed = unsafe { libc::close_range(last as u32 + 1, u32::MAX, 0) };
@@ -263,7 +310,7 @@ fn enter(root: &OwnedFd) -> Result<(), Errno> {
     rustix::process::chdir("/")
 }
 
-fn bring_up_loopback() -> Result<(), Errno> {
+pub(super) fn bring_up_loopback() -> Result<(), Errno> {
     use rustix::net::{AddressFamily, SocketFlags, SocketType, socket_with};
     let socket = socket_with(AddressFamily::INET, SocketType::DGRAM, SocketFlags::CLOEXEC, None)?;
     // SAFETY: all of it are numbers, for which zero is a value.

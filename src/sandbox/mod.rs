@@ -11,7 +11,8 @@
 //!
 //! What keeps a step in: mount, pid, ipc, uts and perhaps network namespaces, a root that was pivoted into, Docker's
 //! default capabilities ([`caps`]) and system calls ([`seccomp`]), and a control group that opens only harmless
-//! devices ([`devices`]), or, where there is none, mounts without devices.
+//! devices ([`devices`]), or, where there is none, mounts without devices. What it may use is up to the spec: each process by
+//! its own limits ([`limits`]), all of them by more control groups ([`cgroup`]), and for how long by the builder.
 //!
 //! Mount points that an image lacks come from an extra layer ([`stubs`]), so that none are made in the layer of the
 //! step. So whoever runs a step
@@ -30,12 +31,15 @@
 mod attached;
 mod cancel;
 pub mod caps;
+mod cgroup;
 mod devices;
 mod error;
 mod exec;
 mod init;
 mod keyring;
+mod limits;
 mod mounts;
+mod network;
 mod path;
 mod program;
 mod relay;
@@ -55,6 +59,7 @@ pub use attached::{Attached, Streams};
 pub use cancel::Cancel;
 pub use error::{CommandProblem, SandboxError};
 pub use init::init_if_asked;
+pub use limits::Exceeded;
 pub use run::{Executor, Namespaces, Simulated};
 pub use spawn::hand_on_no_descriptors;
 pub use spec::{Bytes, Exit, MountKind, Network, SandboxMount, Spec};

@@ -3,22 +3,27 @@
 use std::collections::BTreeMap;
 use std::ffi::CString;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
+use std::time::{Duration, Instant};
 
 use nix::libc;
-use rustix::event::{PollFd, PollFlags, poll};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{Mode, OFlags};
 use rustix::pipe::{PipeFlags, pipe_with};
+use serde::Serialize;
 
 use crate::event::Stream;
+use crate::sandbox::cgroup::{self, Groups};
 use crate::sandbox::error::Failure;
 use crate::sandbox::init::{self, Job};
+use crate::sandbox::limits::judge;
+use crate::sandbox::network::Private;
 use crate::sandbox::program::Program;
 use crate::sandbox::relay::Relays;
 use crate::sandbox::spawn::{self, Child, Ended, Start};
-use crate::sandbox::{Cancel, Exit, Network, SandboxError, Spec, devices};
+use crate::sandbox::{Cancel, Exceeded, Exit, Network, SandboxError, Spec, devices};
 
 /// What the child is handed has descriptors from here on, above the numbers that they get: so putting one in its place
 /// never closes another.
@@ -57,6 +62,7 @@ where
 pub struct Namespaces {
     program: Program,
     group: OnceLock<Option<PathBuf>>,
+    swept: OnceLock<()>,
 }
 
 impl Namespaces {
@@ -74,12 +80,22 @@ impl Namespaces {
     /// # Errors
     /// If the program cannot be opened.
     pub fn with_init(program: &Path) -> io::Result<Self> {
-        Ok(Self { program: Program::open(program, FIRST_FD)?, group: OnceLock::new() })
+        Ok(Self { program: Program::open(program, FIRST_FD)?, group: OnceLock::new(), swept: OnceLock::new() })
     }
 
     /// Starts the sandbox; the pipes of the result are those of the new process.
     fn start(&self, spec: &Spec, sockets: &BTreeMap<usize, PathBuf>) -> Result<Running, SandboxError> {
-        self.in_group(|group| self.start_in(spec, sockets, group))
+        let around = self.around(spec)?;
+        let (child, [stdout, stderr, status]) = self.in_group(|group| self.start_in(spec, sockets, &around, group))?;
+        Ok(Running { child, stdout, stderr, status, around, deadline: Deadline::of(spec) })
+    }
+
+    /// The groups and the network that a spec needs. The first time, what killed builders left of such is removed.
+    pub(super) fn around(&self, spec: &Spec) -> Result<Around, SandboxError> {
+        self.swept.get_or_init(cgroup::sweep);
+        let groups = Groups::make(&spec.limits)?;
+        let network = (spec.network == Network::Private).then(|| self.private_network()).transpose()?;
+        Ok(Around { groups, network })
     }
 
     /// Starts something in the group that keeps devices from it, or without one where there is none.
@@ -114,47 +130,68 @@ impl Namespaces {
         &self,
         spec: &Spec,
         sockets: &BTreeMap<usize, PathBuf>,
+        around: &Around,
         group: Option<&OwnedFd>,
-    ) -> Result<Running, SandboxError> {
+    ) -> Result<(Child, [OwnedFd; 3]), SandboxError> {
         let failed = |action: &'static str| move |error: io::Error| SandboxError::here(action, error);
         let pipes = || -> io::Result<[(OwnedFd, OwnedFd); 3]> {
             Ok([pipe_with(PipeFlags::CLOEXEC)?, pipe_with(PipeFlags::CLOEXEC)?, pipe_with(PipeFlags::CLOEXEC)?])
         };
         let [(stdout, stdout_in), (stderr, stderr_in), (status, status_in)] = pipes().map_err(failed("make pipes"))?;
-        let nodev = group.is_none() && !spec.privileged;
-        let job = Job { spec: spec.clone(), nodev, sockets: sockets.clone(), terminal: None, readonly: false };
+        let nodev = nodev(spec, &around.groups, group);
+        let job = Job { sockets: sockets.clone(), ..Job::new(spec, &around.groups, nodev) };
         let job = write_job(&job).map_err(failed("describe the step"))?;
         let open_null = || rustix::fs::open("/dev/null", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty());
         let null = open_null().map_err(|errno| SandboxError::here("open /dev/null", errno))?;
         debug_assert_eq!((init::JOB_FD, init::STATUS_FD), (3, 4));
-        let child = self.spawn(spec, group, init::NAME, &[&null, &stdout_in, &stderr_in, &job, &status_in])?;
-        Ok(Running { child, stdout, stderr, status })
+        let fds = [&null, &stdout_in, &stderr_in, &job, &status_in];
+        let child = self.spawn(Birth::of(spec, around, group), init::NAME, &fds)?;
+        Ok((child, [stdout, stderr, status]))
     }
 
-    /// Starts the first process of a sandbox with these descriptors, from 0 on.
-    pub(super) fn spawn(
-        &self,
-        spec: &Spec,
-        group: Option<&OwnedFd>,
-        name: &str,
-        fds: &[&OwnedFd],
-    ) -> Result<Child, SandboxError> {
+    /// Starts our own program under another name with these descriptors, from 0 on.
+    pub(super) fn spawn(&self, birth: Birth<'_>, name: &str, fds: &[&OwnedFd]) -> Result<Child, SandboxError> {
         let fds = fds.iter().map(|fd| {
             rustix::io::fcntl_dupfd_cloexec(fd, FIRST_FD).map_err(|errno| SandboxError::here("copy descriptors", errno))
         });
         let fds: Vec<OwnedFd> = fds.collect::<Result<_, _>>()?;
         let raw: Vec<i32> = fds.iter().map(AsRawFd::as_raw_fd).collect();
+        let name = CString::new(name).map_err(|_| SandboxError::Lost("no name".into()))?;
+        let Birth { namespaces, network, group } = birth;
+        let program =
+            self.program.guarded().map_err(|error| SandboxError::here("guard the builder's program", error))?;
+        let start = Start { program: program.as_fd(), name: &name, fds: &raw, namespaces, network, group };
+        spawn::start(&start).map_err(|error| SandboxError::here("create namespaces", error))
+    }
+}
+
+/// What a process is born into.
+pub(super) struct Birth<'a> {
+    /// New namespaces, as flags.
+    pub(super) namespaces: i32,
+    /// A network that is there.
+    pub(super) network: Option<BorrowedFd<'a>>,
+    /// A control group.
+    pub(super) group: Option<BorrowedFd<'a>>,
+}
+
+impl<'a> Birth<'a> {
+    /// What the first process of a sandbox is born into.
+    pub(super) fn of(spec: &Spec, around: &'a Around, group: Option<&'a OwnedFd>) -> Self {
         let mut namespaces = libc::CLONE_NEWPID | libc::CLONE_NEWNS | libc::CLONE_NEWIPC | libc::CLONE_NEWUTS;
         if spec.network == Network::None {
             namespaces |= libc::CLONE_NEWNET;
         }
-        let name = CString::new(name).map_err(|_| SandboxError::Lost("no name".into()))?;
         let group = if spec.privileged { None } else { group.map(AsFd::as_fd) };
-        let program =
-            self.program.guarded().map_err(|error| SandboxError::here("guard the builder's program", error))?;
-        let start = Start { program: program.as_fd(), name: &name, fds: &raw, namespaces, group };
-        spawn::start(&start).map_err(|error| SandboxError::here("create namespaces", error))
+        Self { namespaces, network: around.network.as_ref().map(Private::namespace), group }
     }
+}
+
+/// What is made for one sandbox, and goes when all of its processes have ended.
+pub(super) struct Around {
+    /// The groups that limit it.
+    pub(super) groups: Groups,
+    network: Option<Private>,
 }
 
 impl Drop for Namespaces {
@@ -177,8 +214,15 @@ impl Executor for Namespaces {
     }
 }
 
+/// Whether devices on a sandbox's file systems must not be opened, because no group watches them: neither the one that it starts
+/// in, nor the one that it goes to for its limits.
+pub(super) fn nodev(spec: &Spec, groups: &Groups, group: Option<&OwnedFd>) -> bool {
+    let watched = || groups.unified().map_or(group.is_some(), |group| devices::watch(group).is_ok());
+    !spec.privileged && !watched()
+}
+
 /// The job as a file in memory, to be read from its beginning.
-pub(super) fn write_job(job: &Job) -> io::Result<OwnedFd> {
+pub(super) fn write_job(job: &impl Serialize) -> io::Result<OwnedFd> {
     let memory = rustix::fs::memfd_create("imgbuild-step", rustix::fs::MemfdFlags::CLOEXEC)?;
     let mut file = std::fs::File::from(memory);
     io::Write::write_all(&mut file, &serde_json::to_vec(job)?)?;
@@ -192,6 +236,22 @@ struct Running {
     stdout: OwnedFd,
     stderr: OwnedFd,
     status: OwnedFd,
+    around: Around,
+    deadline: Option<Deadline>,
+}
+
+/// When a sandbox is stopped.
+#[derive(Debug, Clone, Copy)]
+struct Deadline {
+    at: Instant,
+    limit: Duration,
+}
+
+impl Deadline {
+    fn of(spec: &Spec) -> Option<Self> {
+        let limit = spec.limits.time?;
+        Some(Self { at: Instant::now().checked_add(limit)?, limit })
+    }
 }
 
 /// What can happen to a sandbox.
@@ -212,7 +272,12 @@ impl Running {
         let mut report: Vec<u8> = Vec::new();
         let mut buffer = vec![0; 64 * 1024];
         let mut canceled = false;
+        let mut exceeded = None;
         while open.contains(&Source::End) {
+            if let Some(Deadline { limit, .. }) = self.deadline.take_if(|deadline| deadline.at <= Instant::now()) {
+                exceeded = Some(Exceeded::Time(limit));
+                self.child.kill();
+            }
             for source in self.wait(&open, cancel).map_err(lost)? {
                 match source {
                     Source::Stdout | Source::Stderr | Source::Status => {
@@ -238,10 +303,10 @@ impl Running {
         if canceled {
             return Err(SandboxError::Canceled);
         }
-        outcome(end, &report)
+        Ok(judge(outcome(end, &report)?, exceeded.or_else(|| self.around.groups.exceeded())))
     }
 
-    /// Waits until something happens at one of these sources, and says at which.
+    /// Waits until something happens at one of these sources, and says at which; or until there is no more time.
     fn wait(&self, sources: &[Source], cancel: &Cancel) -> io::Result<Vec<Source>> {
         let fd = |source: &Source| match source {
             Source::Stdout => self.stdout.as_fd(),
@@ -252,7 +317,9 @@ impl Running {
         };
         let mut fds: Vec<PollFd<'_>> =
             sources.iter().map(|source| PollFd::from_borrowed_fd(fd(source), PollFlags::IN)).collect();
-        rustix::io::retry_on_intr(|| poll(&mut fds, None))?;
+        let left = self.deadline.map(|deadline| deadline.at.saturating_duration_since(Instant::now()));
+        let left = left.and_then(|left| Timespec::try_from(left).ok());
+        rustix::io::retry_on_intr(|| poll(&mut fds, left.as_ref()))?;
         Ok(sources.iter().zip(&fds).filter(|(_, fd)| !fd.revents().is_empty()).map(|(&source, _)| source).collect())
     }
 

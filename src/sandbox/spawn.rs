@@ -23,6 +23,8 @@ pub(super) struct Start<'a> {
     pub(super) fds: &'a [RawFd],
     /// `CLONE_NEW*` flags.
     pub(super) namespaces: i32,
+    /// The network namespace that it enters.
+    pub(super) network: Option<BorrowedFd<'a>>,
     /// The control group that it is born into.
     pub(super) group: Option<BorrowedFd<'a>>,
 }
@@ -102,6 +104,9 @@ extern "C" fn child(message: *mut c_void) -> ! {
     unsafe {
         let start = (*message).start;
         let mut failed = false;
+        if let Some(network) = start.network {
+            failed |= libc::setns(network.as_raw_fd(), libc::CLONE_NEWNET) < 0;
+        }
         for (number, &fd) in start.fds.iter().enumerate() {
             failed |= libc::dup2(fd, number as i32) < 0;
         }

@@ -9,6 +9,8 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use crate::fstree::TreePath;
+use crate::graph::Limits;
+use crate::sandbox::Exceeded;
 
 /// A process and the file system it sees.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -46,8 +48,9 @@ pub struct Spec {
     pub hosts: Bytes,
     /// What `/etc/resolv.conf` holds. Read-only for the process.
     pub resolv_conf: Bytes,
-    /// The size of `/dev/shm` in bytes; Docker's is 64 MiB.
-    pub shm_size: u64,
+    /// What its processes may use. The builder sees to it; the sandbox is told what of it concerns it.
+    #[serde(skip)]
+    pub limits: Limits,
 }
 
 impl Spec {
@@ -122,12 +125,15 @@ pub enum MountKind {
 }
 
 /// The network of a process.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub enum Network {
     /// A loopback device of its own and nothing else.
     None,
     /// That of the builder.
+    #[default]
     Host,
+    /// One of its own that reaches what the builder reaches, but not the builder's loopback device.
+    Private,
 }
 
 /// Bytes which are text in JSON if they can be, and which `Debug` does not show.
@@ -179,6 +185,18 @@ pub enum Exit {
     Code(i32),
     /// By this signal.
     Signal(i32),
+    /// By or after meeting this limit, with this exit code: 128 and its number for a signal, as a shell has it.
+    Limit(Exceeded, i32),
+}
+
+impl Exit {
+    /// The exit code that a shell would have for it.
+    pub fn code(self) -> i32 {
+        match self {
+            Self::Code(code) | Self::Limit(_, code) => code,
+            Self::Signal(signal) => 128 + signal,
+        }
+    }
 }
 
 impl fmt::Display for Exit {
@@ -186,6 +204,7 @@ impl fmt::Display for Exit {
         match self {
             Self::Code(code) => write!(f, "exit code {code}"),
             Self::Signal(signal) => write!(f, "signal {signal}"),
+            Self::Limit(exceeded, code) => write!(f, "exit code {code} at {exceeded}"),
         }
     }
 }

@@ -56,8 +56,8 @@ const READONLY_PROC: MountAttrFlags =
 
 /// Mounts all of it on the root, whose mount points exist.
 ///
-/// With `nodev`, no device that the process makes can be opened.
-pub(super) fn mount(root: BorrowedFd<'_>, spec: &Spec, nodev: bool) -> std::result::Result<(), Failure> {
+/// With `nodev`, no device that the process makes can be opened. `shm_size` is that of `/dev/shm` in bytes.
+pub(super) fn mount(root: BorrowedFd<'_>, spec: &Spec, nodev: bool, shm_size: u64) -> std::result::Result<(), Failure> {
     let at = |action: &'static str, path: &'static str| move |errno| Failure::new(action, path, errno);
     let target = |path: &'static str| path::open(root, path.as_bytes()).map_err(at("find the mount point", path));
 
@@ -70,7 +70,7 @@ pub(super) fn mount(root: BorrowedFd<'_>, spec: &Spec, nodev: bool) -> std::resu
     let attributes = if nodev { NOSUID_NODEV } else { MountAttrFlags::MOUNT_ATTR_NOSUID };
     let dev = sys::new_mount(c"tmpfs", &options, attributes).map_err(at("mount", "/dev"))?;
     sys::attach(&dev, target("/dev")?.as_fd()).map_err(at("mount", "/dev"))?;
-    fill_dev(dev.as_fd(), spec, nodev)?;
+    fill_dev(dev.as_fd(), spec, nodev, shm_size)?;
     own_null(dev.as_fd()).map_err(at("open", "/dev/null"))?;
 
     if !spec.privileged {
@@ -93,7 +93,7 @@ fn mount_sys(spec: &Spec) -> Result<OwnedFd> {
     }
 }
 
-fn fill_dev(dev: BorrowedFd<'_>, spec: &Spec, nodev: bool) -> std::result::Result<(), Failure> {
+fn fill_dev(dev: BorrowedFd<'_>, spec: &Spec, nodev: bool, shm_size: u64) -> std::result::Result<(), Failure> {
     let failed = |name: &str, errno: Errno| Failure::new("make the device", format!("/dev/{name}"), errno);
     for (name, number) in DEVICES {
         // No user namespace may make devices.
@@ -107,7 +107,7 @@ fn fill_dev(dev: BorrowedFd<'_>, spec: &Spec, nodev: bool) -> std::result::Resul
     for (to, name) in LINKS {
         rustix::fs::symlinkat(to, dev, name).map_err(|errno| failed(name, errno))?;
     }
-    let shm_size = spec.shm_size.to_string();
+    let shm_size = shm_size.to_string();
     let shm = [("mode", "1777"), ("size", shm_size.as_str())];
     let no_exec = MountAttrFlags::MOUNT_ATTR_NOSUID | MountAttrFlags::MOUNT_ATTR_NOEXEC;
     let mounts: [(&str, Result<OwnedFd>); 3] = [

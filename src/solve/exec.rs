@@ -103,15 +103,16 @@ impl ExecStep<'_> {
             network: match self.op.network {
                 Network::None => sandbox::Network::None,
                 Network::Default | Network::Host => sandbox::Network::Host,
+                Network::Private => sandbox::Network::Private,
             },
             privileged: self.op.insecure,
             no_new_privileges: self.op.no_new_privileges,
             hosts: hosts_file(self.op).into(),
             resolv_conf: match self.op.network {
                 Network::None => Vec::new().into(),
-                Network::Default | Network::Host => context.resolv_conf.to_vec().into(),
+                Network::Default | Network::Host | Network::Private => context.resolv_conf.to_vec().into(),
             },
-            shm_size: 64 << 20,
+            limits: self.op.limits.clone(),
         };
         let started = SystemTime::now();
         self.make_mount_points(context, &mut spec)?;

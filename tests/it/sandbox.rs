@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use imgbuild::event::Stream;
 use imgbuild::fstree::{Entry, Kind, Merged, Meta, Toc, TreePath};
+use imgbuild::graph::Limits;
 use imgbuild::sandbox::{
     Bytes, Cancel, CommandProblem, Executor, Exit, MountKind, Namespaces, Network, SandboxError, SandboxMount, Spec,
     stubs,
@@ -87,7 +88,7 @@ impl World {
             no_new_privileges: false,
             hosts: Bytes(b"127.0.0.1 localhost\n".to_vec()),
             resolv_conf: Bytes(b"# none\n".to_vec()),
-            shm_size: 64 << 20,
+            limits: Limits::default(),
         }
     }
 

@@ -141,7 +141,7 @@ fn the_schema_refuses_what_the_parser_refuses() {
         "target.t = { dockerfile = 'a', dockerfile-inline = 'b' }",
         "target.t = { dockerfile = 'a', steps = [] }",
         "target.t = { secret = [], secrets = [] }",
-        "target.t.resources = {}",
+        "target.t.policy = {}",
         "target.t.reproducible.scrubs = []",
         "target.t.reproducible = 'apt'",
         "target.t.steps = [{ symlink = 'x' }]",

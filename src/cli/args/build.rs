@@ -2,17 +2,20 @@
 
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use clap::{ArgAction, Args, ValueEnum};
 
 use super::attest::AttestArgs;
 use super::cache::{CacheFrom, CacheTo};
+use super::limits::LimitArgs;
 use super::output::Output;
 use super::values::{
     self, BuildArg, ContextSource, HostAddress, ImageAnnotation, NamedContext, Secret, SecurityOption, Ssh,
 };
 use crate::cli::env::Env;
 use crate::cli::program::Source;
+use crate::graph::limits;
 use crate::oci::Platform;
 use crate::ops::Error;
 
@@ -366,9 +369,6 @@ pub struct RunArgs {
     /// Add an address to /etc/hosts of RUN steps
     #[arg(long, value_name = "NAME=ADDRESS", value_parser = values::host)]
     pub add_host: Vec<(String, HostAddress)>,
-    /// The size of /dev/shm of RUN steps [default: 64m]
-    #[arg(long, value_name = "SIZE", value_parser = values::size)]
-    pub shm_size: Option<u64>,
     /// Take away from layers what only says when steps ran, such as apt,shadow; recommended for all that is safe
     #[arg(long, value_name = "NAME,…", value_delimiter = ',')]
     #[arg(value_parser = values::scrubs())]
@@ -382,6 +382,12 @@ pub struct RunArgs {
     /// Run at most this many steps at once [default: the number of processors]
     #[arg(short, long, value_name = "N")]
     pub jobs: Option<NonZeroUsize>,
+    /// Stop a step that takes longer, such as 90s, 10m or 1h30m
+    #[arg(long, value_name = "TIME", value_parser = limits::time)]
+    pub step_timeout: Option<Duration>,
+    /// What each step may use.
+    #[command(flatten)]
+    pub limits: LimitArgs,
 }
 
 /// The network of steps that do not say themselves.
@@ -393,6 +399,8 @@ pub enum Network {
     None,
     /// The network of this machine
     Host,
+    /// One that reaches the outside, but nothing that listens on this machine alone
+    Private,
 }
 
 /// A right that a step must ask for and the user must grant.
@@ -563,7 +571,7 @@ mod tests {
         };
         check("a b", &["'b'"]);
         check("--jobs 0 .", &["'0'", "--jobs", "zero"]);
-        check("--network bridge .", &["'bridge'", "default, none, host"]);
+        check("--network bridge .", &["'bridge'", "default, none, host, private"]);
         check("--progress fancy .", &["'fancy'", "auto, plain, tty, json, quiet"]);
         check("--allow root .", &["'root'", "network.host, security.insecure"]);
         check("--platform nonsense .", &["nonsense", "linux/arm64"]);

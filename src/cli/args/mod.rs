@@ -10,6 +10,7 @@ pub mod cache;
 pub mod csv;
 pub mod filter;
 mod groups;
+pub mod limits;
 pub mod output;
 pub mod subject;
 pub mod template;

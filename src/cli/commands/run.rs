@@ -4,13 +4,14 @@ use std::path::{Path, PathBuf};
 
 use super::{now, with_layers};
 use crate::cli::args::csv;
+use crate::cli::args::limits::LimitArgs;
 use crate::cli::args::values::{self, BuildArg, SecurityOption};
 use crate::cli::attach::{self, Attach};
 use crate::cli::{Session, error};
 use crate::oci::Platform;
 use crate::ops::Error;
 use crate::ops::container::{CreateOptions, Created, RunMount, create};
-use crate::sandbox::{CommandProblem, Exit, Namespaces, SandboxError};
+use crate::sandbox::{CommandProblem, Exit, Namespaces, Network, SandboxError};
 
 /// It could not be started.
 const NOT_STARTED: u8 = 125;
@@ -64,7 +65,7 @@ pub struct Args {
     /// Mount an empty folder in memory
     #[arg(long, value_name = "TARGET[:size=SIZE]", value_parser = tmpfs)]
     pub tmpfs: Vec<Volume>,
-    /// The network: this machine's (host), or a loopback device alone (none)
+    /// The network: this machine's, a loopback device alone, or one that reaches the outside and not this machine's loopback device
     #[arg(long, visible_alias = "net", value_enum, default_value = "host", value_name = "NETWORK")]
     pub network: RunNetwork,
     /// The program instead of the image's entry point; empty for none
@@ -82,6 +83,9 @@ pub struct Args {
     /// Give the container a label
     #[arg(short, long, value_name = "KEY=VALUE", value_parser = values::label)]
     pub label: Vec<(String, String)>,
+    /// What it may use.
+    #[command(flatten)]
+    pub limits: LimitArgs,
     /// The platform, of an image for several [default: this machine's]
     #[arg(long, value_name = "PLATFORM", value_parser = values::platform)]
     pub platform: Option<Platform>,
@@ -97,6 +101,8 @@ pub enum RunNetwork {
     Host,
     /// A loopback device of its own and nothing else
     None,
+    /// One that reaches the outside, but nothing that listens on this machine alone
+    Private,
 }
 
 /// Something to be mounted, as it was written.
@@ -197,8 +203,10 @@ fn start(args: &Args, session: &Session) -> Result<u8, Error> {
     } else {
         saved?;
     }
-    if let Err(error) = exit {
-        not_started(error, session);
+    match exit {
+        Ok(Exit::Limit(limit, _)) => session.complain(&format!("the container met {limit}\n")),
+        Ok(_) => {}
+        Err(error) => not_started(error, session),
     }
     Ok(code)
 }
@@ -206,8 +214,7 @@ fn start(args: &Args, session: &Session) -> Result<u8, Error> {
 /// The exit code that says how a process ended, or why it never began.
 pub(super) fn exit_code(exit: &Result<Exit, SandboxError>) -> u8 {
     match exit {
-        Ok(Exit::Code(code)) => u8::try_from(*code).unwrap_or(NOT_STARTED),
-        Ok(Exit::Signal(signal)) => 128u8.saturating_add(u8::try_from(*signal).unwrap_or(0)),
+        Ok(exit) => u8::try_from(exit.code()).unwrap_or(NOT_STARTED),
         Err(SandboxError::Command { problem: CommandProblem::NotFound | CommandProblem::NoInterpreter, .. }) => {
             NOT_FOUND
         }
@@ -220,6 +227,8 @@ pub(super) fn exit_code(exit: &Result<Exit, SandboxError>) -> u8 {
 pub(super) fn not_started(error: SandboxError, session: &Session) {
     let error = match error {
         error @ SandboxError::Command { .. } => Error::build(error.to_string()),
+        error @ SandboxError::Network(_) => Error::environment(error.to_string()).help(SandboxError::NETWORK_HELP),
+        error @ SandboxError::Limit { .. } => Error::environment(error.to_string()).help(SandboxError::LIMIT_HELP),
         error => Error::environment(error.to_string()),
     };
     session.complain(&error::render(&error, session.style()));
@@ -242,6 +251,8 @@ fn options(args: &Args, session: &Session) -> Result<CreateOptions, Error> {
             Volume::Tmpfs(target, size) => RunMount::Tmpfs { target: target.clone(), size: *size },
         })
     };
+    let limits = args.limits.limits();
+    limits.check().map_err(Error::Usage)?;
     let (image, command) = args.words.split_first().ok_or_else(|| Error::Usage("name an image".into()))?;
     Ok(CreateOptions {
         image: image.clone(),
@@ -251,12 +262,17 @@ fn options(args: &Args, session: &Session) -> Result<CreateOptions, Error> {
         cwd: args.workdir.clone(),
         user: args.user.clone(),
         mounts: volumes.map(mount).collect::<Result<_, _>>()?,
-        no_network: args.network == RunNetwork::None,
+        network: match args.network {
+            RunNetwork::Host => Network::Host,
+            RunNetwork::None => Network::None,
+            RunNetwork::Private => Network::Private,
+        },
         no_new_privileges: SecurityOption::no_new_privileges(&args.security_opt),
         entrypoint: args.entrypoint.clone(),
         args: command.to_vec(),
         hostname: args.hostname.clone(),
         labels: args.label.clone(),
+        limits,
         terminal: args.tty,
         resolv_conf: std::fs::read("/etc/resolv.conf").unwrap_or_default(),
         now: now(),

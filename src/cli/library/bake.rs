@@ -10,7 +10,7 @@ use crate::cli::args::build::List;
 use crate::cli::args::values::{Secret, Ssh};
 use crate::cli::library::build::{
     apply_attest, apply_cache, apply_image, apply_run, apply_values, cache_from, cache_to, check_signing, lock_mode,
-    named_context, outputs, push_too, read_secret, references, ssh_agent, warnings, write_results,
+    named_context, no_gateway, outputs, push_too, read_secret, references, ssh_agent, warnings, write_results,
 };
 use crate::cli::library::foreign::{self, Chosen};
 use crate::cli::library::{changes, include, running, trust};
@@ -20,6 +20,7 @@ use crate::frontend::buildfile::foreign::Read;
 use crate::frontend::buildfile::{self, BuildFile, ContextSource, Plan, Printed};
 use crate::frontend::diagnostic::{Diagnostic, Part};
 use crate::frontend::dockerfile::{LineStarts, line_starts};
+use crate::graph;
 use crate::ops::Error;
 use crate::ops::build::{self, Dockerfile, Folder, LockPlace, NamedContext, NoCache, Target};
 use crate::ops::error::Diagnostics;
@@ -275,7 +276,7 @@ impl File {
         target.platforms.clone_from(&resolved.platforms);
         target.network = resolved.network;
         target.no_new_privileges = resolved.no_new_privileges;
-        target.shm_size = resolved.shm_size;
+        target.limits.clone_from(&resolved.limits);
         for (name, address) in &resolved.extra_hosts {
             // Steps share this machine's network.
             let address = if address == "host-gateway" { "127.0.0.1" } else { address };
@@ -329,6 +330,10 @@ impl File {
         self.place_caches(&mut target);
         apply_cache(&mut target, &args.cache)?;
         apply_run(&mut target, &args.run)?;
+        let gateway = resolved.extra_hosts.iter().find(|(_, address)| *address == "host-gateway");
+        if let (graph::Network::Private, Some((name, _))) = (target.network, gateway) {
+            return Err(no_gateway(name));
+        }
         self.check_rights(resolved, &target)?;
         Ok(target)
     }

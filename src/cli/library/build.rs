@@ -20,7 +20,7 @@ use crate::cli::{Session, interrupt};
 use crate::compress::{Compression, LevelError};
 use crate::event::Reporter;
 use crate::fstree::Scrub;
-use crate::graph;
+use crate::graph::{self, Limits};
 use crate::oci::Reference;
 use crate::ops::Error;
 use crate::ops::build::{
@@ -357,21 +357,29 @@ pub(super) fn apply_run(target: &mut Target, args: &RunArgs) -> Result<(), Error
             target.allow.insert(build::Entitlement::NetworkHost);
             graph::Network::Host
         }
+        Network::Private => graph::Network::Private,
     };
     if !args.security_opt.is_empty() {
         target.no_new_privileges = SecurityOption::no_new_privileges(&args.security_opt);
     }
-    target.shm_size = args.shm_size.or(target.shm_size);
+    target.limits = Limits { time: args.step_timeout, ..args.limits.limits() }.or(&target.limits);
+    target.limits.check().map_err(Error::Usage)?;
     target.scrubs.extend(args.scrub.iter().filter_map(|name| Scrub::named(name)).flatten());
     for (name, address) in &args.add_host {
         let address = match address {
             HostAddress::Ip(address) => address.to_string(),
+            HostAddress::Gateway if target.network == graph::Network::Private => return Err(no_gateway(name)),
             // Steps share this machine's network.
             HostAddress::Gateway => "127.0.0.1".into(),
         };
         target.hosts.push((name.clone(), address));
     }
     Ok(())
+}
+
+/// A name was asked for that has no address.
+pub(super) fn no_gateway(name: &str) -> Error {
+    Error::Usage(format!("{name}=host-gateway: this machine has no address of its own in a private network; name one"))
 }
 
 /// Where results go.

@@ -31,6 +31,8 @@ pub enum Key {
     NoNewPrivileges,
     ShmSize,
     Ulimits,
+    Resources,
+    StepTimeout,
     CacheFrom,
     CacheTo,
     Attest,
@@ -111,7 +113,12 @@ pub const KEYS: &[KeyInfo] = &[
     row(Key::NoCache, "no-cache", Kind::Flag, "whether to run every step again"),
     row(Key::NoCacheFilter, "no-cache-filter", Kind::Texts, "stages whose steps are to run again"),
     row(Key::Pull, "pull", Kind::Flag, "whether to look for newer base images"),
-    row(Key::Network, "network", Kind::Text, "the network of RUN: `default`, `none` or `host`"),
+    row(
+        Key::Network,
+        "network",
+        Kind::Text,
+        "the network of RUN: `default`, `none`, `host`, or `private`: see docs/limits.md",
+    ),
     row(
         Key::Scrub,
         "reproducible.scrub",
@@ -135,7 +142,14 @@ pub const KEYS: &[KeyInfo] = &[
         "whether set-user-ID programs such as sudo give processes of RUN nothing",
     ),
     row(Key::ShmSize, "shm-size", Kind::Number, "the size of /dev/shm of RUN, such as `128m`; `64m` if not given"),
-    row(Key::Ulimits, "ulimits", Kind::Texts, "limits of processes of RUN; not applied yet"),
+    row(Key::Ulimits, "ulimits", Kind::Texts, "limits of each process of RUN: `nofile=1024:4096`"),
+    row(
+        Key::Resources,
+        "resources",
+        Kind::Map,
+        "what a step of RUN may use: `memory`, `memory-swap`, `cpus`, `cpu-shares`, `cpu-quota`, `cpu-period`, `cpuset-cpus`, `pids`",
+    ),
+    row(Key::StepTimeout, "step-timeout", Kind::Text, "how long a step of RUN may take, such as `10m`"),
     row(
         Key::CacheFrom,
         "cache-from",
@@ -156,15 +170,11 @@ pub const KEYS: &[KeyInfo] = &[
 /// Other spellings: docker's of keys that have several values.
 const ALIASES: &[(&str, &str)] = &[("secret", "secrets"), ("platform", "platforms")];
 
-/// Keys that are taken without an effect, and what is said about that.
-pub(super) const WITHOUT_EFFECT: &[(Key, &str)] =
-    &[(Key::Ulimits, "`ulimits` has no effect yet: steps have the limits of imgbuild itself")];
-
 /// Kinds of caches that docker has and that are passed over.
 pub const OTHER_CACHES: [&str; 2] = ["gha", "azblob"];
 
 /// Keys of docker-bake and of later versions, which deserve another answer than "unknown".
-pub(super) const NOT_YET: &[&str] = &["policy", "resources"];
+pub(super) const NOT_YET: &[&str] = &["policy"];
 
 /// The same at the top level.
 pub(super) const NOT_YET_TOP: &[&str] = &["function"];

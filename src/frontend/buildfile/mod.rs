@@ -42,7 +42,7 @@ pub use affected::affected;
 pub use glob::matches;
 pub use include::{Broken, Found, Loading, MOST as MOST_FILES, Need, has_wildcards};
 pub use keys::OTHER_CACHES;
-pub use limits::size;
+pub use limits::{pids, size, swap};
 pub use model::{BuildFile, Group};
 pub use overrides::{Override, OverrideError};
 pub use parse::parse;

@@ -12,7 +12,8 @@ use super::resolve::Plan;
 use super::target::{Call, Dockerfile, Output, Secret, Ssh, Target};
 use super::variables::{Default, Type, Variable};
 use crate::frontend::steps::{Definition, Shape, Stage, shape_of, shape_of_base};
-use crate::graph::Network;
+use crate::graph::limits::{Swap, Time};
+use crate::graph::{Limits, Network};
 
 /// A plan, to be read by people and programs.
 #[derive(Debug, Serialize)]
@@ -80,8 +81,12 @@ struct PrintedTarget<'a> {
     no_new_privileges: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     shm_size: Option<String>,
-    #[serde(skip_serializing_if = "<[String]>::is_empty")]
-    ulimits: &'a [String],
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    ulimits: Vec<String>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    resources: BTreeMap<&'static str, String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    step_timeout: Option<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     cache_from: Vec<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -141,6 +146,7 @@ impl<'a> From<&'a Target> for PrintedTarget<'a> {
                 Network::Default => None,
                 Network::None => Some("none"),
                 Network::Host => Some("host"),
+                Network::Private => Some("private"),
             },
             reproducible: (!target.scrubs.is_empty())
                 .then(|| PrintedReproducible { scrub: target.scrubs.iter().map(|scrub| scrub.name()).collect() }),
@@ -150,8 +156,10 @@ impl<'a> From<&'a Target> for PrintedTarget<'a> {
             entitlements: target.entitlements.iter().map(|right| right.name()).collect(),
             extra_hosts: &target.extra_hosts,
             no_new_privileges: target.no_new_privileges,
-            shm_size: target.shm_size.map(|size| size.to_string()),
-            ulimits: &target.ulimits,
+            shm_size: target.limits.shm_size.map(|size| size.to_string()),
+            ulimits: target.limits.ulimits.iter().map(ToString::to_string).collect(),
+            resources: resources(&target.limits),
+            step_timeout: target.limits.time.map(|time| Time(time).to_string()),
             cache_from: arguments(&target.cache_from),
             cache_to: arguments(&target.cache_to),
             attest: arguments(&target.attest),
@@ -163,6 +171,22 @@ impl<'a> From<&'a Target> for PrintedTarget<'a> {
 
 fn arguments(outputs: &[Output]) -> Vec<String> {
     outputs.iter().map(Output::to_argument).collect()
+}
+
+fn resources(limits: &Limits) -> BTreeMap<&'static str, String> {
+    let swap = |swap: Swap| match swap {
+        Swap::Total(total) => total.to_string(),
+        Swap::Unlimited => "-1".to_owned(),
+    };
+    let rows = [
+        ("memory", limits.memory.map(|memory| memory.to_string())),
+        ("memory-swap", limits.memory_swap.map(swap)),
+        ("cpus", limits.cpus.map(|cpus| format!("{}.{:03}", cpus / 1000, cpus % 1000))),
+        ("cpu-shares", limits.cpu_shares.map(|shares| shares.to_string())),
+        ("cpuset-cpus", limits.cpuset_cpus.clone()),
+        ("pids", limits.pids.map(|pids| pids.to_string())),
+    ];
+    rows.into_iter().filter_map(|(name, value)| Some((name, value?))).collect()
 }
 
 /// `stages`, `from` and `steps`.

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use super::check::{References, diagnostic, endless};
 use super::expand::{Fault, Scope};
-use super::keys::{Key, Kind, WITHOUT_EFFECT};
+use super::keys::{Key, Kind};
 use super::model::{BuildFile, Place, Text, Values};
 use super::overrides::{Override, OverrideError, apply, set};
 use super::suggest::did_you_mean;
@@ -220,8 +220,7 @@ impl<'a> Resolver<'a> {
         let mut found = Vec::new();
         for (target, values) in self.targets.iter().filter_map(|(name, target)| Some((target, self.merged.get(name)?)))
         {
-            let without = WITHOUT_EFFECT.iter().map(|(key, message)| (*key, 0, (*message).to_owned()));
-            for (key, number, message) in without.chain(other_caches(target)) {
+            for (key, number, message) in other_caches(target) {
                 let Some(place) = values.get(&key).and_then(|value| value.place_of(number)) else { continue };
                 let mut warning = Diagnostic::warning("NoEffect", place.span(None), message);
                 if matches!(place, Place::Set(_)) {

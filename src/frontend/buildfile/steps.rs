@@ -24,7 +24,7 @@ type Toml<'a> = Spanned<DeValue<'a>>;
 
 /// The instructions, each with its options. The first word of a step says which it is.
 pub(super) const STEPS: &[(&str, &[&str])] = &[
-    ("run", &["mounts", "network", "security"]),
+    ("run", &["mounts", "network", "security", "timeout"]),
     ("copy", &["to", "from", "chown", "chmod", "exclude", "link", "parents"]),
     ("add", &["to", "chown", "chmod", "exclude", "link", "checksum", "keep-git-dir", "unpack"]),
     ("write", &["content", "expand", "chown", "chmod"]),
@@ -184,6 +184,7 @@ impl Parser<'_> {
                 mounts: self.mounts(fields)?,
                 network: self.option(fields, "network"),
                 security: self.option(fields, "security"),
+                timeout: self.option(fields, "timeout"),
             }),
             "copy" => Instruction::Copy(self.transfer(value, fields, &what, name)?),
             "add" => Instruction::Add(self.transfer(value, fields, &what, name)?),

@@ -6,12 +6,13 @@ use super::attributes;
 use super::entries::{Fields, Locate, attestation, cache, output, secret, ssh, written};
 use super::expand::{Fault, Scope};
 use super::keys::{Key, OTHER_CACHES};
-use super::limits::{address, call, entitlement, limit, scrub, size};
+use super::limits::{Resources, address, call, entitlement, scrub, size, ulimit};
 use super::model::{BuildFile, Declaration, Entry, Place, Text, Value, Values};
 use super::steps;
 use crate::frontend::steps::Definition;
 use crate::fstree::Scrub;
-use crate::graph::Network;
+use crate::graph::limits::{Ulimit, time};
+use crate::graph::{Limits, Network};
 use crate::oci::Platform;
 
 /// A target, ready to be built. Paths are as written: relative ones start at the folder of the build file.
@@ -74,10 +75,8 @@ pub struct Target {
     pub extra_hosts: BTreeMap<String, String>,
     /// Whether set-user-ID programs give processes of RUN nothing.
     pub no_new_privileges: bool,
-    /// The size of `/dev/shm` of RUN in bytes.
-    pub shm_size: Option<u64>,
-    /// Limits of processes of RUN, as `name=soft:hard`.
-    pub ulimits: Vec<String>,
+    /// What RUN may use of the machine.
+    pub limits: Limits,
 }
 
 /// What is done with a target.
@@ -293,8 +292,7 @@ pub(super) fn resolve(
         entitlements: reader.texts(Key::Entitlements, entitlement),
         extra_hosts: reader.named(Key::ExtraHosts, address),
         no_new_privileges: reader.text(Key::NoNewPrivileges, flag).unwrap_or_default(),
-        shm_size: reader.text(Key::ShmSize, size),
-        ulimits: reader.texts(Key::Ulimits, limit),
+        limits: limits(&mut reader),
     };
     if reader.faults.is_empty() { Ok(Resolved { target, links }) } else { Err(reader.faults) }
 }
@@ -307,12 +305,27 @@ fn flag(text: &str) -> Result<bool, String> {
     }
 }
 
+fn limits(reader: &mut Reader<'_, '_>) -> Limits {
+    let mut ulimits: Vec<Ulimit> = Vec::new();
+    for ulimit in reader.texts(Key::Ulimits, ulimit) {
+        ulimits.retain(|earlier| earlier.resource != ulimit.resource);
+        ulimits.push(ulimit);
+    }
+    let mut resources = Resources::default();
+    for (name, text) in reader.map(Key::Resources) {
+        reader.convert(text, |value| resources.set(name, value));
+    }
+    let shm_size = reader.text(Key::ShmSize, size);
+    Limits { ulimits, shm_size, time: reader.text(Key::StepTimeout, time), ..resources.limits() }
+}
+
 fn network(text: &str) -> Result<Network, String> {
     match text {
         "default" | "" => Ok(Network::Default),
         "none" => Ok(Network::None),
         "host" => Ok(Network::Host),
-        other => Err(format!("`{other}` is no network: use `default`, `none` or `host`")),
+        "private" => Ok(Network::Private),
+        other => Err(format!("`{other}` is no network: use `default`, `none`, `host` or `private`")),
     }
 }
 

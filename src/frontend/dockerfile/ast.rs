@@ -6,6 +6,7 @@
 
 use std::ops::Range;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::frontend::dockerfile::suggest::nearest;
 use crate::oci::Healthcheck;
@@ -350,6 +351,8 @@ pub struct Run {
     pub insecure: Option<Span>,
     /// `--device`, each
     pub devices: Vec<Word>,
+    /// How long it may take; no Dockerfile says so.
+    pub timeout: Option<Duration>,
 }
 
 /// `RUN --network`.

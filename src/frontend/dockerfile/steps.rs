@@ -11,6 +11,7 @@ use super::go;
 use super::parse::parse_trigger;
 use crate::frontend::diagnostic::Diagnostic;
 use crate::frontend::steps::{self, Base, Command, Definition, Text};
+use crate::graph::limits::time;
 use crate::oci::Healthcheck;
 
 /// The name of the here-document that holds an inline file: the one that most people choose.
@@ -164,7 +165,9 @@ fn run(step: &steps::Run) -> Result<Run, Box<Diagnostic>> {
         }
         command => (command_line(command), Vec::new()),
     };
-    Ok(Run { command, heredocs, mounts, network, insecure, devices: Vec::new() })
+    let timeout = step.timeout.as_ref().map(|text| time(&text.value).map_err(|reason| error(&text.span, reason)));
+    let timeout = timeout.transpose()?;
+    Ok(Run { command, heredocs, mounts, network, insecure, devices: Vec::new(), timeout })
 }
 
 /// The fields as one line, quoted twice: values for the expansion of variables, fields for the commas.

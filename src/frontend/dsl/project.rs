@@ -141,10 +141,16 @@ impl Target {
         self.key("platforms", Shape::texts(platforms))
     }
 
-    /// The network of commands that do not say: `default`, `none` or `host`.
+    /// The network of commands that do not say: `default`, `none`, `host` or `private`.
     #[must_use]
     pub fn network(self, network: &str) -> Self {
         self.key("network", Shape::Text(network.into()))
+    }
+
+    /// What a command may use of the machine, such as `memory` and `2g`.
+    #[must_use]
+    pub fn resource(self, name: &str, limit: &str) -> Self {
+        self.entry("resources", name, limit.into())
     }
 
     /// What is taken away from layers of commands that only says when they ran, such as `apt`, `shadow` or `recommended`.

@@ -77,7 +77,8 @@ pub struct Run {
 impl Run {
     /// A command. A text that begins with `#!` is a script.
     pub fn new(command: impl Into<Cmd>) -> Self {
-        let run = steps::Run { command: command.into().0, mounts: Vec::new(), network: None, security: None };
+        let run =
+            steps::Run { command: command.into().0, mounts: Vec::new(), network: None, security: None, timeout: None };
         Self { run, uses: Vec::new() }
     }
 
@@ -93,6 +94,13 @@ impl Run {
     #[must_use]
     pub fn network(mut self, network: &str) -> Self {
         self.run.network = Some(network.into());
+        self
+    }
+
+    /// The same with a limit of how long it may take, such as `10m`.
+    #[must_use]
+    pub fn timeout(mut self, time: &str) -> Self {
+        self.run.timeout = Some(time.into());
         self
     }
 

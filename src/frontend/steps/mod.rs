@@ -153,6 +153,8 @@ pub struct Run {
     pub network: Option<Text>,
     /// `sandbox` or `insecure`.
     pub security: Option<Text>,
+    /// How long it may take, such as `10m`.
+    pub timeout: Option<Text>,
 }
 
 /// `RUN --mount`: its keys and values, as they are there.
@@ -300,7 +302,7 @@ impl Instruction {
                 run.command.each_text(visit);
                 let fields = run.mounts.iter_mut().flat_map(|mount| &mut mount.fields);
                 fields.for_each(|(_, value)| visit(value));
-                run.network.iter_mut().chain(&mut run.security).for_each(visit);
+                run.network.iter_mut().chain(&mut run.security).chain(&mut run.timeout).for_each(visit);
             }
             Self::Copy(copy) | Self::Add(copy) => {
                 copy.sources.iter_mut().chain(&mut copy.exclude).for_each(&mut *visit);

@@ -129,7 +129,7 @@ fn put_run(run: &Run, put: &mut dyn FnMut(&str, Shape)) {
             |mount: &Mount| Shape::Table(mount.fields.iter().map(|(key, value)| (key.clone(), text(value))).collect());
         put("mounts", Shape::List(run.mounts.iter().map(one).collect()));
     }
-    for (key, value) in [("network", &run.network), ("security", &run.security)] {
+    for (key, value) in [("network", &run.network), ("security", &run.security), ("timeout", &run.timeout)] {
         value.iter().for_each(|value| put(key, text(value)));
     }
 }

@@ -467,6 +467,7 @@ fn step_failure(graph: &Graph, lowered: &[Lowered], error: SolveError) -> Error 
         StepError::Canceled => return Error::Interrupted,
         StepError::Failed { exit: Exit::Code(code), tail, kept } => (StepExit::Code(code), tail, kept),
         StepError::Failed { exit: Exit::Signal(signal), tail, kept } => (StepExit::Signal(signal), tail, kept),
+        StepError::Failed { exit: Exit::Limit(limit, code), tail, kept } => (StepExit::Limit(limit, code), tail, kept),
         StepError::Store(error) => return error.into(),
         StepError::Layer(error) => return error.into(),
         StepError::Snapshot(error) => return error.into(),
@@ -475,6 +476,12 @@ fn step_failure(graph: &Graph, lowered: &[Lowered], error: SolveError) -> Error 
             if is_machine(source) || setup.is_overlay() =>
         {
             return Error::environment("this machine cannot run the step").caused_by(error);
+        }
+        StepError::Sandbox(error @ SandboxError::Limit { .. }) => {
+            return Error::environment(error.to_string()).help(SandboxError::LIMIT_HELP);
+        }
+        StepError::Sandbox(error @ SandboxError::Network(_)) => {
+            return Error::environment(error.to_string()).help(SandboxError::NETWORK_HELP);
         }
         StepError::NotInContext { path, context, pattern } => {
             (StepExit::Message(not_in_context(lowered, &path, &context, pattern)), Vec::new(), None)

@@ -10,7 +10,7 @@ use crate::frontend::diagnostic::Part;
 use crate::frontend::dockerfile::LineStarts;
 use crate::frontend::steps::Definition;
 use crate::fstree::Scrub;
-use crate::graph::Network;
+use crate::graph::{Limits, Network};
 use crate::oci::{Platform, Reference};
 use crate::remote_cache::{self, Source};
 use crate::solve::Credentials;
@@ -57,8 +57,8 @@ pub struct Target {
     pub hosts: Vec<(String, String)>,
     /// Secrets and ssh agents. A step that several targets share is given those of the first of them.
     pub credentials: Credentials,
-    /// The size of `/dev/shm` of steps in bytes; the sandbox's default if none.
-    pub shm_size: Option<u64>,
+    /// What steps may use of the machine. A step that several targets share has the limits of the first of them.
+    pub limits: Limits,
     /// What is taken away from the layers of steps that only says when they ran.
     pub scrubs: BTreeSet<Scrub>,
     /// Whether the user asked for it, and not only another target that is linked to it.
@@ -109,7 +109,7 @@ impl Target {
             no_new_privileges: false,
             hosts: Vec::new(),
             credentials: Credentials::default(),
-            shm_size: None,
+            limits: Limits::default(),
             scrubs: BTreeSet::new(),
             requested: true,
             outputs: Vec::new(),

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use super::super::Error;
 use crate::fstree::{Entry, Kind, passwd};
-use crate::graph::Times;
+use crate::graph::{Limits, Times};
 use crate::oci::{ContainerConfig, Platform};
 use crate::sandbox::{MountKind, Network, SandboxMount, Spec, stubs};
 use crate::solve::StateTree;
@@ -60,8 +60,8 @@ pub struct CreateOptions {
     pub user: Option<String>,
     /// What is mounted.
     pub mounts: Vec<RunMount>,
-    /// Whether there is no network but a loopback device.
-    pub no_network: bool,
+    /// Its network.
+    pub network: Network,
     /// Whether set-user-ID programs give its processes nothing.
     pub no_new_privileges: bool,
     /// The entry point instead of the image's; empty for none at all.
@@ -74,6 +74,8 @@ pub struct CreateOptions {
     pub labels: Vec<(String, String)>,
     /// Whether it gets a terminal.
     pub terminal: bool,
+    /// What it may use.
+    pub limits: Limits,
     /// What `/etc/resolv.conf` holds where there is a network.
     pub resolv_conf: Vec<u8>,
     /// Now, in seconds since 1970.
@@ -133,12 +135,12 @@ pub fn create(layers: &Arc<Layers>, options: &CreateOptions) -> Result<Created, 
         groups: user.groups,
         hostname: hostname.clone(),
         mounts: options.mounts.iter().map(sandbox_mount).collect::<Result<_, _>>()?,
-        network: if options.no_network { Network::None } else { Network::Host },
+        network: options.network,
         privileged: false,
         no_new_privileges: options.no_new_privileges,
         hosts: hosts_file(&hostname).into(),
-        resolv_conf: if options.no_network { Vec::new() } else { options.resolv_conf.clone() }.into(),
-        shm_size: 64 << 20,
+        resolv_conf: if options.network == Network::None { Vec::new() } else { options.resolv_conf.clone() }.into(),
+        limits: options.limits.clone(),
     };
     let targets = stubs::targets(&spec).map_err(|error| Error::build(error.to_string()))?;
     let found = stubs::stubs(&tree.view, &spec.cwd, (spec.uid, spec.gid), Times::default().epoch, &targets)

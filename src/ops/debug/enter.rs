@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::Standing;
 use super::lent::LentShell;
 use crate::fstree::{Merged, NodeKind, TreePath, View, passwd, resolve};
-use crate::graph::Times;
+use crate::graph::{Limits, Times};
 use crate::ops::Error;
 use crate::sandbox::{MountKind, Network, SandboxMount, Spec, stubs};
 use crate::solve::{Credentials, SecretValue, StateTree};
@@ -162,7 +162,7 @@ pub fn enter(store: &Arc<Store>, standing: &Standing, options: &EnterOptions) ->
         no_new_privileges: false,
         hosts: hosts_file(scene).into(),
         resolv_conf: if scene.network { options.resolv_conf.clone() } else { Vec::new() }.into(),
-        shm_size: 64 << 20,
+        limits: Limits::default(),
     };
     let mut visit =
         Visit { spec, is_lent: options.command.is_empty() && lent.is_some(), missing, kept, lock, _failure: inside };

@@ -209,7 +209,7 @@ fn place(span: &Span) -> Place {
 fn decode(scope: &mut Scope<'_>, read: &mut Read) -> Result<(), Vec<Diagnostic>> {
     let mut mistakes = Vec::new();
     for number in 0..scope.targets.len() {
-        match scope.target(number, &mut read.notes) {
+        match scope.target(number) {
             Ok(target) => add_target(&mut read.file, target),
             Err(found) => {
                 // What all targets of a matrix have is wrong once.

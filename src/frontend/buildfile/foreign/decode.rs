@@ -7,9 +7,9 @@ use super::super::model::{Declaration, Entry, Group, Place, Text, Value as Writt
 use super::super::suggest::did_you_mean;
 use super::ast::{Attribute, Block, Expr, ExprKind, Span};
 use super::eval::{Found, Locals, wrong};
+use super::keys;
 use super::scope::Scope;
 use super::value::{Str, Value};
-use super::{RULE, keys};
 use crate::frontend::diagnostic::Diagnostic;
 
 /// A value and where it is written.
@@ -25,18 +25,14 @@ fn text(value: &Str, span: &Span) -> Text {
 
 impl Scope<'_> {
     /// A target; all that is wrong with it otherwise.
-    pub(super) fn target(
-        &mut self,
-        number: usize,
-        notes: &mut Vec<Diagnostic>,
-    ) -> Result<Declaration, Vec<Diagnostic>> {
+    pub(super) fn target(&mut self, number: usize) -> Result<Declaration, Vec<Diagnostic>> {
         let (block, name) = (self.targets[number].block, self.targets[number].name.clone());
         let locals = Locals { values: self.targets[number].locals.values.clone(), outer: None };
         let mut target =
             Declaration { name, span: block.span.clone(), inherits: Vec::new(), values: Values::new(), matrix: None };
         let mut mistakes = Vec::new();
         for attribute in &block.attributes {
-            if let Err(error) = self.attribute(attribute, &locals, &mut target, notes) {
+            if let Err(error) = self.attribute(attribute, &locals, &mut target) {
                 mistakes.push(*error);
             }
         }
@@ -50,13 +46,7 @@ impl Scope<'_> {
         if mistakes.is_empty() { Ok(target) } else { Err(mistakes) }
     }
 
-    fn attribute(
-        &mut self,
-        attribute: &Attribute,
-        locals: &Locals<'_>,
-        target: &mut Declaration,
-        notes: &mut Vec<Diagnostic>,
-    ) -> Found<()> {
+    fn attribute(&mut self, attribute: &Attribute, locals: &Locals<'_>, target: &mut Declaration) -> Found<()> {
         let (name, span) = (attribute.name.as_str(), &attribute.span);
         match name {
             "matrix" | "name" => return Ok(()),
@@ -65,13 +55,6 @@ impl Scope<'_> {
                 return Ok(());
             }
             _ => {}
-        }
-        if let Some((_, why)) = keys::WITHOUT_EFFECT.iter().find(|(key, _)| *key == name) {
-            let note = Diagnostic::warning(RULE, span.clone(), format!("`{name}` has no effect: {why}"));
-            if !notes.contains(&note) {
-                notes.push(note);
-            }
-            return Ok(());
         }
         if let Some((_, why)) = keys::REFUSED.iter().find(|(key, _)| *key == name) {
             return Err(Box::new(Diagnostic::error(span.clone(), format!("`{name}` is not supported")).help(*why)));

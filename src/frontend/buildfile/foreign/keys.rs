@@ -28,6 +28,7 @@ const KNOWN: &[&str] = &[
     "output",
     "platforms",
     "pull",
+    "resources",
     "secret",
     "shm-size",
     "ssh",
@@ -35,9 +36,6 @@ const KNOWN: &[&str] = &[
     "target",
     "ulimits",
 ];
-
-/// Keys that have no effect here, and why that is no harm.
-pub(super) const WITHOUT_EFFECT: &[(&str, &str)] = &[("resources", "steps run without limits of their own")];
 
 /// Keys that are refused, and what to do.
 pub(super) const REFUSED: &[(&str, &str)] =
@@ -48,7 +46,7 @@ const ADDED: &[&str] = &["attest", "cache-from", "entitlements", "no-cache-filte
 
 /// All names that can stand in a target.
 pub(super) fn names() -> impl Iterator<Item = &'static str> {
-    let others = WITHOUT_EFFECT.iter().chain(REFUSED).map(|(name, _)| *name);
+    let others = REFUSED.iter().map(|(name, _)| *name);
     KNOWN.iter().copied().chain(others).chain(["inherits", "matrix", "name"])
 }
 

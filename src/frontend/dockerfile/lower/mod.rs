@@ -35,8 +35,8 @@ use crate::frontend::dockerfile::parse::{CHECK_HELP, check_front_end, parse_chec
 use crate::fstree::Scrub;
 use crate::fstree::pattern::IgnoreList;
 use crate::graph::{
-    CopyAction, CopySource, FileAction, FileOp, GitOp, Graph, HttpOp, ImageOp, Label, LocalOp, Network, Op, Origin,
-    StepId, Unpack,
+    CopyAction, CopySource, FileAction, FileOp, GitOp, Graph, HttpOp, ImageOp, Label, Limits, LocalOp, Network, Op,
+    Origin, StepId, Unpack,
 };
 use crate::oci::{ImageConfig, Platform};
 pub use remote::remote_context;
@@ -79,8 +79,8 @@ pub struct Options {
     pub no_new_privileges: bool,
     /// `--add-host`: (name, address)
     pub extra_hosts: Vec<(String, String)>,
-    /// The size of `/dev/shm` in bytes; the sandbox's default if none.
-    pub shm_size: Option<u64>,
+    /// What steps may use of the machine.
+    pub limits: Limits,
     /// `--scrub`: what is taken away from the layers of all steps.
     pub scrubs: BTreeSet<Scrub>,
     /// Whether steps are called by their platform too: because there are several.
@@ -110,7 +110,7 @@ impl Options {
             allow_insecure: false,
             no_new_privileges: false,
             extra_hosts: Vec::new(),
-            shm_size: None,
+            limits: Limits::default(),
             scrubs: BTreeSet::new(),
             name_platforms: false,
             all_stages: false,

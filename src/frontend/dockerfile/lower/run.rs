@@ -11,7 +11,7 @@ use crate::frontend::dockerfile::expand::Lookup;
 use crate::frontend::dockerfile::go;
 use crate::frontend::dockerfile::parse::opening;
 use crate::fstree::TreePath;
-use crate::graph::{ExecOp, Mount, MountKind, Network, Op, SecretMount};
+use crate::graph::{ExecOp, Limits, Mount, MountKind, Network, Op, SecretMount};
 
 /// The host name that steps see, so that it is the same on every machine.
 const HOSTNAME: &str = "buildkitsandbox";
@@ -64,9 +64,6 @@ impl<'a> Lowering<'a> {
             let kind = MountKind::File { data: data.into_bytes(), mode: 0o755 };
             mounts.insert(0, Mount { target: format!("/dev/pipes/{name}"), kind });
         }
-        if let Some(size) = self.options.shm_size {
-            mounts.push(Mount { target: "/dev/shm".into(), kind: MountKind::Tmpfs { size: Some(size) } });
-        }
         let hostname = self.options.build_args.get("BUILDKIT_SANDBOX_HOSTNAME").filter(|name| !name.is_empty());
         let op = Op::Exec(Box::new(ExecOp {
             args: args.clone(),
@@ -81,6 +78,7 @@ impl<'a> Lowering<'a> {
             scrubs: self.scrubs.clone(),
             extra_hosts: self.options.extra_hosts.clone(),
             proxy: self.proxy(),
+            limits: Limits { time: run.timeout.or(self.options.limits.time), ..self.options.limits.clone() },
         }));
         let label = self.step_label(current, &step_name(head, run), &head.span);
         let no_cache = current.no_cache;

@@ -345,6 +345,7 @@ impl Reader {
             network,
             insecure,
             devices: flags.values("device"),
+            timeout: None,
         }
     }
 

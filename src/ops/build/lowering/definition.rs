@@ -228,7 +228,7 @@ impl Definition<'_> {
         options.allow_insecure = target.allow.contains(&Entitlement::SecurityInsecure);
         options.no_new_privileges = target.no_new_privileges;
         options.extra_hosts = target.hosts.clone();
-        options.shm_size = target.shm_size;
+        options.limits = target.limits.clone();
         options.scrubs.clone_from(&target.scrubs);
         options.name_platforms = target.platforms.len() > 1;
         Ok(options)
