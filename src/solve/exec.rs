@@ -314,7 +314,8 @@ fn begin_with(
     let fill = || -> Result<(), StepError> {
         context.layers.bring(std::slice::from_ref(&blob))?;
         let tar = context.layers.stop().watch(context.layers.store().reader(&blob.digest)?);
-        Ok(cache.create_from_tar(tar, Meta { mode, uid, gid, ..Meta::default() })?)
+        let limits = context.layers.store().archives();
+        Ok(cache.create_from_tar(tar, Meta { mode, uid, gid, ..Meta::default() }, limits)?)
     };
     match fill() {
         Ok(()) => Ok(true),

@@ -3,6 +3,8 @@
 //! Owners and times of a checkout are accidents, so every file is root's and as old as the epoch. Nothing is read that
 //! no step asks for, and no name in the folder can lead out of it: everything is opened relative to its root.
 
+mod exceptions;
+
 use std::collections::{BTreeMap, HashMap};
 use std::ffi::{CString, OsStr};
 use std::fs::File;
@@ -17,9 +19,11 @@ use rustix::fs::{AtFlags, FileType, Mode, OFlags, ResolveFlags, StatxFlags};
 
 use crate::digest::ContentDigest;
 use crate::fstree::pattern::Matcher;
+use crate::fstree::xattr::belongs_to_image;
 use crate::fstree::{Meta, Node, NodeKind, TreePath, View, ViewError};
 use crate::source::statcache::{Known, Stamp, StatCache};
 use crate::store::Stop;
+use exceptions::Judged;
 
 /// A build context.
 pub struct LocalContext {
@@ -30,6 +34,7 @@ pub struct LocalContext {
     cache: StatCache,
     /// Folders that were looked at ahead of a walk.
     ahead: Mutex<HashMap<TreePath, Children>>,
+    judged: Judged,
     stop: Stop,
 }
 
@@ -41,7 +46,16 @@ impl LocalContext {
     /// once `stop` says so.
     pub fn open(path: &Path, ignore: Matcher, epoch: i64, cache: StatCache, stop: Stop) -> io::Result<Self> {
         let root = rustix::fs::open(path, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
-        Ok(Self { path: path.to_owned(), root, ignore, epoch, cache, ahead: Mutex::default(), stop })
+        Ok(Self {
+            path: path.to_owned(),
+            root,
+            ignore,
+            epoch,
+            cache,
+            ahead: Mutex::default(),
+            judged: Judged::default(),
+            stop,
+        })
     }
 
     /// The folder as it was given.
@@ -145,11 +159,6 @@ impl LocalContext {
         Ok(Some(Node { meta: Meta { mode, uid: 0, gid: 0, mtime: self.epoch, xattrs }, kind, links }))
     }
 
-    /// Whether anything below an excluded folder is taken back by a later `!` pattern.
-    fn holds_exceptions(&self, path: &TreePath) -> Result<bool, ViewError> {
-        Ok(self.ignore.may_hold_exceptions(path) && !self.children(path)?.is_empty())
-    }
-
     fn list(&self, path: &TreePath) -> io::Result<Option<(OwnedFd, Vec<Vec<u8>>)>> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
         let folder = match self.open_beneath(path, flags) {
@@ -205,7 +214,7 @@ impl View for LocalContext {
         let node = found.map_err(|error| self.error(path, error))?;
         match node {
             Some(Node { kind: NodeKind::Dir, .. }) if !path.is_root() && self.ignore.excluded(path) => {
-                Ok(if self.holds_exceptions(path)? { node } else { None })
+                Ok(if self.holds_exceptions(path, &self.ignore.decide(path))? { node } else { None })
             }
             Some(_) if !path.is_root() && self.ignore.excluded(path) => Ok(None),
             node => Ok(node),
@@ -261,18 +270,23 @@ impl LocalContext {
             return Ok(Vec::new());
         };
         let mut children = Vec::with_capacity(names.len());
-        let above = self.ignore.decide(path);
+        let above = self.judged.take(path).unwrap_or_else(|| self.ignore.decide(path));
         for name in names {
             let child = path.join(&name);
-            let excluded = self.ignore.enter(&above, &child).excluded;
+            let verdict = self.ignore.enter(&above, &child);
+            let excluded = verdict.excluded;
             if excluded && !self.ignore.may_hold_exceptions(&child) {
                 continue;
             }
             let Some(node) = self.node(&folder, &name, &child).map_err(|error| self.error(&child, error))? else {
                 continue;
             };
-            if !excluded || (node.kind == NodeKind::Dir && self.holds_exceptions(&child)?) {
+            let is_folder = node.kind == NodeKind::Dir;
+            if !excluded || (is_folder && self.holds_exceptions(&child, &verdict)?) {
                 children.push((name, node));
+                if is_folder {
+                    self.judged.keep(child, verdict);
+                }
             }
         }
         Ok(children)
@@ -337,7 +351,7 @@ fn read_xattrs(folder: &OwnedFd, name: &[u8]) -> io::Result<BTreeMap<Vec<u8>, Ve
         Err(error) => return Err(error.into()),
     };
     for name in names[..length].split(|&b| b == 0) {
-        if name.starts_with(b"user.") || name == b"security.capability" {
+        if belongs_to_image(name) && !name.starts_with(b"system.") {
             let mut value = vec![0; 64 << 10];
             let length = rustix::fs::lgetxattr(path, OsStr::from_bytes(name), value.as_mut_slice())?;
             value.truncate(length);

@@ -40,6 +40,7 @@ mod fetch;
 mod find;
 pub(crate) mod images;
 pub(crate) mod index;
+pub mod intake;
 mod locks;
 mod remove;
 mod stop;
@@ -70,6 +71,7 @@ pub use fetch::{Fetch, FetchError};
 pub use find::{FindError, Found};
 pub use images::ResolvedImage;
 pub use index::{ImageEntry, ImageIndex};
+pub use intake::ArchiveLimits;
 pub use locks::{Exclusive, KeyLock};
 pub use remove::remove_tree;
 use snapshot::Overlay;
@@ -132,6 +134,7 @@ pub struct Store {
     overlay: Overlay,
     tmp: OnceLock<tmp::OwnFolder>,
     gc: File,
+    archives: ArchiveLimits,
 }
 
 impl Store {
@@ -150,7 +153,18 @@ impl Store {
             Err(error) => return Err(io_error("read", &path)(error)),
         }
         let gc = locks::use_store(root)?;
-        Ok(Self { root: root.to_owned(), overlay, tmp: OnceLock::new(), gc })
+        let archives = ArchiveLimits::default();
+        Ok(Self { root: root.to_owned(), overlay, tmp: OnceLock::new(), gc, archives })
+    }
+
+    /// The same with other limits for what comes in.
+    pub fn accepting(self, archives: ArchiveLimits) -> Self {
+        Self { archives, ..self }
+    }
+
+    /// How large archives may become that come in.
+    pub fn archives(&self) -> ArchiveLimits {
+        self.archives
     }
 
     /// The store's folder.

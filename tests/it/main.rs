@@ -9,6 +9,7 @@ mod docker_files;
 mod examples;
 mod explore;
 mod failures;
+mod hostile;
 mod images;
 mod lock;
 mod monorepo;
