@@ -5,9 +5,8 @@ use std::hint::black_box;
 use std::sync::Arc;
 
 use criterion::{Criterion, Throughput};
-use imgbuild::digest::ContentDigest;
 use imgbuild::fstree::pattern::{Matcher, Verdict};
-use imgbuild::fstree::select::{Source, regular_files, select, selection_key};
+use imgbuild::fstree::select::{Source, select, select_hashed, selection_key};
 use imgbuild::fstree::{Merged, View};
 use imgbuild::source::{LocalContext, StatCache};
 
@@ -75,10 +74,9 @@ fn selecting(criterion: &mut Criterion) {
         group.bench_function(format!("all of {count} files"), |bencher| {
             bencher.iter(|| select(&view, black_box(source)).expect("it is there"));
         });
-        let matches = select(&view, source).expect("it is there");
-        let digests = vec![ContentDigest::of(b"x"); regular_files(&matches).len()];
+        let matches = select_hashed(&view, source).expect("it is there");
         group.bench_function(format!("hash {count} selected files"), |bencher| {
-            bencher.iter(|| selection_key(&[(&matches, &digests)]));
+            bencher.iter(|| selection_key([&matches[..]].into_iter()));
         });
     }
     group.finish();
@@ -96,22 +94,19 @@ fn walking(criterion: &mut Criterion) {
     group.throughput(Throughput::Elements(FILES as u64));
     let everything = Source { path: "/", wildcard: false, parents: false, exclude: &[] };
     let matcher = || Matcher::new(PATTERNS).expect("they are patterns");
+    let open = |cache| {
+        LocalContext::open(folder.path(), matcher(), 0, cache, imgbuild::store::Stop::NEVER).expect("it is there")
+    };
     group.bench_function(format!("walk {FILES} files for the first time"), |bencher| {
-        bencher.iter(|| {
-            let context =
-                LocalContext::open(folder.path(), matcher(), 0, StatCache::forgetful(), imgbuild::store::Stop::NEVER)
-                    .expect("it is there");
-            let matches = select(&context, everything).expect("it can be read");
-            context.contents(&regular_files(&matches)).expect("they can be read")
-        });
+        bencher.iter(|| select_hashed(&open(StatCache::forgetful()), everything).expect("it can be read"));
     });
-    let context = LocalContext::open(folder.path(), matcher(), 0, StatCache::forgetful(), imgbuild::store::Stop::NEVER)
-        .expect("it is there");
+    let cache = tempfile::tempdir().expect("a temporary folder");
+    let cache = cache.path().join("cache");
+    let first = open(StatCache::open(&cache));
+    select_hashed(&first, everything).expect("it can be read");
+    first.save_cache().expect("it can be written");
     group.bench_function(format!("walk {FILES} files that are known"), |bencher| {
-        bencher.iter(|| {
-            let matches = select(&context, everything).expect("it can be read");
-            context.contents(&regular_files(&matches)).expect("they can be read")
-        });
+        bencher.iter(|| select_hashed(&open(StatCache::open(&cache)), everything).expect("it can be read"));
     });
     group.finish();
 }

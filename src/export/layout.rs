@@ -27,7 +27,7 @@ pub fn write_layout(layers: &Layers, image: &ArchiveImage, folder: &Path) -> Res
         }
         let part = blobs.join(format!(".{}.part", digest.hex()));
         let mut file = File::create(&part).map_err(failed(&part))?;
-        let mut blob = layers.stop().watch(store.reader(&digest)?);
+        let mut blob = layers.stop().watch(store.export_reader(&digest)?);
         let copied = io::copy(&mut blob, &mut file).and_then(|_| std::fs::rename(&part, &path));
         copied.inspect_err(|_| drop(std::fs::remove_file(&part))).map_err(failed(&path))?;
     }

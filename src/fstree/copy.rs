@@ -81,7 +81,8 @@ pub fn copy(
                     Some(link) => *identities.entry(link).or_insert_with(|| editor.new_identity()),
                     None => editor.new_identity(),
                 };
-                New::File { size: *size, content: None, bytes: Bytes::Input(input, file.from.clone()), identity }
+                let bytes = Bytes::Input(input, file.from.clone());
+                New::File { size: *size, content: file.node.content, bytes, identity }
             }
             NodeKind::Symlink(target) => New::Symlink(target.clone()),
             NodeKind::Char(major, minor) => New::Char(*major, *minor),
@@ -106,6 +107,7 @@ pub fn write(
         meta: Meta { mode: 0o644, mtime: attributes.epoch, ..Meta::default() },
         kind: NodeKind::File(data.len() as u64),
         links: None,
+        content: None,
     };
     let path = place(editor, &dest, folder, &node, name.as_bytes(), attributes)?;
     let there = editor.lookup(&path)?;

@@ -118,7 +118,7 @@ impl<'a> Editor<'a> {
                 Change::Other(New::Block(major, minor)) => NodeKind::Block(*major, *minor),
                 Change::Other(New::Fifo) => NodeKind::Fifo,
             };
-            return Ok(Some(Node { meta: meta.clone(), kind, links: None }));
+            return Ok(Some(Node { meta: meta.clone(), kind, links: None, content: None }));
         }
         // Asked first, since what is not below cannot be hidden either.
         let Some(below) = self.base.lookup(path)? else { return Ok(None) };
@@ -202,10 +202,12 @@ impl<'a> Editor<'a> {
 
     /// The layer that these changes make.
     pub fn finish(mut self) -> Result<Edited, ViewError> {
-        let changed: Vec<TreePath> = self.changes.keys().cloned().collect();
-        for path in &changed {
+        let mut parents: Vec<Option<TreePath>> = self.changes.keys().map(TreePath::parent).collect();
+        // Neighbours have the same folders above them.
+        parents.dedup();
+        for parent in parents {
             // What is above a change that is there already, is seen to with that.
-            let mut next = path.parent();
+            let mut next = parent;
             while let Some(above) = next.filter(|above| !self.changes.contains_key(above)) {
                 next = above.parent();
                 if let Some(node) = self.base.lookup(&above)? {
@@ -217,7 +219,8 @@ impl<'a> Editor<'a> {
                 }
             }
         }
-        let mut edited = Edited::default();
+        let entries = Vec::with_capacity(self.changes.len());
+        let mut edited = Edited { entries, ..Edited::default() };
         let mut first_names: HashMap<u64, usize> = HashMap::new();
         for (path, (meta, change)) in self.changes {
             let kind = match change {

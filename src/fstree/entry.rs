@@ -77,6 +77,20 @@ impl TreePath {
         Self(bytes)
     }
 
+    /// Becomes the path of `name` in the folder that this is; the same is asked of `name` as for [`TreePath::join`].
+    pub fn push(&mut self, name: &[u8]) {
+        debug_assert!(!name.is_empty() && !name.contains(&b'/') && name != b"." && name != b"..");
+        if !self.0.is_empty() {
+            self.0.push(b'/');
+        }
+        self.0.extend_from_slice(name);
+    }
+
+    /// Becomes the folder that holds this path; the root stays what it is.
+    pub fn pop(&mut self) {
+        self.0.truncate(self.0.iter().rposition(|&b| b == b'/').unwrap_or(0));
+    }
+
     /// This path followed by all components of another.
     pub fn join_path(&self, below: &Self) -> Self {
         match (self.is_root(), below.is_root()) {
@@ -237,5 +251,14 @@ mod tests {
         assert_eq!(path.strip_prefix(&TreePath::clean("a/bb")), None);
         assert_eq!(TreePath::root().parent(), None);
         assert_eq!(TreePath::root().ancestors().count(), 0);
+        let mut path = TreePath::root();
+        path.push(b"a");
+        path.push(b"b");
+        assert_eq!(path, TreePath::clean("a/b"));
+        path.pop();
+        assert_eq!(path, TreePath::clean("a"));
+        path.pop();
+        path.pop();
+        assert!(path.is_root());
     }
 }

@@ -181,9 +181,13 @@ impl Merged {
     fn node(&self, place: Place) -> Option<Node> {
         let place = self.first_name(place)?;
         let entry = self.at(place);
+        let mut bytes = None;
         let kind = match &entry.kind {
             Kind::Dir { .. } => NodeKind::Dir,
-            Kind::File { size, .. } => NodeKind::File(*size),
+            Kind::File { size, content } => {
+                bytes = Some(*content);
+                NodeKind::File(*size)
+            }
             Kind::Symlink(target) => NodeKind::Symlink(target.clone()),
             Kind::Char(major, minor) => NodeKind::Char(*major, *minor),
             Kind::Block(major, minor) => NodeKind::Block(*major, *minor),
@@ -191,7 +195,7 @@ impl Merged {
             Kind::Whiteout | Kind::Hardlink(_) => return None,
         };
         let links = (kind != NodeKind::Dir).then_some(u64::from(place.layer) << 32 | u64::from(place.at));
-        Some(Node { meta: entry.meta.clone(), kind, links })
+        Some(Node { meta: entry.meta.clone(), kind, links, content: bytes })
     }
 }
 
@@ -207,7 +211,7 @@ fn gallop<T>(items: &[T], mut test: impl FnMut(&T) -> bool) -> usize {
 
 /// A folder that nobody described.
 fn implied() -> Node {
-    Node { meta: Meta { mode: 0o755, ..Meta::default() }, kind: NodeKind::Dir, links: None }
+    Node { meta: Meta { mode: 0o755, ..Meta::default() }, kind: NodeKind::Dir, links: None, content: None }
 }
 
 impl View for Merged {

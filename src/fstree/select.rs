@@ -4,7 +4,7 @@
 
 use std::collections::HashMap;
 
-use crate::digest::{CacheKey, ContentDigest};
+use crate::digest::CacheKey;
 use crate::fstree::pattern::{Glob, Matcher, PatternError, Verdict, has_wildcards};
 use crate::fstree::resolve::{self, follow};
 use crate::fstree::{Meta, Node, NodeKind, TreePath, View, ViewError};
@@ -86,6 +86,7 @@ pub fn select(view: &dyn View, source: Source<'_>) -> Result<Vec<Match>, SelectE
             view.look_ahead(&real);
             walk.descend()?;
         }
+        walk.files.shrink_to_fit();
         matches.push(Match { name: path.name().to_vec(), files: walk.files });
     }
     Ok(matches)
@@ -219,63 +220,78 @@ impl Walk<'_> {
     }
 }
 
-/// Hashes everything of selections that a copy can carry over. `contents` are the digests of their regular files, in
-/// order of their first appearance.
-pub fn selection_key(selections: &[(&[Match], &[ContentDigest])]) -> CacheKey {
-    let mut hash = blake3::Hasher::new();
-    let bytes = |hash: &mut blake3::Hasher, bytes: &[u8]| {
-        hash.update(&(bytes.len() as u64).to_le_bytes());
-        hash.update(bytes);
+/// Selects as [`select`] does, and has every regular file hashed of which the view does not know the digest.
+pub fn select_hashed(view: &dyn View, source: Source<'_>) -> Result<Vec<Match>, SelectError> {
+    let mut matches = select(view, source)?;
+    let mut unknown: Vec<&mut Selected> = matches
+        .iter_mut()
+        .flat_map(|found| &mut found.files)
+        .filter(|file| matches!(file.node.kind, NodeKind::File(_)) && file.node.content.is_none())
+        .collect();
+    if !unknown.is_empty() {
+        let paths: Vec<TreePath> = unknown.iter().map(|file| file.from.clone()).collect();
+        let contents = view.contents(&paths)?;
+        unknown.iter_mut().zip(contents).for_each(|(file, content)| file.node.content = Some(content));
+    }
+    Ok(matches)
+}
+
+/// Hashes everything of selections that a copy can carry over. They must come from [`select_hashed`].
+pub fn selection_key<'a>(selections: impl ExactSizeIterator<Item = &'a [Match]>) -> CacheKey {
+    // Collected before it is hashed: in large pieces that is several times as fast as field by field.
+    const PIECE: usize = 64 << 10;
+    let mut hasher = blake3::Hasher::new();
+    let mut piece = Vec::with_capacity(PIECE + 4096);
+    let bytes = |piece: &mut Vec<u8>, bytes: &[u8]| {
+        piece.extend_from_slice(&(bytes.len() as u64).to_le_bytes());
+        piece.extend_from_slice(bytes);
     };
-    hash.update(b"imgbuild selection 1");
-    for (matches, contents) in selections {
-        let mut contents = contents.iter();
-        hash.update(&(matches.len() as u64).to_le_bytes());
-        for found in *matches {
-            bytes(&mut hash, &found.name);
-            hash.update(&(found.files.len() as u64).to_le_bytes());
+    piece.extend_from_slice(b"imgbuild selection 1");
+    for matches in selections {
+        piece.extend_from_slice(&(matches.len() as u64).to_le_bytes());
+        for found in matches {
+            bytes(&mut piece, &found.name);
+            piece.extend_from_slice(&(found.files.len() as u64).to_le_bytes());
             let mut links: HashMap<u64, usize> = HashMap::new();
             for (place, file) in found.files.iter().enumerate() {
-                let Meta { mode, uid, gid, mtime, xattrs } = &file.node.meta;
-                bytes(&mut hash, file.to.as_bytes());
-                for number in [mode, uid, gid] {
-                    hash.update(&number.to_le_bytes());
+                if piece.len() >= PIECE {
+                    hasher.update(&piece);
+                    piece.clear();
                 }
-                hash.update(&mtime.to_le_bytes());
-                hash.update(&(xattrs.len() as u64).to_le_bytes());
+                let Meta { mode, uid, gid, mtime, xattrs } = &file.node.meta;
+                bytes(&mut piece, file.to.as_bytes());
+                for number in [mode, uid, gid] {
+                    piece.extend_from_slice(&number.to_le_bytes());
+                }
+                piece.extend_from_slice(&mtime.to_le_bytes());
+                piece.extend_from_slice(&(xattrs.len() as u64).to_le_bytes());
                 for (name, value) in xattrs {
-                    bytes(&mut hash, name);
-                    bytes(&mut hash, value);
+                    bytes(&mut piece, name);
+                    bytes(&mut piece, value);
                 }
                 let first = file.node.links.map_or(place, |link| *links.entry(link).or_insert(place));
-                hash.update(&(first as u64).to_le_bytes());
+                piece.extend_from_slice(&(first as u64).to_le_bytes());
                 match &file.node.kind {
-                    NodeKind::Dir => bytes(&mut hash, b"dir"),
+                    NodeKind::Dir => bytes(&mut piece, b"dir"),
                     NodeKind::Symlink(target) => {
-                        bytes(&mut hash, b"symlink");
-                        bytes(&mut hash, target);
+                        bytes(&mut piece, b"symlink");
+                        bytes(&mut piece, target);
                     }
                     NodeKind::File(_) => {
-                        bytes(&mut hash, b"file");
-                        if let Some(content) = contents.next() {
-                            hash.update(content.as_bytes());
+                        bytes(&mut piece, b"file");
+                        if let Some(content) = &file.node.content {
+                            piece.extend_from_slice(content.as_bytes());
                         }
                     }
-                    NodeKind::Char(major, minor) => bytes(&mut hash, format!("char {major} {minor}").as_bytes()),
-                    NodeKind::Block(major, minor) => bytes(&mut hash, format!("block {major} {minor}").as_bytes()),
-                    NodeKind::Fifo => bytes(&mut hash, b"fifo"),
-                    NodeKind::Socket => bytes(&mut hash, b"socket"),
+                    NodeKind::Char(major, minor) => bytes(&mut piece, format!("char {major} {minor}").as_bytes()),
+                    NodeKind::Block(major, minor) => bytes(&mut piece, format!("block {major} {minor}").as_bytes()),
+                    NodeKind::Fifo => bytes(&mut piece, b"fifo"),
+                    NodeKind::Socket => bytes(&mut piece, b"socket"),
                 }
             }
         }
     }
-    CacheKey::from_bytes(*hash.finalize().as_bytes())
-}
-
-/// The paths of all regular files in selections, in order: what [`selection_key`] wants digests of.
-pub fn regular_files(matches: &[Match]) -> Vec<TreePath> {
-    let files = matches.iter().flat_map(|found| &found.files);
-    files.filter(|file| matches!(file.node.kind, NodeKind::File(_))).map(|file| file.from.clone()).collect()
+    CacheKey::from_bytes(*hasher.update(&piece).finalize().as_bytes())
 }
 
 #[cfg(test)]
@@ -283,6 +299,7 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
+    use crate::digest::ContentDigest;
     use crate::fstree::{Entry, Kind, Merged, Toc};
 
     fn tree() -> Merged {
@@ -362,9 +379,11 @@ mod tests {
     fn keys_see_what_a_copy_can_carry_over() {
         let key = |content: &[u8]| {
             let source = Source { path: "d", wildcard: false, parents: false, exclude: &[] };
-            let matches = select(&tree(), source).unwrap();
-            let digests = vec![ContentDigest::of(content); regular_files(&matches).len()];
-            selection_key(&[(&matches, &digests)])
+            let mut matches = select_hashed(&tree(), source).unwrap();
+            for file in &mut matches[0].files {
+                file.node.content = file.node.content.map(|_| ContentDigest::of(content));
+            }
+            selection_key([&matches[..]].into_iter())
         };
         assert_eq!(key(b"1"), key(b"1"));
         assert_ne!(key(b"1"), key(b"2"));

@@ -31,6 +31,8 @@ pub struct Node {
     pub kind: NodeKind,
     /// Equal for all names of one file, if it may have several. Means something only within one view.
     pub links: Option<u64>,
+    /// The hash of a regular file's bytes, if the view knows it without reading them.
+    pub content: Option<ContentDigest>,
 }
 
 /// A view that cannot be read.

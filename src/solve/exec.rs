@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use crate::event::{Event, Reporter, Stream};
-use crate::fstree::select::{self, select};
+use crate::fstree::select;
 use crate::fstree::{Entry, Meta, Toc, passwd};
 use crate::graph::{ExecOp, Mount, MountKind, Network, SecretMount, Times};
 use crate::oci::Platform;
@@ -290,12 +290,12 @@ impl ExecStep<'_> {
             return Ok(cache.create(mode, uid, gid)?);
         };
         let tree = self.inputs.get(input).ok_or_else(|| StepError::message("an input of the step is missing"))?;
-        let matches =
-            select(tree.view(), select::Source { path: source, wildcard: false, parents: false, exclude: &[] })?;
+        let matches = select::select_hashed(
+            tree.view(),
+            select::Source { path: source, wildcard: false, parents: false, exclude: &[] },
+        )?;
         let found = matches.first().ok_or_else(|| StepError::message("the source of the cache mount is empty"))?;
-        let files = select::regular_files(&matches);
-        let contents = tree.view().contents(&files).map_err(|error| StepError::other(&error))?;
-        let layer = mountable(context.layers, tree, found, &contents, self.times.epoch)?;
+        let layer = mountable(context.layers, tree, found, self.times.epoch)?;
         let toc = context.layers.toc(layer)?;
         let from = context.layers.folder(layer)?;
         let files = SnapshotFiles::new(File::open(&from).map_err(|error| StepError::store(&from, error))?.into());

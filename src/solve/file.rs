@@ -3,7 +3,7 @@
 //! Nothing is copied here. The layer that comes out says what it holds, and where the bytes can be read if somebody
 //! turns out to need them; only archives are unpacked on the spot.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::io::{self, Read};
 use std::path::PathBuf;
 use std::sync::{Arc, Weak};
@@ -13,7 +13,7 @@ use crate::fstree::chmod::ModeChange;
 use crate::fstree::copy::{self, Attributes};
 use crate::fstree::edit::{Bytes, Edited, Editor, New};
 use crate::fstree::passwd;
-use crate::fstree::select::{Match, SelectError, Source, select};
+use crate::fstree::select::{Match, SelectError, Source, select_hashed};
 use crate::fstree::whiteout;
 use crate::fstree::{Entry, Kind, Merged, Meta, NodeKind, Toc, TreePath, View};
 use crate::graph::{Chmod, CopyAction, CopySource, FileAction, FileOp, Owner, Times, Unpack};
@@ -91,14 +91,29 @@ impl InputTree {
 /// Where the bytes of a layer's files are before they are anywhere in the store.
 struct Origins {
     inputs: BTreeMap<usize, InputTree>,
-    files: BTreeMap<TreePath, Bytes>,
+    /// In the order of their paths.
+    files: Vec<(TreePath, Bytes)>,
     spool: Option<archive::Spool>,
+}
+
+impl Origins {
+    /// Of the files at these places in `entries`, which are in the order of their paths.
+    fn new(
+        inputs: BTreeMap<usize, InputTree>,
+        entries: &[Entry],
+        files: Vec<(usize, Bytes, bool)>,
+        spool: Option<archive::Spool>,
+    ) -> Self {
+        let files = files.into_iter().map(|(place, bytes, _)| (entries[place].path.clone(), bytes)).collect();
+        Self { inputs, files, spool }
+    }
 }
 
 impl FileSource for Origins {
     fn open(&self, entry: &Entry) -> io::Result<Opened> {
         let lost = || io::Error::from(io::ErrorKind::NotFound);
-        match self.files.get(&entry.path).ok_or_else(lost)? {
+        let place = self.files.binary_search_by(|(path, _)| path.cmp(&entry.path)).map_err(|_| lost())?;
+        match &self.files[place].1 {
             Bytes::Inline(bytes) => Ok(Opened::Reader(Box::new(io::Cursor::new(bytes.clone())))),
             Bytes::Input(input, path) => self.inputs.get(input).ok_or_else(lost)?.open(path),
             Bytes::Spooled(number) => self.spool.as_ref().ok_or_else(lost)?.open(*number).map(Opened::File),
@@ -178,11 +193,11 @@ impl FileStep<'_> {
             *turn += 1;
             let selected;
             let matches: &[Match] = match known {
-                Some((matches, _)) => matches,
+                Some(matches) => matches,
                 None => {
                     let source =
                         Source { path, wildcard: *wildcard, parents: action.parents, exclude: &action.exclude };
-                    selected = select(tree.view(), source)?;
+                    selected = select_hashed(tree.view(), source)?;
                     &selected
                 }
             };
@@ -305,19 +320,6 @@ impl FileStep<'_> {
         Ok(Some(passwd::resolve_owner(&owner.user, owner.group.as_deref(), passwd.as_deref(), group.as_deref())))
     }
 
-    /// The digests of an input's files that its selection came with.
-    fn known_contents(&self, input: usize) -> HashMap<&TreePath, ContentDigest> {
-        let uses = self.selections.get(&input).into_iter().flat_map(|selection| &selection.uses);
-        uses.flat_map(|(matches, contents)| {
-            let files = matches.iter().flat_map(|found| &found.files);
-            files
-                .filter(|file| matches!(file.node.kind, NodeKind::File(_)))
-                .map(|file| &file.from)
-                .zip(contents.iter().copied())
-        })
-        .collect()
-    }
-
     /// Computes the digests that are missing and makes the layer known.
     fn promise(
         &self,
@@ -326,9 +328,7 @@ impl FileStep<'_> {
         spool: Option<archive::Spool>,
     ) -> Result<LayerId, StepError> {
         let mut wanted: BTreeMap<usize, Vec<(usize, TreePath)>> = BTreeMap::new();
-        let mut files = BTreeMap::new();
         for (place, bytes, missing) in &edited.files {
-            files.insert(edited.entries[*place].path.clone(), bytes.clone());
             match bytes {
                 Bytes::Input(input, path) if *missing => wanted.entry(*input).or_default().push((*place, path.clone())),
                 Bytes::Inline(bytes) if *missing => set_content(&mut edited.entries[*place], ContentDigest::of(bytes)),
@@ -337,24 +337,16 @@ impl FileStep<'_> {
         }
         for (input, places) in wanted {
             let tree = self.inputs.get(&input).ok_or_else(|| StepError::message("an input of the step is missing"))?;
-            let known = self.known_contents(input);
-            let (hashed, unhashed): (Vec<_>, Vec<_>) =
-                places.into_iter().partition(|(_, path)| known.contains_key(path));
-            for (place, path) in &hashed {
-                set_content(&mut edited.entries[*place], known[path]);
-            }
-            let paths: Vec<TreePath> = unhashed.iter().map(|(_, path)| path.clone()).collect();
+            let (places, paths): (Vec<usize>, Vec<TreePath>) = places.into_iter().unzip();
             let contents = tree.view().contents(&paths).map_err(SelectError::from)?;
-            for ((place, _), content) in unhashed.iter().zip(contents) {
-                set_content(&mut edited.entries[*place], content);
-            }
+            places.iter().zip(contents).for_each(|(place, content)| set_content(&mut edited.entries[*place], content));
         }
         if let Some(ceiling) = self.times.ceiling {
             for entry in &mut edited.entries {
                 entry.meta.mtime = entry.meta.mtime.min(ceiling);
             }
         }
-        let origins = Origins { inputs: self.inputs.clone(), files, spool };
+        let origins = Origins::new(self.inputs.clone(), &edited.entries, edited.files, spool);
         // A name that tars take for a whiteout is one in the image, so it is one for later steps too.
         let toc = whiteout::settle(Toc::new(edited.entries), &self.root.view);
         Ok(layers.promise(toc, Arc::new(origins)))
@@ -367,15 +359,9 @@ fn set_content(entry: &mut Entry, digest: ContentDigest) {
     }
 }
 
-/// The layer that holds the one match of a source at its root, for mounting it: a folder's content, or a file by its
+/// The layer that holds the one match of a source, its files hashed, at its root, for mounting it: a folder's content, or a file by its
 /// name.
-pub fn mountable(
-    layers: &Layers,
-    tree: &InputTree,
-    found: &Match,
-    contents: &[ContentDigest],
-    epoch: i64,
-) -> Result<LayerId, StepError> {
+pub fn mountable(layers: &Layers, tree: &InputTree, found: &Match, epoch: i64) -> Result<LayerId, StepError> {
     let empty = Merged::default();
     let mut editor = Editor::new(&empty);
     let attributes = Attributes { owner: None, mode: None, epoch };
@@ -385,23 +371,7 @@ pub fn mountable(
     if let (true, Some(root)) = (is_dir, found.files.first()) {
         editor.set_dir_meta(&TreePath::root(), root.node.meta.clone());
     }
-    let mut edited = editor.finish().map_err(SelectError::from)?;
-    let by_path: BTreeMap<&TreePath, &ContentDigest> = found
-        .files
-        .iter()
-        .filter(|file| matches!(file.node.kind, NodeKind::File(_)))
-        .map(|file| &file.from)
-        .zip(contents)
-        .collect();
-    let mut files = BTreeMap::new();
-    for (place, bytes, _) in &edited.files {
-        if let Bytes::Input(_, path) = bytes {
-            if let Some(content) = by_path.get(path) {
-                set_content(&mut edited.entries[*place], **content);
-            }
-            files.insert(edited.entries[*place].path.clone(), bytes.clone());
-        }
-    }
-    let origins = Origins { inputs: BTreeMap::from([(0, tree.clone())]), files, spool: None };
+    let edited = editor.finish().map_err(SelectError::from)?;
+    let origins = Origins::new(BTreeMap::from([(0, tree.clone())]), &edited.entries, edited.files, None);
     Ok(layers.promise(Toc::new(edited.entries), Arc::new(origins)))
 }

@@ -5,19 +5,19 @@ use std::sync::{Arc, OnceLock};
 
 use rayon::prelude::*;
 
-use crate::digest::{CacheKey, ContentDigest};
-use crate::fstree::select::{Match, SelectError, Selected, Source, regular_files, select, selection_key};
+use crate::digest::CacheKey;
+use crate::fstree::select::{Match, SelectError, Selected, Source, select_hashed, selection_key};
 use crate::fstree::{NodeKind, View};
 use crate::graph::explain::{FileFact, FileKind, FileList, Keys};
 use crate::graph::key::{InputKey, KeyHasher, Visitor, cache_key};
 use crate::graph::{CopySource, FileAction, Graph, MountKind, Op, StepId};
 use crate::store::layers::LayerId;
 
-/// What the sources of one input came to: for each use of it, the matches and the digests of their regular files.
+/// What the sources of one input came to: for each use of it, the matches, with the digests of their regular files.
 #[derive(Debug, Clone, Default)]
 pub struct Selection {
     /// In the order of the uses.
-    pub uses: Vec<(Vec<Match>, Vec<ContentDigest>)>,
+    pub uses: Vec<Vec<Match>>,
     /// Computed when it is first asked for: it takes as long as the selection is large.
     key: OnceLock<CacheKey>,
 }
@@ -25,43 +25,22 @@ pub struct Selection {
 impl Selection {
     /// Hashes everything that the step can see of this input.
     pub fn key(&self) -> CacheKey {
-        *self.key.get_or_init(|| {
-            let uses: Vec<(&[Match], &[ContentDigest])> =
-                self.uses.iter().map(|(matches, contents)| (matches.as_slice(), contents.as_slice())).collect();
-            selection_key(&uses)
-        })
+        *self.key.get_or_init(|| selection_key(self.uses.iter().map(Vec::as_slice)))
     }
-}
 
-impl Selection {
     /// The files, to be compared with those of another build.
     pub fn list(&self) -> FileList {
-        let files = self.uses.iter().flat_map(|(matches, contents)| {
-            let mut contents = contents.iter();
-            let files = matches.iter().flat_map(|found| &found.files);
-            files.map(move |file| fact(file, contents_of(file, &mut contents)))
-        });
-        FileList::new(files.collect())
+        let files = self.uses.iter().flatten().flat_map(|found| &found.files);
+        FileList::new(files.map(fact).collect())
     }
 }
 
-/// The digest of a regular file's bytes, which come in the order of the files.
-fn contents_of<'a>(
-    file: &Selected,
-    contents: &mut impl Iterator<Item = &'a ContentDigest>,
-) -> Option<&'a ContentDigest> {
-    match file.node.kind {
-        NodeKind::File(_) => contents.next(),
-        _ => None,
-    }
-}
-
-fn fact(file: &Selected, content: Option<&ContentDigest>) -> FileFact {
+fn fact(file: &Selected) -> FileFact {
     let start = |bytes: &[u8]| bytes.first_chunk().map_or(0, |start| u64::from_le_bytes(*start));
     let hashed = |bytes: &[u8]| start(blake3::hash(bytes).as_bytes());
     let meta = &file.node.meta;
     let (kind, content) = match &file.node.kind {
-        NodeKind::File(_) => (FileKind::File, content.map_or(0, |content| start(content.as_bytes()))),
+        NodeKind::File(_) => (FileKind::File, file.node.content.map_or(0, |content| start(content.as_bytes()))),
         NodeKind::Dir => (FileKind::Folder, 0),
         NodeKind::Symlink(target) => (FileKind::Symlink, hashed(target)),
         NodeKind::Char(major, minor) => (FileKind::Special, hashed(format!("char {major} {minor}").as_bytes())),
@@ -131,9 +110,7 @@ pub fn partial_uses(op: &Op, input: usize) -> Option<Vec<Source<'_>>> {
 pub fn select_uses(view: &dyn View, uses: &[Source<'_>]) -> Result<Selection, SelectError> {
     let mut selection = Selection::default();
     for source in uses {
-        let matches = select(view, *source)?;
-        let contents = view.contents(&regular_files(&matches))?;
-        selection.uses.push((matches, contents));
+        selection.uses.push(select_hashed(view, *source)?);
     }
     Ok(selection)
 }

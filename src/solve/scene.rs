@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::digest::CacheKey;
-use crate::fstree::select::{self, select};
+use crate::fstree::select;
 use crate::fstree::{NodeKind, TreePath, View};
 use crate::graph::{Graph, MountKind, Network, Op, Step, StepId};
 use crate::solve::error::StepError;
@@ -144,14 +144,12 @@ impl ExecStep<'_> {
                 })
             }
             InputTree::Context(_) => {
-                let matches = select(
+                let matches = select::select_hashed(
                     tree.view(),
                     select::Source { path: source, wildcard: false, parents: false, exclude: &[] },
                 )?;
                 let found = matches.first().ok_or_else(|| StepError::message("the source of the mount is empty"))?;
-                let files = select::regular_files(&matches);
-                let contents = tree.view().contents(&files).map_err(|error| StepError::other(&error))?;
-                let layer = mountable(layers, tree, found, &contents, self.times.epoch)?;
+                let layer = mountable(layers, tree, found, self.times.epoch)?;
                 let is_file = found.files.first().is_some_and(|file| file.node.kind != NodeKind::Dir);
                 let source = if is_file { "file".into() } else { String::new() };
                 Ok(Bound { layers: vec![layer], source, is_file })

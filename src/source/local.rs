@@ -6,7 +6,7 @@
 mod exceptions;
 
 use std::collections::{BTreeMap, HashMap};
-use std::ffi::{CString, OsStr};
+use std::ffi::{CStr, CString, OsStr};
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
@@ -21,7 +21,7 @@ use crate::digest::ContentDigest;
 use crate::fstree::pattern::Matcher;
 use crate::fstree::xattr::belongs_to_image;
 use crate::fstree::{Meta, Node, NodeKind, TreePath, View, ViewError};
-use crate::source::statcache::{Known, Stamp, StatCache};
+use crate::source::statcache::{self, Known, Stamp, StatCache};
 use crate::store::Stop;
 use exceptions::Judged;
 
@@ -37,6 +37,9 @@ pub struct LocalContext {
     judged: Judged,
     stop: Stop,
 }
+
+/// How files are opened: what stands there instead of one must not hold the builder up.
+const READ: OFlags = OFlags::RDONLY.union(OFlags::CLOEXEC).union(OFlags::NOFOLLOW).union(OFlags::NONBLOCK);
 
 /// The names in a folder with what they are, sorted.
 type Children = Vec<(Vec<u8>, Node)>;
@@ -83,12 +86,8 @@ impl LocalContext {
 
     /// Opens a regular file for reading.
     pub fn open_file(&self, path: &TreePath) -> io::Result<File> {
-        let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK;
-        let file = File::from(self.open_beneath(path, flags)?);
-        if !file.metadata()?.is_file() {
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is not a regular file any more"));
-        }
-        Ok(file)
+        let file = File::from(self.open_beneath(path, READ)?);
+        if file.metadata()?.is_file() { Ok(file) } else { Err(no_file()) }
     }
 
     fn open_beneath(&self, path: &TreePath, flags: OFlags) -> io::Result<OwnedFd> {
@@ -118,12 +117,10 @@ impl LocalContext {
         ViewError { path: full.display().to_string(), reason: error.into().to_string() }
     }
 
-    /// What `name` in an open folder is.
-    fn node(&self, folder: &OwnedFd, name: &[u8], path: &TreePath) -> io::Result<Option<Node>> {
-        let text = CString::new(name).map_err(|_| io::ErrorKind::InvalidInput)?;
-        let wanted = StatxFlags::BASIC_STATS;
-        let (name, flags) = (text.as_c_str(), AtFlags::SYMLINK_NOFOLLOW | AtFlags::EMPTY_PATH | AtFlags::NO_AUTOMOUNT);
-        let stat = match rustix::fs::statx(folder, name, flags, wanted) {
+    /// What `name` in an open folder is, and the state in which it was found.
+    fn stat(&self, folder: &OwnedFd, name: &CStr) -> io::Result<Option<(NodeKind, rustix::fs::Statx)>> {
+        let flags = AtFlags::SYMLINK_NOFOLLOW | AtFlags::EMPTY_PATH | AtFlags::NO_AUTOMOUNT;
+        let stat = match rustix::fs::statx(folder, name, flags, StatxFlags::BASIC_STATS) {
             Err(rustix::io::Errno::NOENT | rustix::io::Errno::NOTDIR) => return Ok(None),
             other => other?,
         };
@@ -136,30 +133,41 @@ impl LocalContext {
             FileType::Fifo => NodeKind::Fifo,
             _ => NodeKind::Socket,
         };
-        let xattrs = match kind {
-            NodeKind::File(_) => {
-                let stamp = stamp(&stat);
-                match self.cache.get(path, &stamp) {
-                    Some(known) => known.xattrs,
-                    None => {
-                        let xattrs = read_xattrs(folder, name.to_bytes())?;
-                        self.cache.put(path, stamp, Known { content: None, xattrs: xattrs.clone() });
-                        xattrs
-                    }
-                }
-            }
-            NodeKind::Dir => read_xattrs(folder, name.to_bytes())?,
-            _ => BTreeMap::new(),
-        };
+        Ok(Some((kind, stat)))
+    }
+
+    /// The node of what was found in a state, of which this is known.
+    fn node(&self, kind: NodeKind, stat: &rustix::fs::Statx, known: Known) -> Node {
         let mode = match kind {
             NodeKind::Symlink(_) => 0o777,
             _ => u32::from(stat.stx_mode) & 0o7777,
         };
         let links = (stat.stx_nlink > 1 && kind != NodeKind::Dir).then_some(stat.stx_ino);
-        Ok(Some(Node { meta: Meta { mode, uid: 0, gid: 0, mtime: self.epoch, xattrs }, kind, links }))
+        let meta = Meta { mode, uid: 0, gid: 0, mtime: self.epoch, xattrs: known.xattrs };
+        Node { meta, kind, links, content: known.content }
     }
 
-    fn list(&self, path: &TreePath) -> io::Result<Option<(OwnedFd, Vec<Vec<u8>>)>> {
+    /// The node of one name in an open folder.
+    fn look_up(&self, folder: &OwnedFd, path: &TreePath) -> io::Result<Option<Node>> {
+        let name = CString::new(path.name()).map_err(|_| io::ErrorKind::InvalidInput)?;
+        let Some((kind, stat)) = self.stat(folder, &name)? else { return Ok(None) };
+        let known = match kind {
+            NodeKind::File(_) => match self.cache.get(path, &stamp(&stat)) {
+                Some(known) => known,
+                None => {
+                    let known = Known { content: None, xattrs: read_xattrs(folder, name.to_bytes())? };
+                    self.cache.put(path, stamp(&stat), known.clone());
+                    known
+                }
+            },
+            NodeKind::Dir => Known { content: None, xattrs: read_xattrs(folder, name.to_bytes())? },
+            _ => Known::default(),
+        };
+        Ok(Some(self.node(kind, &stat, known)))
+    }
+
+    /// Opens a folder; the names in it, sorted.
+    fn list(&self, path: &TreePath) -> io::Result<Option<(OwnedFd, Vec<CString>)>> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
         let folder = match self.open_beneath(path, flags) {
             Ok(folder) => folder,
@@ -174,24 +182,29 @@ impl LocalContext {
         let mut entries = rustix::fs::RawDir::new(&folder, buffer.spare_capacity_mut());
         while let Some(entry) = entries.next() {
             let entry = entry?;
-            let name = entry.file_name().to_bytes();
-            if name != b"." && name != b".." {
-                names.push(name.to_vec());
+            let name = entry.file_name();
+            if name != c"." && name != c".." {
+                names.push(name.to_owned());
             }
         }
         names.sort_unstable();
         Ok(Some((folder, names)))
     }
 
-    fn content(&self, path: &TreePath) -> io::Result<ContentDigest> {
-        let mut file = self.open_file(path)?;
-        let before = stamp(&rustix::fs::statx(&file, c"", AtFlags::EMPTY_PATH, StatxFlags::BASIC_STATS)?);
+    fn content(&self, path: &TreePath, buffer: &mut Vec<u8>) -> io::Result<ContentDigest> {
+        let mut file = File::from(self.open_beneath(path, READ)?);
+        let state = |file: &File| rustix::fs::statx(file, c"", AtFlags::EMPTY_PATH, StatxFlags::BASIC_STATS);
+        let before = state(&file)?;
+        if FileType::from_raw_mode(before.stx_mode.into()) != FileType::RegularFile {
+            return Err(no_file());
+        }
+        let before = stamp(&before);
         let known = self.cache.get(path, &before);
         if let Some(content) = known.as_ref().and_then(|known| known.content) {
             return Ok(content);
         }
-        let content = hash(self.stop.watch(&mut file), before.size)?;
-        let after = stamp(&rustix::fs::statx(&file, c"", AtFlags::EMPTY_PATH, StatxFlags::BASIC_STATS)?);
+        let content = hash(self.stop.watch(&mut file), before.size, buffer)?;
+        let after = stamp(&state(&file)?);
         if before != after {
             return Err(io::Error::other("it changed while it was read; build again once nothing writes to it"));
         }
@@ -206,7 +219,7 @@ impl View for LocalContext {
         let parent = path.parent().unwrap_or_default();
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let found = match self.open_beneath(&parent, flags) {
-            Ok(folder) => self.node(&folder, if path.is_root() { b"" } else { path.name() }, path),
+            Ok(folder) => self.look_up(&folder, path),
             Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => Ok(None),
             Err(error) if error.raw_os_error() == Some(rustix::io::Errno::LOOP.raw_os_error()) => Ok(None),
             Err(error) => Err(error),
@@ -238,9 +251,14 @@ impl View for LocalContext {
     }
 
     fn contents(&self, paths: &[TreePath]) -> Result<Vec<ContentDigest>, ViewError> {
-        let one = |path: &TreePath| self.content(path).map_err(|error| self.error(path, error));
+        let one =
+            |buffer: &mut Vec<u8>, path: &TreePath| self.content(path, buffer).map_err(|error| self.error(path, error));
         // A few files are not worth waking threads for.
-        if paths.len() < 4 { paths.iter().map(one).collect() } else { paths.par_iter().map(one).collect() }
+        if paths.len() < 4 {
+            paths.iter().map(|path| one(&mut Vec::new(), path)).collect()
+        } else {
+            paths.par_iter().map_init(Vec::new, one).collect()
+        }
     }
 }
 
@@ -271,57 +289,105 @@ impl LocalContext {
         };
         let mut children = Vec::with_capacity(names.len());
         let above = self.judged.take(path).unwrap_or_else(|| self.ignore.decide(path));
+        let mut cached = self.cache.walk(path);
+        let mut found_out = Vec::new();
+        let mut child = path.clone();
         for name in names {
-            let child = path.join(&name);
+            child.push(name.to_bytes());
+            cached.enter(name.to_bytes());
             let verdict = self.ignore.enter(&above, &child);
             let excluded = verdict.excluded;
-            if excluded && !self.ignore.may_hold_exceptions(&child) {
-                continue;
-            }
-            let Some(node) = self.node(&folder, &name, &child).map_err(|error| self.error(&child, error))? else {
-                continue;
-            };
-            let is_folder = node.kind == NodeKind::Dir;
-            if !excluded || (is_folder && self.holds_exceptions(&child, &verdict)?) {
-                children.push((name, node));
-                if is_folder {
-                    self.judged.keep(child, verdict);
+            if !excluded || self.ignore.may_hold_exceptions(&child) {
+                let node = self.read_one(&folder, &name, &cached, &mut found_out);
+                let node = node.map_err(|error| self.error(&child, error))?;
+                let is_folder = node.as_ref().is_some_and(|node| node.kind == NodeKind::Dir);
+                let shown = !excluded || (is_folder && self.holds_exceptions(&child, &verdict)?);
+                if shown && is_folder {
+                    self.judged.keep(child.clone(), verdict);
                 }
+                children.extend(node.filter(|_| shown).map(|node| (name.into_bytes(), node)));
             }
+            child.pop();
         }
+        cached.finish();
+        self.cache.put_all(path, found_out);
         Ok(children)
+    }
+
+    /// The node of a name in an open folder, beside which `cached` goes. What was not known of it is added to `found_out`.
+    fn read_one(
+        &self,
+        folder: &OwnedFd,
+        name: &CStr,
+        cached: &statcache::Walk<'_>,
+        found_out: &mut Vec<(Vec<u8>, Stamp, Known)>,
+    ) -> io::Result<Option<Node>> {
+        let Some((kind, stat)) = self.stat(folder, name)? else { return Ok(None) };
+        let (name, stamp) = (name.to_bytes(), stamp(&stat));
+        let known = match kind {
+            NodeKind::File(_) => match cached.get(name, &stamp) {
+                Some(known) => known,
+                None => {
+                    let known = Known { content: None, xattrs: read_xattrs(folder, name)? };
+                    found_out.push((name.to_vec(), stamp, known.clone()));
+                    known
+                }
+            },
+            NodeKind::Dir => Known { content: None, xattrs: read_xattrs(folder, name)? },
+            _ => Known::default(),
+        };
+        Ok(Some(self.node(kind, &stat, known)))
     }
 }
 
 fn stamp(stat: &rustix::fs::Statx) -> Stamp {
-    let nanoseconds =
-        |time: rustix::fs::StatxTimestamp| i128::from(time.tv_sec) * 1_000_000_000 + i128::from(time.tv_nsec);
     Stamp {
         ino: stat.stx_ino,
         size: stat.stx_size,
         mode: u32::from(stat.stx_mode),
-        mtime: nanoseconds(stat.stx_mtime),
-        ctime: nanoseconds(stat.stx_ctime),
+        mtime: (stat.stx_mtime.tv_sec, stat.stx_mtime.tv_nsec),
+        ctime: (stat.stx_ctime.tv_sec, stat.stx_ctime.tv_nsec),
     }
 }
 
-/// The hash of a file's bytes. A large one is spread over all processors.
-fn hash(mut file: impl Read, size: u64) -> io::Result<ContentDigest> {
+fn no_file() -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidInput, "it is not a regular file any more")
+}
+
+/// The hash of a file's bytes, which are so many. A large one is spread over all processors.
+fn hash(mut file: impl Read + Send, size: u64, buffer: &mut Vec<u8>) -> io::Result<ContentDigest> {
     const LARGE: u64 = 8 << 20;
+    const PIECE: usize = 128 << 10;
     let mut hasher = blake3::Hasher::new();
-    let mut buffer = vec![0; size.clamp(1, if size > LARGE { 4 << 20 } else { 128 << 10 }) as usize];
-    loop {
-        let read = file.read(&mut buffer)?;
-        if read == 0 {
-            break;
+    if size > LARGE {
+        hash_ahead(&mut file, &mut hasher)?;
+    } else {
+        buffer.resize(PIECE, 0);
+        let mut total = 0;
+        // Whether more follows is for the states before and after to say. Some file systems give no sizes.
+        while total < size || size == 0 {
+            let read = file.read(buffer)?;
+            if read == 0 {
+                break;
+            }
+            hasher.update(&buffer[..read]);
+            total += read as u64;
         }
-        if size > LARGE {
-            hasher.update_rayon(&buffer[..read])
-        } else {
-            hasher.update(&buffer[..read])
-        };
     }
     Ok(ContentDigest::from_bytes(*hasher.finalize().as_bytes()))
+}
+
+/// Hashes on all processors, and reads the next piece meanwhile.
+fn hash_ahead(file: &mut (impl Read + Send), hasher: &mut blake3::Hasher) -> io::Result<()> {
+    const PIECE: usize = 4 << 20;
+    let (mut piece, mut next) = (vec![0; PIECE], vec![0; PIECE]);
+    let mut length = file.read(&mut piece)?;
+    while length > 0 {
+        let (read, _) = rayon::join(|| file.read(&mut next), || hasher.update_rayon(&piece[..length]));
+        length = read?;
+        std::mem::swap(&mut piece, &mut next);
+    }
+    Ok(())
 }
 
 /// The extended attributes that belong to an image.

@@ -78,7 +78,7 @@ impl Store {
         }
         for (digest, size) in &blobs {
             tar.header(&blob_name(digest), *size).map_err(told)?;
-            tar.body(&mut self.reader(digest)?, *size).map_err(told)?;
+            tar.body(&mut self.export_reader(digest)?, *size).map_err(told)?;
         }
         for (name, bytes) in files {
             tar.header(name, bytes.len() as u64).map_err(told)?;
@@ -121,6 +121,23 @@ impl Store {
             }),
             layers: found.layers.iter().map(|(layer, _)| blob_name(&layer.digest)).collect(),
         }))
+    }
+}
+
+/// As [`io::copy`], in pieces that are worth a call.
+fn copy_all(reader: &mut impl Read, out: &mut impl Write) -> io::Result<u64> {
+    let mut buffer = vec![0; 256 << 10];
+    let mut total = 0;
+    loop {
+        match reader.read(&mut buffer) {
+            Ok(0) => return Ok(total),
+            Ok(read) => {
+                out.write_all(&buffer[..read])?;
+                total += read as u64;
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
     }
 }
 
@@ -173,7 +190,7 @@ impl<W: Write> TarWriter<W> {
     /// A file's bytes; an error if there are not exactly `size`.
     fn body(&mut self, reader: &mut impl Read, size: u64) -> io::Result<()> {
         // Past the end as well: there the reader says whether its bytes were good.
-        let copied = io::copy(&mut Read::by_ref(reader).take(size), &mut self.0)?;
+        let copied = copy_all(&mut Read::by_ref(reader).take(size), &mut self.0)?;
         if copied != size || reader.read(&mut [0])? != 0 {
             return Err(io::Error::new(io::ErrorKind::InvalidData, "a blob changed its size while it was read"));
         }

@@ -4,10 +4,12 @@
 //! if somebody promised a digest, found to be that. One that exists already is success. Readers check again, because disks
 //! and people change files.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Read, Write};
 use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
+use std::thread::JoinHandle;
 
 use crate::digest::{Digest, HashingReader, HashingWriter};
 use crate::store::error::{Result, StoreError, io_error};
@@ -15,6 +17,9 @@ use crate::store::{Exclusive, Store, layout, sync_folder};
 
 /// How much is read or written at once, in bytes.
 const BUFFER: usize = 256 << 10;
+
+/// So many bytes of a blob are brought to the disk while more are written.
+const SYNC_AHEAD: u64 = 64 << 20;
 
 /// A blob in the store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,6 +34,9 @@ pub struct Blob {
 pub struct BlobWriter<'a> {
     file: HashingWriter<BufWriter<File>>,
     target: Temporary<'a>,
+    /// How many bytes nobody has begun to bring to the disk.
+    unsynced: u64,
+    syncing: Option<JoinHandle<()>>,
 }
 
 /// A blob that is written but not in the store yet. Dropped without [`StagedBlob::commit`], it leaves nothing.
@@ -48,6 +56,20 @@ struct Temporary<'a> {
 pub struct BlobReader {
     inner: Option<HashingReader<io::Take<File>>>,
     expected: Digest,
+}
+
+/// The blobs that this process has written, hashing them on the way.
+#[derive(Debug, Default)]
+pub(super) struct Written(Mutex<HashSet<Digest>>);
+
+impl Written {
+    fn add(&self, digest: Digest) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(digest);
+    }
+
+    fn has(&self, digest: &Digest) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).contains(digest)
+    }
 }
 
 impl Store {
@@ -88,7 +110,7 @@ impl Store {
     pub fn writer(&self) -> Result<BlobWriter<'_>> {
         let (file, path) = self.tmp_file("blob")?;
         let file = HashingWriter::new(BufWriter::with_capacity(BUFFER, file));
-        Ok(BlobWriter { file, target: Temporary { store: self, path } })
+        Ok(BlobWriter { file, target: Temporary { store: self, path }, unsynced: 0, syncing: None })
     }
 
     /// Puts these bytes into the store.
@@ -124,6 +146,11 @@ impl Store {
         let file = self.open_blob(digest)?;
         let size = file.metadata().map_err(io_error("read", &self.blob_path(digest)))?.len();
         Ok(BlobReader { inner: Some(HashingReader::new(file.take(size))), expected: *digest })
+    }
+
+    /// Opens a blob for writing it elsewhere: checked, unless this process hashed it when it wrote it.
+    pub fn export_reader(&self, digest: &Digest) -> Result<Box<dyn Read + Send>> {
+        Ok(if self.written.has(digest) { Box::new(self.open_blob(digest)?) } else { Box::new(self.reader(digest)?) })
     }
 
     /// A whole blob of at most `limit` bytes, checked.
@@ -190,7 +217,9 @@ impl<'a> BlobWriter<'a> {
 
     /// Ends writing without entering the store.
     pub fn stage(self) -> Result<StagedBlob<'a>> {
-        let Self { file, target } = self;
+        let Self { file, target, syncing, .. } = self;
+        // Two that bring one file to the disk would wait for each other anyway.
+        drop(syncing.map(JoinHandle::join));
         let (file, digest, size) = file.finish();
         file.into_inner().map_err(|error| io_error("write", &target.path)(error.into_error()))?;
         Ok(StagedBlob { blob: Blob { digest, size }, target })
@@ -213,7 +242,15 @@ impl<'a> BlobWriter<'a> {
 
 impl Write for BlobWriter<'_> {
     fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
-        self.file.write(buffer)
+        let written = self.file.write(buffer)?;
+        self.unsynced += written as u64;
+        if self.unsynced >= SYNC_AHEAD && self.syncing.as_ref().is_none_or(JoinHandle::is_finished) {
+            self.unsynced = 0;
+            let path = self.target.path.clone();
+            // What fails here fails again in `commit`, which tells of it.
+            self.syncing = Some(std::thread::spawn(move || drop(File::open(path).and_then(|file| file.sync_data()))));
+        }
+        Ok(written)
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -243,6 +280,7 @@ impl StagedBlob<'_> {
         let path = target.store.blob_path(&blob.digest);
         fs::rename(&target.path, &path).map_err(io_error("write", &path))?;
         sync_folder(&target.store.root().join(layout::BLOBS))?;
+        target.store.written.add(blob.digest);
         Ok(blob)
     }
 }

@@ -133,6 +133,7 @@ pub struct Store {
     root: PathBuf,
     overlay: Overlay,
     tmp: OnceLock<tmp::OwnFolder>,
+    written: blobs::Written,
     gc: File,
     archives: ArchiveLimits,
 }
@@ -154,7 +155,8 @@ impl Store {
         }
         let gc = locks::use_store(root)?;
         let archives = ArchiveLimits::default();
-        Ok(Self { root: root.to_owned(), overlay, tmp: OnceLock::new(), gc, archives })
+        let written = blobs::Written::default();
+        Ok(Self { root: root.to_owned(), overlay, tmp: OnceLock::new(), written, gc, archives })
     }
 
     /// The same with other limits for what comes in.
@@ -189,6 +191,8 @@ impl Store {
 
     /// The file that remembers what the files of the context at `folder` hashed to.
     pub fn stat_cache(&self, folder: &Path) -> PathBuf {
+        // `.` means another folder in each folder.
+        let folder = std::path::absolute(folder).unwrap_or_else(|_| folder.to_owned());
         let name = ContentDigest::of(folder.as_os_str().as_encoded_bytes()).hex();
         self.path(layout::CONTEXTS).join(&name[..32])
     }

@@ -75,7 +75,8 @@ enum Form {
     Suffix(Vec<u8>),
     /// Plain text with one `*` in it, perhaps behind `**/`; and the same as tokens.
     Star(Star, Vec<Token>),
-    Tokens(Vec<Token>),
+    /// Anything else, and the plain end of it, by which most paths are told apart at once.
+    Tokens(Vec<Token>, Vec<u8>),
 }
 
 /// `start*end`, or `**/start*end`.
@@ -230,7 +231,9 @@ impl Form {
             Self::Prefix(text) => path.starts_with(text),
             Self::Suffix(text) => path.ends_with(text) || text.strip_prefix(b"/").is_some_and(|text| path == text),
             Self::Star(star, _) => star.matches(path),
-            Self::Tokens(tokens) => run(tokens, path, |places| places.last().copied().unwrap_or(false)),
+            Self::Tokens(tokens, end) => {
+                path.ends_with(end) && run(tokens, path, |places| places.last().copied().unwrap_or(false))
+            }
         }
     }
 
@@ -240,7 +243,7 @@ impl Form {
             Self::Exact(text) => text.starts_with(start),
             Self::Prefix(text) => text.starts_with(start) || start.starts_with(text),
             Self::Suffix(_) => true,
-            Self::Star(_, tokens) | Self::Tokens(tokens) => {
+            Self::Star(_, tokens) | Self::Tokens(tokens, _) => {
                 run(tokens, start, |places| places.iter().take(tokens.len()).any(|&alive| alive))
             }
         }
@@ -353,9 +356,23 @@ fn compile(text: &str) -> Result<Form, &'static str> {
         (_, true) => Form::Suffix(bytes[2..].to_vec()),
         _ => match Star::find(&tokens) {
             Some(star) => Form::Star(star, tokens),
-            None => Form::Tokens(tokens),
+            None => {
+                let end = plain_end(&tokens);
+                Form::Tokens(tokens, end)
+            }
         },
     })
+}
+
+/// The bytes that everything which the tokens match ends with.
+fn plain_end(tokens: &[Token]) -> Vec<u8> {
+    let ascii = |token: &Token| match token {
+        Token::Literal(c) => u8::try_from(*c).ok().filter(u8::is_ascii),
+        _ => None,
+    };
+    let mut end: Vec<u8> = tokens.iter().rev().map_while(ascii).collect();
+    end.reverse();
+    end
 }
 
 #[cfg(test)]

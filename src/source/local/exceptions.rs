@@ -4,8 +4,11 @@
 //! remembered, and no folder is looked through twice, however deep it is.
 
 use std::collections::HashMap;
+use std::ffi::CString;
 use std::io;
 use std::sync::{Mutex, PoisonError};
+
+use rustix::fs::OFlags;
 
 use super::LocalContext;
 use crate::fstree::pattern::Verdict;
@@ -44,7 +47,7 @@ impl Judged {
 struct Open {
     path: TreePath,
     verdict: Verdict,
-    names: std::vec::IntoIter<Vec<u8>>,
+    names: std::vec::IntoIter<CString>,
 }
 
 impl LocalContext {
@@ -58,7 +61,7 @@ impl LocalContext {
                 way.pop();
                 continue;
             };
-            let child = open.path.join(&name);
+            let child = open.path.join(name.to_bytes());
             let verdict = self.ignore.enter(&open.verdict, &child);
             if verdict.excluded && !self.ignore.may_hold_exceptions(&child) {
                 continue;
@@ -91,14 +94,15 @@ impl LocalContext {
 
     /// What is at a path, as far as it matters here.
     fn kind(&self, path: &TreePath) -> io::Result<Option<NodeKind>> {
-        let flags = rustix::fs::OFlags::PATH | rustix::fs::OFlags::DIRECTORY | rustix::fs::OFlags::CLOEXEC;
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let parent = match self.open_beneath(&path.parent().unwrap_or_default(), flags) {
             Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
                 return Ok(None);
             }
             opened => opened?,
         };
-        Ok(self.node(&parent, path.name(), path)?.map(|node| node.kind))
+        let name = CString::new(path.name()).map_err(|_| io::ErrorKind::InvalidInput)?;
+        Ok(self.stat(&parent, &name)?.map(|(kind, _)| kind))
     }
 }
 
