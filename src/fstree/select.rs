@@ -10,7 +10,7 @@ use crate::fstree::resolve::{self, follow};
 use crate::fstree::{Meta, Node, NodeKind, TreePath, View, ViewError};
 
 /// The longest path, in bytes.
-const LONGEST_PATH: usize = 4095;
+pub const LONGEST_PATH: usize = 4095;
 
 /// How much of one that is longer is in a message, in bytes.
 const SHOWN: usize = 256;

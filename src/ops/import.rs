@@ -175,7 +175,7 @@ fn check_tar(input: impl Read, meter: &Meter) -> Result<DiffId, ImportError> {
                 // Bytes that are missing are missed.
                 io::copy(&mut content, &mut io::sink()).map_err(ImportError::Read)?;
             }
-            Err(error) if first && !matches!(error.reason, Reason::Io(_)) => {
+            Err(error) if first && matches!(error.reason, Reason::NotAHeader | Reason::CutOff) => {
                 return Err(ImportError::NotATar(error.to_string()));
             }
             Err(error) => return Err(ImportError::Damaged(error)),

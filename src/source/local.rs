@@ -19,6 +19,7 @@ use rustix::fs::{AtFlags, FileType, Mode, OFlags, ResolveFlags, StatxFlags};
 
 use crate::digest::ContentDigest;
 use crate::fstree::pattern::Matcher;
+use crate::fstree::select::LONGEST_PATH;
 use crate::fstree::xattr::belongs_to_image;
 use crate::fstree::{Meta, Node, NodeKind, TreePath, View, ViewError};
 use crate::source::statcache::{self, Known, Stamp, StatCache};
@@ -267,7 +268,7 @@ impl LocalContext {
     /// walk, which tells of it.
     fn spread<'s>(&'s self, path: TreePath, children: Children, scope: &rayon::Scope<'s>) {
         for (name, node) in &children {
-            if node.kind == NodeKind::Dir {
+            if node.kind == NodeKind::Dir && path.as_bytes().len() < LONGEST_PATH {
                 let below = path.join(name);
                 scope.spawn(move |scope| {
                     if let Ok(children) = self.read_folder(&below) {

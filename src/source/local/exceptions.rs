@@ -12,6 +12,7 @@ use rustix::fs::OFlags;
 
 use super::LocalContext;
 use crate::fstree::pattern::Verdict;
+use crate::fstree::select::LONGEST_PATH;
 use crate::fstree::{NodeKind, TreePath, ViewError};
 
 /// What is known of folders.
@@ -84,7 +85,9 @@ impl LocalContext {
 
     /// Opens a folder to look through it; none if that is not needed to know what it holds.
     fn enter(&self, path: &TreePath, verdict: &Verdict) -> Result<Option<Open>, ViewError> {
-        if self.judged.holds(path).is_some() || !self.ignore.may_hold_exceptions(path) {
+        // What lies deeper than any path can say cannot be copied, so it is no exception either.
+        let too_deep = path.as_bytes().len() > LONGEST_PATH;
+        if too_deep || self.judged.holds(path).is_some() || !self.ignore.may_hold_exceptions(path) {
             return Ok(None);
         }
         let names = self.list(path).map_err(|error| self.error(path, error))?.map(|(_, names)| names);

@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::Path;
 
-use nix::sys::stat::Mode;
+use nix::sys::stat::{Mode, SFlag, mknod};
 use nix::unistd::mkfifo;
 
 use super::doors::World;
@@ -18,7 +18,7 @@ const STRANGE: [(&str, fn(&Path)); 7] = [
     ("a terminal", |path| symlink("/dev/tty", path).unwrap()),
     ("a circle", |path| symlink(path.file_name().unwrap(), path).unwrap()),
     ("nothing", |path| symlink("nowhere", path).unwrap()),
-    ("a socket", |path| drop(std::os::unix::net::UnixListener::bind(path).unwrap())),
+    ("a socket", |path| mknod(path, SFlag::S_IFSOCK, Mode::S_IRWXU, 0).unwrap()),
 ];
 
 /// Every file that is read because it is there.
@@ -48,7 +48,7 @@ fn where_files_are_expected() {
             let ended = world.run(command, b"");
             // A link to nothing is nothing, and some of these can be copied.
             if ["Dockerfile", "build.toml", "docker-bake.hcl", "compose.yaml"].contains(&name) {
-                assert_eq!(ended.code, 1, "{name} is {what}: {}", ended.err);
+                assert!([1, 2].contains(&ended.code), "{name} is {what}: {}", ended.err);
                 assert!(ended.err.contains(name), "{name} is {what}: {}", ended.err);
             }
             world.is_untouched(what);
@@ -126,7 +126,7 @@ fn caches_that_lie() {
             [&["build", "-q", "--no-lock", "-f", "-", "-o", "type=tar,dest=-"], arguments, &["../context"]].concat();
         world.run(&all, b"FROM scratch\nCOPY f /\nCOPY f /g\n")
     };
-    let to = format!("type=local,dest={},compression=uncompressed", layout.display());
+    let to = format!("type=local,dest={}", layout.display());
     let good = run(&["--cache-to", &to]);
     assert_eq!(good.code, 0, "{}", good.err);
     let blobs = layout.join("blobs/sha256");

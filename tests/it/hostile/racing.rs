@@ -9,7 +9,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::doors::World;
-use crate::support::{put, run};
+use crate::support::put;
 
 /// How many builds are raced.
 const BUILDS: usize = 24;
@@ -71,7 +71,7 @@ fn a_context_that_changes() {
                 check(&ended.out, &stop);
             } else {
                 refused += 1;
-                let told = ["d/", "/d"].iter().any(|name| ended.err.contains(name));
+                let told = ended.err.contains("d/");
                 if ended.code != 1 || !told {
                     stop.store(true, Ordering::Relaxed);
                     panic!("{}", ended.err);
@@ -83,9 +83,6 @@ fn a_context_that_changes() {
     println!("{BUILDS} builds raced: {whole} came to something, {refused} were refused");
     world.is_sound();
     // Nothing of it was remembered wrongly.
-    let mut settled = arguments.to_vec();
-    settled.extend(["-o", "type=oci,dest=../out/image.tar"]);
-    fs::create_dir_all(world.path("out")).unwrap();
     let archive = |world: &World, from: &Path| {
         let out = world.path("out");
         fs::create_dir_all(&out).unwrap();
@@ -119,5 +116,4 @@ fn check(tar: &[u8], stop: &AtomicBool) {
         stop.store(true, Ordering::Relaxed);
         panic!("{wrong}");
     }
-    let _ = run;
 }
