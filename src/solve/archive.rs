@@ -60,8 +60,12 @@ pub fn is_archive(file: Box<dyn Read + Send>) -> bool {
     let Ok(mut reader) = intake::tar(file, Dialect::Archive, ArchiveLimits::default()) else { return false };
     match reader.next() {
         Ok(first) => first.is_some(),
-        // What begins as one and goes on wrong is no file to be copied.
-        Err(error) => !matches!(error.reason, Reason::Io(_) | Reason::NotAHeader | Reason::CutOff),
+        // What begins as one and goes on wrong, or without measure, is no file to be copied.
+        Err(error) => match error.reason {
+            Reason::Io(error) => error.get_ref().is_some_and(|error| error.is::<intake::TooLarge>()),
+            Reason::NotAHeader | Reason::CutOff => false,
+            _ => true,
+        },
     }
 }
 

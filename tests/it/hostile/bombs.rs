@@ -62,8 +62,8 @@ fn sizes() {
             let output = child.wait_with_output().unwrap();
             Ended { code: output.status.code().unwrap(), out: Vec::new(), err: text(&output.stderr) }
         };
-        for packer in ["cat", "gzip", "zstd", "xz", "bzip2"] {
-            let bytes = if packer == "cat" { tar.clone() } else { packed(packer, tar) };
+        for packer in ["", "gzip", "zstd", "xz", "bzip2"] {
+            let bytes = packed(packer, tar);
             let context = put(&world.path("context"), "a", &bytes);
             let context = context.parent().unwrap().to_str().unwrap();
             let dockerfile = b"FROM scratch\nADD a /\n";
@@ -171,7 +171,7 @@ fn attributes_that_fill_the_memory() {
     let script = "for n in $(seq 1300); do cat \"$0\"; done | gzip -1 > \"$1\"";
     crate::support::run(Command::new("sh").args(["-c", script]).arg(&one).arg(&all));
     // Nobody gets as far as to see that this is not its diff ID.
-    let mut layout = Layout::new(&[], "cat");
+    let mut layout = Layout::new(&[], "");
     let blob = layout.blob("application/vnd.oci.image.layer.v1.tar+gzip", std::fs::read(&all).unwrap());
     layout.image(&config(&[b"other"]), &[blob]);
     assert_eq!(world.run(&["load", "-q"], &layout.archive()).code, 0);
@@ -224,7 +224,7 @@ fn streams() {
     let windows = [[0x28, 0xb5, 0x2f, 0xfd, 0x00, 0xff].as_slice(), &[0x28, 0xb5, 0x2f, 0xfd, 0x00, 0x88, 0x01, 0, 0]];
     for window in windows {
         let (ended, peak) = measured(&world, &["import", "-q", "-", "evil"], window);
-        assert_eq!(ended.code, 1);
+        assert!(ended.code <= 1, "{}", ended.err);
         assert!(peak < 256, "{peak} MiB");
     }
     pass(&[Case::new("an empty tar", Tar::new(), holds(&[])).but(Outcome::Any)], 1);

@@ -18,7 +18,7 @@ fn layer() -> Vec<u8> {
 
 /// A layout whose manifest is what `change` makes of a good one.
 fn manifest(change: impl FnOnce(&mut Value)) -> Layout {
-    let mut layout = Layout::new(&[&layer()], "cat");
+    let mut layout = Layout::new(&[&layer()], "");
     let blob = layout.blob(LAYER, layer());
     let config = layout.blob(CONFIG, config(&[&layer()]).to_string().into_bytes());
     let mut document = json!({ "schemaVersion": 2, "mediaType": MANIFEST, "config": config, "layers": [blob] });
@@ -158,7 +158,7 @@ fn of_layouts() {
         ("twenty megabytes", format!("{{\"a\":\"{}\"}}", "x".repeat(20 << 20)).into_bytes(), Some(false)),
     ];
     for (what, bytes, fine) in configurations {
-        let mut layout = Layout::new(&[&layer()], "cat");
+        let mut layout = Layout::new(&[&layer()], "");
         let blob = layout.blob(LAYER, layer());
         let config = layout.blob(CONFIG, bytes);
         let document = json!({ "schemaVersion": 2, "mediaType": MANIFEST, "config": config, "layers": [blob] });

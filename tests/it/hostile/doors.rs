@@ -181,9 +181,9 @@ impl World {
                 };
                 let context = self.path("context");
                 // The archive's own bytes decide what it is, not its name.
-                let packers = ["cat", "gzip", "zstd", "xz", "bzip2"];
+                let packers = ["", "gzip", "zstd", "xz", "bzip2"];
                 let packer = packers[case.what.len() % packers.len()];
-                put(&context, "archive", if packer == "cat" { bytes.to_vec() } else { packed(packer, bytes) });
+                put(&context, "archive", packed(packer, bytes));
                 let dockerfile = format!("FROM {base}\nADD archive /\n");
                 let arguments = ["build", "-q", "--no-lock", "-o", "type=tar,dest=-", "-f", "-", "../context"];
                 (self.written(&arguments, dockerfile.as_bytes()), &case.archive)
@@ -296,7 +296,8 @@ pub struct Layout {
 impl Layout {
     pub fn new(layers: &[&[u8]], packer: &str) -> Self {
         let mut layout = Self { files: BTreeMap::new() };
-        let kind = format!("application/vnd.oci.image.layer.v1.tar+{packer}");
+        let plus = if packer.is_empty() { "" } else { "+" };
+        let kind = format!("application/vnd.oci.image.layer.v1.tar{plus}{packer}");
         let blobs: Vec<Value> = layers.iter().map(|layer| layout.blob(&kind, packed(packer, layer))).collect();
         layout.image(&config(layers), &blobs);
         layout

@@ -154,8 +154,11 @@ pub fn record(key: &[u8], value: &[u8]) -> Vec<u8> {
     [length.unwrap().to_string().as_bytes(), &rest].concat()
 }
 
-/// What a packer makes of these bytes.
+/// What a packer makes of these bytes; the bytes themselves without one.
 pub fn packed(packer: &str, bytes: &[u8]) -> Vec<u8> {
+    if packer.is_empty() {
+        return bytes.to_vec();
+    }
     let mut child = Command::new(packer).arg("-c").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
     let mut stdin = child.stdin.take().unwrap();
     std::thread::scope(|scope| {
@@ -166,7 +169,6 @@ pub fn packed(packer: &str, bytes: &[u8]) -> Vec<u8> {
     })
 }
 
-/// How many entries there are in the file, for the tests of this file's reader by another program.
 #[test]
 fn another_program_reads_what_is_written() {
     let bytes = Tar::new().dir("d").file("d/f", "text").symlink("l", "d/f").file("n".repeat(300), "").end();
