@@ -10,8 +10,14 @@ use nix::unistd::mkfifo;
 use super::doors::World;
 use crate::support::put;
 
-/// What can stand where a file is expected, made at a path.
-const STRANGE: [(&str, fn(&Path)); 7] = [
+/// Makes something at a path.
+type Make = fn(&Path);
+
+/// Makes other bytes of some.
+type Change = fn(&[u8]) -> Vec<u8>;
+
+/// What can stand where a file is expected.
+const STRANGE: [(&str, Make); 7] = [
     ("a pipe", |path| mkfifo(path, Mode::S_IRWXU).unwrap()),
     ("a folder", |path| fs::create_dir(path).unwrap()),
     ("zeros", |path| symlink("/dev/zero", path).unwrap()),
@@ -134,7 +140,7 @@ fn caches_that_lie() {
     for name in crate::failures::names(&blobs) {
         let path = blobs.join(&name);
         let bytes = fs::read(&path).unwrap();
-        let changes: [fn(&[u8]) -> Vec<u8>; 5] = [
+        let changes: [Change; 5] = [
             |bytes| bytes[..bytes.len() / 2].to_vec(),
             |bytes| [bytes, b"garbage"].concat(),
             |bytes| bytes.iter().map(|byte| byte ^ 1).collect(),

@@ -217,7 +217,7 @@ fn sparse_files() {
             check("0.1, without a size", Tar::new().pax(&[("GNU.sparse.map", "0,1")]).file("s", "x"), damaged()),
             check(
                 "0.1, many empty pieces",
-                mapped(&"5,0,".repeat(20_000).trim_end_matches(','), "9", b""),
+                mapped("5,0,".repeat(20_000).trim_end_matches(','), "9", b""),
                 holds(&["s 9"]),
             ),
             check("0.0", listed(&[(offset, "2"), (numbytes, "1")], "9", b"x"), holds(&["s 9"])),
