@@ -5,9 +5,12 @@
 
 Names are the digests of the bytes, as libFuzzer has them, so this can be run again at any time.
 """
+import bz2
+import gzip
 import hashlib
 import io
 import json
+import lzma
 import pathlib
 import sys
 import tarfile
@@ -145,6 +148,58 @@ def archives():
     yield b"\0".join([b"l" + empty_tar, b"c" + config[1:], docker, b'r{"a":{"v1":"layer"}}', b"v1.0"])
 
 
+def layers():
+    """Two tars behind the number of blocks of the first: see `fuzz/src/intake.rs`."""
+    all_tars = list(tars())
+    for lower in all_tars:
+        for upper in all_tars:
+            yield bytes([len(lower) // 512]) + lower + upper
+
+
+def streams():
+    """One tar in each compression, and two streams behind one another."""
+    tar = next(tars())
+    for packer in (gzip.compress, bz2.compress, lzma.compress, bytes):
+        yield packer(tar)
+        yield packer(tar[:512]) + packer(tar[512:])
+    yield gzip.compress(bytes(1 << 21))
+    yield bytes.fromhex("28b52ffd0458090000") + b"abc"
+    yield bytes.fromhex("28b52ffd2403190000616263")
+
+
+def caches():
+    """A manifest and a configuration as `src/remote_cache/format.rs` writes them."""
+    blob = {"mediaType": "application/vnd.oci.image.layer.v1.tar+gzip", "digest": DIGESTS[1], "size": 5}
+    toc = {"mediaType": "application/vnd.imgbuild.layer.toc.v1+zstd", "digest": DIGESTS[2], "size": 3}
+    manifest = {"schemaVersion": 2, "mediaType": "application/vnd.oci.image.manifest.v1+json",
+                "artifactType": "application/vnd.imgbuild.cache.v1", "layers": [blob, toc],
+                "config": {"mediaType": "application/vnd.imgbuild.cache.config.v1+json", "digest": DIGESTS[3], "size": 9}}
+    layers = [{"id": "chain-" + "1" * 64},
+              {"id": "tree-" + "2" * 64, "blob": DIGESTS[1], "diffId": DIGESTS[4], "profile": "tar-1/gzip", "toc": DIGESTS[2]}]
+    config = {"version": 1, "layers": layers, "results": [{"keys": ["key:" + "4" * 64], "layers": [0, 1]}],
+              "mounts": [{"id": "go-build", "blob": DIGESTS[1]}]}
+    yield json.dumps(manifest).encode() + b"\0" + json.dumps(config).encode()
+    yield json.dumps(manifest).encode() + b"\0" + json.dumps({**config, "layers": [], "results": []}).encode()
+
+
+def addresses():
+    yield b"https://user:pa%20ss@Example.org:8080/a/../b?c=d#e\n../x?y"
+    yield b"http://[::1]:80/\nhttps://other/\n"
+    yield b"https://example.org\n//elsewhere/x"
+
+
+def users():
+    yield b"app:web\0web\0root:x:0:0::/root:/bin/sh\napp:x:10:20::/:\n\0root:x:0:\nweb:x:30:app\n"
+    yield b"1000:1000\0\0\0"
+    yield b"u=rwx,g+X,o-w\0\0\0"
+
+
+def policies():
+    rule = {"action": "CONVERT", "selector": {"identifier": "docker-image://docker.io/library/redis:7", "matchType": "EXACT"},
+            "updates": {"identifier": "docker-image://docker.io/library/redis:7@" + DIGESTS[1]}}
+    yield json.dumps({"rules": [rule, {"action": "DENY", "selector": {"identifier": "https://*", "matchType": "WILDCARD"}}]}).encode()
+
+
 def tables():
     """The encoding in `src/fstree/toc.rs`."""
     def bytes_(data):
@@ -198,7 +253,8 @@ def main():
              for kind in ("hcl", "json", "y*ml")}
     seeds = {"archive": archives(), "bakejson": bakes["json"], "compose": bakes["y*ml"], "hcl": bakes["hcl"], "buildfile": [example, *example.split(b"\n\n")], "dockerfile": dockerfiles,
              "expand": words(dockerfiles), "glob": globs(), "ignore": ignore_files(), "lockfile": lockfiles(),
-             "lower": dockerfiles, "oci": documents(), "packages": packages(), "reference": references, "tar": tars(), "toc": tables(),
+             "lower": dockerfiles, "address": addresses(), "cache": caches(), "compressed": streams(), "passwd": users(),
+             "policy": policies(), "unpack": layers(), "oci": documents(), "packages": packages(), "reference": references, "tar": tars(), "toc": tables(),
              "trust": trust()}
     for target, inputs in seeds.items():
         folder = corpus / target

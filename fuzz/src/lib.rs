@@ -8,17 +8,21 @@ mod archive;
 mod dockerfile;
 mod foreign;
 mod formats;
+mod intake;
 mod packages;
 mod patterns;
 mod trust;
+mod words;
 
 pub use archive::{archive, tar};
 pub use dockerfile::{dockerfile, expand, lower};
 pub use foreign::{bakejson, compose, hcl};
 pub use formats::{buildfile, lockfile, oci, reference, toc};
+pub use intake::{compressed, unpack};
 pub use packages::packages;
 pub use patterns::{glob, ignore};
 pub use trust::trust;
+pub use words::{address, cache, passwd, policy};
 
 /// The input as text; what is no UTF-8 has no target that wants it.
 fn text(data: &[u8]) -> Option<&str> {

@@ -5,6 +5,7 @@
 //! it: it says how things are reached, not what they are.
 
 use std::collections::BTreeMap;
+use std::num::NonZeroU64;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -17,6 +18,7 @@ use crate::oci::Reference;
 use crate::ops::Error;
 use crate::registry::HostSettings;
 use crate::source::http::{self, Identity};
+use crate::store::ArchiveLimits;
 
 /// What the file says.
 #[derive(Debug, Default)]
@@ -30,6 +32,7 @@ pub struct Config {
     pub explore: Explore,
     /// What goes after a build.
     pub prune: Prune,
+    archives: Archives,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -48,6 +51,8 @@ struct File {
     /// Read by [`crate::trust`], and of more files than the one that counts: see [`policies`].
     #[serde(default, rename = "policy")]
     _policy: IgnoredAny,
+    #[serde(default)]
+    archives: Archives,
 }
 
 /// `[store]`
@@ -92,6 +97,17 @@ fn of_user(session: &Session) -> Option<PathBuf> {
 pub fn files_with_policies(session: &Session) -> Vec<PathBuf> {
     let named = session.env.filled("IMGBUILD_CONFIG").map(PathBuf::from);
     named.or_else(|| of_user(session)).into_iter().chain([OF_MACHINE.into()]).collect()
+}
+
+/// `[archives]`
+#[derive(Debug, Default, Clone, Copy, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+struct Archives {
+    /// How many times larger than it came an archive may become.
+    max_ratio: Option<NonZeroU64>,
+    /// How many bytes an archive may unpack to.
+    #[serde(default, deserialize_with = "size")]
+    max_unpacked: Option<u64>,
 }
 
 fn size<'de, D: Deserializer<'de>>(input: D) -> Result<Option<u64>, D::Error> {
@@ -174,9 +190,9 @@ impl Config {
             let settings = HostSettings { insecure: registry.insecure, ca, identity, mirrors: registry.mirrors };
             registries.insert(name, settings);
         }
-        let File { network, store, explore, prune, .. } = file;
+        let File { network, store, explore, prune, archives, .. } = file;
         let store = store.root.map(|root| folder.join(root));
-        let config = Self { network, store, registries, explore, prune };
+        let config = Self { network, store, registries, explore, prune, archives };
         if let Some(odd) = explore.min_efficiency.filter(|ratio| !(0.0..=1.0).contains(ratio)) {
             return Err(wrong(format!("[explore]: min-efficiency is {odd}, and a number from 0 to 1 is meant")));
         }
@@ -203,6 +219,15 @@ impl Config {
         settings.slowest = slowest.unwrap_or(settings.slowest);
     }
 
+    /// How large archives of others may become.
+    pub fn archives(&self) -> ArchiveLimits {
+        let usual = ArchiveLimits::default();
+        ArchiveLimits {
+            unpacked: self.archives.max_unpacked.unwrap_or(usual.unpacked),
+            ratio: self.archives.max_ratio.map_or(usual.ratio, NonZeroU64::get),
+        }
+    }
+
     /// How many blobs are moved at the same time, if it says.
     pub fn transfers(&self) -> Option<usize> {
         self.network.transfers.map(usize::from)
@@ -225,7 +250,8 @@ mod tests {
              [registry.\"docker.io\"]\nmirrors = ['mirror.example/hub']\n\
              [store]\nroot = 'store'\n\
              [explore]\nmin-efficiency = 0.95\nmax-wasted = '20MB'\n\
-             [prune]\nkeep-storage = '20g'\nuntil = '2d'\n",
+             [prune]\nkeep-storage = '20g'\nuntil = '2d'\n\
+             [archives]\nmax-ratio = 1000\nmax-unpacked = '2g'\n",
         )
         .unwrap();
         let identity = Some(Identity { certificate: "/k/c".into(), key: "/c/k".into() });
@@ -233,6 +259,7 @@ mod tests {
         assert_eq!(config.registries["lab:5000"], lab);
         assert_eq!(config.registries["docker.io"].mirrors, ["mirror.example/hub"]);
         assert_eq!(config.store, Some("/c/store".into()));
+        assert_eq!(config.archives(), ArchiveLimits { unpacked: 2 << 30, ratio: 1000 });
         assert_eq!(config.explore, Explore { min_efficiency: Some(0.95), max_wasted: Some(20 << 20) });
         assert_eq!(config.prune, Prune { keep_storage: Some(20 << 30), until: Some(2 * 86_400) });
         let mut settings = http::Settings::default();

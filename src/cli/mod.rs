@@ -59,7 +59,8 @@ impl Session {
 
     /// Opens that store, or makes it.
     pub fn open_store(&self) -> Result<Store, Error> {
-        Ok(Store::open(&self.store()?)?)
+        let limits = config::Config::read(self)?.archives();
+        Ok(Store::open(&self.store()?)?.accepting(limits))
     }
 
     /// Writes data to standard output. Of a reader that has gone nobody is told.

@@ -83,20 +83,22 @@ fn write_entry(root: &OwnedFd, entry: &Entry, contents: &StateContents<'_>) -> i
     let parent = beneath(root, &entry.path.parent().unwrap_or_default())?;
     let name = OsStr::from_bytes(entry.path.name());
     let mode = Mode::from_raw_mode(entry.meta.mode);
-    match &entry.kind {
+    let toc = contents.flattened.toc();
+    // Each name of a file gets bytes of its own; so does each name of whatever else a hard link means.
+    let first = match &entry.kind {
+        Kind::Hardlink(first) => toc.get(first).unwrap_or(entry),
+        _ => entry,
+    };
+    match &first.kind {
         Kind::Dir { .. } => match rustix::fs::mkdirat(&parent, name, Mode::RWXU) {
             Err(rustix::io::Errno::EXIST) => beneath(root, &entry.path).map(drop),
             other => Ok(other?),
         },
-        Kind::File { .. } | Kind::Hardlink(_) => {
+        Kind::File { .. } => {
             remove(&parent, name)?;
             let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
             let mut file = File::from(rustix::fs::openat(&parent, name, flags, Mode::RUSR | Mode::WUSR)?);
-            let named = match &entry.kind {
-                Kind::Hardlink(first) => contents.flattened.toc().get(first).unwrap_or(entry),
-                _ => entry,
-            };
-            io::copy(&mut contents.open(named)?, &mut file)?;
+            io::copy(&mut contents.open(first)?, &mut file)?;
             rustix::fs::fchmod(&file, mode)?;
             Ok(rustix::fs::futimens(&file, &times(entry))?)
         }
@@ -105,7 +107,7 @@ fn write_entry(root: &OwnedFd, entry: &Entry, contents: &StateContents<'_>) -> i
             rustix::fs::symlinkat(OsStr::from_bytes(target), &parent, name)?;
             Ok(rustix::fs::utimensat(&parent, name, &times(entry), AtFlags::SYMLINK_NOFOLLOW)?)
         }
-        Kind::Char(..) | Kind::Block(..) | Kind::Fifo | Kind::Whiteout => Ok(()),
+        Kind::Char(..) | Kind::Block(..) | Kind::Fifo | Kind::Whiteout | Kind::Hardlink(_) => Ok(()),
     }
 }
 

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use crate::fstree::chmod::ModeChange;
 use crate::fstree::edit::{Bytes, EditError, Editor, New};
 use crate::fstree::select::Match;
-use crate::fstree::{Entry, Kind, Meta, Node, NodeKind, TreePath};
+use crate::fstree::{Entry, Kind, Meta, Node, NodeKind, TreePath, ViewError};
 
 /// What a copy does to everything it carries over, with names of owners resolved.
 #[derive(Debug, Clone)]
@@ -130,57 +130,64 @@ pub fn unpack(
     let root = editor.follow(&destination(dest).0)?;
     let made = Meta { mode: 0o755, ..attributes.made_folder() };
     editor.mkdir_all(&root, &made)?;
-    for (number, entry) in entries.iter().enumerate() {
-        let mut meta = entry.meta.clone();
-        if let Some((uid, gid)) = attributes.owner {
-            (meta.uid, meta.gid) = (uid, gid);
-        }
-        if entry.path.is_root() {
-            // The archive's own root says nothing about a folder that the image has.
-            continue;
-        }
-        let parent = entry.path.parent().unwrap_or_default();
-        let parent = inside(editor, &root, &parent, &made)?;
-        let path = parent.join(entry.path.name());
-        let there = editor.lookup(&path)?;
-        let identity = editor.new_identity();
-        let new = match &entry.kind {
-            Kind::Dir { .. } => {
-                match there {
-                    Some(Node { kind: NodeKind::Dir, .. }) => editor.set_dir_meta(&path, meta),
-                    other => {
-                        if other.is_some() {
-                            editor.remove(&path)?;
-                        }
-                        editor.mkdir(&path, meta);
-                    }
-                }
-                continue;
-            }
-            Kind::Hardlink(target) => {
-                let parent = inside(editor, &root, &target.parent().unwrap_or_default(), &made)?;
-                let target = parent.join(target.name());
-                let Some((first, new)) = editor.file_at(&target) else {
-                    return Err(EditError::View(crate::fstree::ViewError {
-                        path: entry.path.to_string(),
-                        reason: format!("it is a hard link to {target}, which is not in the archive"),
-                    }));
-                };
-                let (first, new) = (first.clone(), new.clone());
-                editor.put(&path, first, new);
-                continue;
-            }
-            Kind::File { size, content } => {
-                New::File { size: *size, content: Some(*content), bytes: bytes(number), identity }
-            }
-            Kind::Symlink(target) => New::Symlink(target.clone()),
-            Kind::Char(major, minor) => New::Char(*major, *minor),
-            Kind::Block(major, minor) => New::Block(*major, *minor),
-            Kind::Fifo => New::Fifo,
-            Kind::Whiteout => continue,
-        };
-        editor.put(&path, meta, new);
+    for (number, entry) in entries.iter().enumerate().filter(|(_, entry)| !entry.path.is_root()) {
+        // The archive's own root says nothing about a folder that the image has.
+        unpack_entry(editor, entry, || bytes(number), &root, &made, attributes)
+            .map_err(|error| EditError::Entry(entry.path.clone(), Box::new(error)))?;
     }
+    Ok(())
+}
+
+fn unpack_entry(
+    editor: &mut Editor<'_>,
+    entry: &Entry,
+    bytes: impl FnOnce() -> Bytes,
+    root: &TreePath,
+    made: &Meta,
+    attributes: &Attributes,
+) -> Result<(), EditError> {
+    let mut meta = entry.meta.clone();
+    if let Some((uid, gid)) = attributes.owner {
+        (meta.uid, meta.gid) = (uid, gid);
+    }
+    let parent = inside(editor, root, &entry.path.parent().unwrap_or_default(), made)?;
+    let path = parent.join(entry.path.name());
+    let new = match &entry.kind {
+        Kind::Dir { .. } => {
+            match editor.lookup(&path)? {
+                Some(Node { kind: NodeKind::Dir, .. }) => editor.set_dir_meta(&path, meta),
+                other => {
+                    if other.is_some() {
+                        editor.remove(&path)?;
+                    }
+                    editor.mkdir(&path, meta);
+                }
+            }
+            return Ok(());
+        }
+        Kind::Hardlink(target) => {
+            let missing = || ViewError {
+                path: target.to_string(),
+                reason: "a hard link means it, but it is not in the archive before that, or is a folder".into(),
+            };
+            let above = target.parent().ok_or_else(missing)?;
+            let target = inside(editor, root, &above, made)?.join(target.name());
+            let (first, new) = editor.put_at(&target).ok_or_else(missing)?;
+            let (first, new) = (first.clone(), new.clone());
+            editor.put(&path, first, new);
+            return Ok(());
+        }
+        Kind::File { size, content } => {
+            let identity = editor.new_identity();
+            New::File { size: *size, content: Some(*content), bytes: bytes(), identity }
+        }
+        Kind::Symlink(target) => New::Symlink(target.clone()),
+        Kind::Char(major, minor) => New::Char(*major, *minor),
+        Kind::Block(major, minor) => New::Block(*major, *minor),
+        Kind::Fifo => New::Fifo,
+        Kind::Whiteout => return Ok(()),
+    };
+    editor.put(&path, meta, new);
     Ok(())
 }
 
@@ -190,7 +197,7 @@ fn inside(editor: &mut Editor<'_>, root: &TreePath, path: &TreePath, made: &Meta
     let folder = root.join_path(&below);
     if below != *path && editor.lookup(&folder)?.is_none() {
         // A link led to where nothing is: the archive cannot mean that folder.
-        return Err(EditError::View(crate::fstree::ViewError {
+        return Err(EditError::View(ViewError {
             path: root.join_path(path).to_string(),
             reason: format!("its links lead to {folder}, which does not exist"),
         }));

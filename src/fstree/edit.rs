@@ -3,7 +3,7 @@
 //! The result is *self-contained*: every entry's parents are in the layer, with the attributes they had, so a layer
 //! means the same wherever it is unpacked.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use crate::digest::ContentDigest;
@@ -66,6 +66,9 @@ pub enum EditError {
     /// A folder would have to go for a file.
     #[error("cannot replace the folder {0} by a file")]
     OtherOntoFolder(TreePath),
+    /// An entry of an archive has no place.
+    #[error("its entry {0}: {1}")]
+    Entry(TreePath, #[source] Box<EditError>),
     /// A path leads in a circle.
     #[error(transparent)]
     Resolve(#[from] resolve::ResolveError),
@@ -117,16 +120,18 @@ impl<'a> Editor<'a> {
             };
             return Ok(Some(Node { meta: meta.clone(), kind, links: None, content: None }));
         }
+        // Asked first, since what is not below cannot be hidden either.
+        let Some(below) = self.base.lookup(path)? else { return Ok(None) };
         let hidden = path.ancestors().any(|above| {
             self.changes.get(&above).is_some_and(|(_, change)| !matches!(change, Change::Dir { fresh: false }))
         });
-        if hidden { Ok(None) } else { self.base.lookup(path) }
+        Ok((!hidden).then_some(below))
     }
 
-    /// The identity and content of a file that was put here, for another name of it.
-    pub fn file_at(&self, path: &TreePath) -> Option<(&Meta, &New)> {
+    /// What was put here that is no folder, for another name of it.
+    pub fn put_at(&self, path: &TreePath) -> Option<(&Meta, &New)> {
         match self.changes.get(path)? {
-            (meta, Change::Other(new @ New::File { .. })) => Some((meta, new)),
+            (meta, Change::Other(new)) => Some((meta, new)),
             _ => None,
         }
     }
@@ -138,6 +143,9 @@ impl<'a> Editor<'a> {
 
     /// Makes a folder and all that are missing above it. `path` must be resolved.
     pub fn mkdir_all(&mut self, path: &TreePath, meta: &Meta) -> Result<(), EditError> {
+        if matches!(self.lookup(path)?, Some(Node { kind: NodeKind::Dir, .. })) {
+            return Ok(());
+        }
         for folder in path.ancestors().skip(1).chain([path.clone()]) {
             match self.lookup(&folder)? {
                 Some(Node { kind: NodeKind::Dir, .. }) => {}
@@ -192,29 +200,22 @@ impl<'a> Editor<'a> {
         }
     }
 
-    /// The folders above changes that are not changed themselves.
-    fn folders_above(&self) -> BTreeSet<TreePath> {
-        let mut folders = BTreeSet::new();
-        let mut last = None;
-        for path in self.changes.keys() {
-            // Neighbours have the same folders above them.
-            let parent = path.parent();
-            if parent != last {
-                folders.extend(path.ancestors().filter(|folder| !self.changes.contains_key(folder)));
-                last = parent;
-            }
-        }
-        folders
-    }
-
     /// The layer that these changes make.
     pub fn finish(mut self) -> Result<Edited, ViewError> {
-        for folder in self.folders_above() {
-            if let Some(node) = self.base.lookup(&folder)? {
-                // The root that every file system has needs no entry, unless the image says more about it.
-                let implied = Meta { mode: 0o755, ..Meta::default() };
-                if !(folder.is_root() && node.meta == implied) {
-                    self.changes.insert(folder, (node.meta, Change::Dir { fresh: false }));
+        let mut parents: Vec<Option<TreePath>> = self.changes.keys().map(TreePath::parent).collect();
+        // Neighbours have the same folders above them.
+        parents.dedup();
+        for parent in parents {
+            // What is above a change that is there already, is seen to with that.
+            let mut next = parent;
+            while let Some(above) = next.filter(|above| !self.changes.contains_key(above)) {
+                next = above.parent();
+                if let Some(node) = self.base.lookup(&above)? {
+                    // The root that every file system has needs no entry, unless the image says more about it.
+                    let implied = Meta { mode: 0o755, ..Meta::default() };
+                    if !(above.is_root() && node.meta == implied) {
+                        self.changes.insert(above, (node.meta, Change::Dir { fresh: false }));
+                    }
                 }
             }
         }

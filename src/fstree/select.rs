@@ -9,6 +9,12 @@ use crate::fstree::pattern::{Glob, Matcher, PatternError, Verdict, has_wildcards
 use crate::fstree::resolve::{self, follow};
 use crate::fstree::{Meta, Node, NodeKind, TreePath, View, ViewError};
 
+/// The longest path, in bytes.
+pub const LONGEST_PATH: usize = 4095;
+
+/// How much of one that is longer is in a message, in bytes.
+const SHOWN: usize = 256;
+
 /// A source that cannot be selected.
 #[derive(Debug, thiserror::Error)]
 pub enum SelectError {
@@ -18,6 +24,9 @@ pub enum SelectError {
     /// A pattern is malformed.
     #[error(transparent)]
     Pattern(#[from] PatternError),
+    /// A path that no system call takes.
+    #[error("{0}…: its path is longer than the {LONGEST_PATH} bytes that Linux takes")]
+    TooLong(String),
     /// A path leads in a circle.
     #[error(transparent)]
     Resolve(#[from] resolve::ResolveError),
@@ -75,7 +84,7 @@ pub fn select(view: &dyn View, source: Source<'_>) -> Result<Vec<Match>, SelectE
         walk.files.push(Selected { to: TreePath::root(), from: real.clone(), node });
         if is_dir {
             view.look_ahead(&real);
-            walk.descend(&TreePath::root(), &Verdicts::default())?;
+            walk.descend()?;
         }
         walk.files.shrink_to_fit();
         matches.push(Match { name: path.name().to_vec(), files: walk.files });
@@ -131,7 +140,7 @@ fn select_with_parents(view: &dyn View, source: Source<'_>, exclude: &Matcher) -
         let (files, open) = (Vec::new(), Vec::new());
         let mut walk = Walk { view, base: &base, include: include.as_ref(), exclude, files, open };
         walk.files.push(Selected { to: TreePath::root(), from: base.clone(), node });
-        walk.descend(&TreePath::root(), &Verdicts::default())?;
+        walk.descend()?;
         matches.push(Match { name: Vec::new(), files: walk.files });
     }
     Ok(matches)
@@ -154,10 +163,27 @@ struct Verdicts {
     exclude: Verdict,
 }
 
+/// A folder that is being walked: what is left of it.
+struct Open {
+    folder: TreePath,
+    verdicts: Verdicts,
+    children: std::vec::IntoIter<(Vec<u8>, Node)>,
+    /// How many folders above wait for something in it, if it is not taken itself.
+    waiting: Option<usize>,
+}
+
 impl Walk<'_> {
-    fn descend(&mut self, folder: &TreePath, above: &Verdicts) -> Result<(), SelectError> {
-        for (name, node) in self.view.children(&self.base.join_path(folder))? {
-            let to = folder.join(&name);
+    /// Walks a folder to its end. A tree may be deeper than the stack of a thread, so the way down is kept here.
+    fn descend(&mut self) -> Result<(), SelectError> {
+        let mut way = vec![self.enter(TreePath::root(), Verdicts::default(), None)?];
+        while let Some(open) = way.last_mut() {
+            let Some((name, node)) = open.children.next() else {
+                if let Some(waiting) = way.pop().and_then(|open| open.waiting) {
+                    self.open.truncate(waiting);
+                }
+                continue;
+            };
+            let (to, above) = (open.folder.join(&name), &open.verdicts);
             let include = self.include.map(|include| include.enter(&above.include, &to));
             // A matcher says what its patterns exclude; used for inclusion, that is what they take.
             let included = include.as_ref().is_none_or(|verdict| verdict.excluded);
@@ -168,23 +194,29 @@ impl Walk<'_> {
             if node.kind == NodeKind::Socket {
                 continue;
             }
-            let selected = Selected { from: self.base.join_path(&to), to, node };
+            let selected = Selected { from: self.base.join_path(&to), to: to.clone(), node };
+            if to.as_bytes().len() > LONGEST_PATH {
+                let start = TreePath::clean(&to.as_bytes()[..SHOWN]);
+                return Err(SelectError::TooLong(start.to_string()));
+            }
             if included && !excluded {
                 self.files.append(&mut self.open);
-                let below = selected.to.clone();
                 self.files.push(selected);
                 if is_dir {
-                    self.descend(&below, &verdicts)?;
+                    way.push(self.enter(to, verdicts, None)?);
                 }
             } else if is_dir && (!excluded || self.exclude.may_hold_exceptions(&selected.to)) {
-                let below = selected.to.clone();
-                let depth = self.open.len();
+                let waiting = self.open.len();
                 self.open.push(selected);
-                self.descend(&below, &verdicts)?;
-                self.open.truncate(depth);
+                way.push(self.enter(to, verdicts, Some(waiting))?);
             }
         }
         Ok(())
+    }
+
+    fn enter(&self, folder: TreePath, verdicts: Verdicts, waiting: Option<usize>) -> Result<Open, SelectError> {
+        let children = self.view.children(&self.base.join_path(&folder))?.into_iter();
+        Ok(Open { folder, verdicts, children, waiting })
     }
 }
 

@@ -16,6 +16,9 @@ pub const MAX_MANIFEST: u64 = 4 << 20;
 /// The largest image configuration that is read, in bytes.
 pub const MAX_CONFIG: u64 = 16 << 20;
 
+/// The most layers that an image may have. Docker stops at 127.
+pub const MAX_LAYERS: usize = 1024;
+
 /// The annotation of an index entry that names it within an image layout.
 pub const ANNOTATION_REF_NAME: &str = "org.opencontainers.image.ref.name";
 /// The annotation of an index entry with the full name, as containerd and Docker write it.
@@ -44,6 +47,9 @@ pub enum ManifestError {
     /// Indexes within indexes, too many.
     #[error("its indexes are nested too deeply")]
     Nested,
+    /// More layers than any image has: what is done with them would take ever longer.
+    #[error("it has {0} layers, more than the {MAX_LAYERS} that an image may have")]
+    TooManyLayers(usize),
     /// Docker's first format, which registries have stopped serving.
     #[error("it has Docker's schema version 1, which is not supported; push the image again with a current tool")]
     Schema1,
@@ -245,10 +251,17 @@ impl Manifest {
     /// The layers, bottom first, each with its diff ID from the configuration.
     pub fn layers_with(&self, config: &ImageConfig) -> Result<Vec<(Descriptor, DiffId)>, ManifestError> {
         let diff_ids = &config.rootfs.diff_ids;
-        if diff_ids.len() != self.layers.len() {
-            return Err(ManifestError::LayerCount { layers: self.layers.len(), diff_ids: diff_ids.len() });
-        }
+        check_layers(self.layers.len(), diff_ids.len())?;
         Ok(self.layers.iter().cloned().zip(diff_ids.iter().copied()).collect())
+    }
+}
+
+/// Whether a manifest and a configuration with so many layers fit each other.
+pub fn check_layers(layers: usize, diff_ids: usize) -> Result<(), ManifestError> {
+    match layers {
+        _ if layers != diff_ids => Err(ManifestError::LayerCount { layers, diff_ids }),
+        0..=MAX_LAYERS => Ok(()),
+        _ => Err(ManifestError::TooManyLayers(layers)),
     }
 }
 

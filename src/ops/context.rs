@@ -5,12 +5,11 @@ use std::io::Read;
 use std::os::fd::AsFd;
 use std::path::PathBuf;
 
-use crate::compress;
-use crate::fstree::tar::{Dialect, Limits, TarReader};
+use crate::fstree::tar::Dialect;
 use crate::fstree::{Merged, Meta, TreePath};
 use crate::ops::Error;
 use crate::store::snapshot::{self, NoLowerFiles, Unpack};
-use crate::store::{Store, io_error};
+use crate::store::{Store, intake, io_error};
 
 /// Unpacks the archive of a build context, compressed or not, into a temporary folder that goes with this process.
 pub fn unpack_context(store: &Store, archive: impl Read + Send) -> Result<PathBuf, Error> {
@@ -18,8 +17,7 @@ pub fn unpack_context(store: &Store, archive: impl Read + Send) -> Result<PathBu
         Error::build(format!("the build context is not a tar file that can be unpacked: {error}"))
             .help("pipe a tar file (plain, gzip, bzip2, xz or zstd) or a Dockerfile into `imgbuild build -`")
     };
-    let (_, reader) = compress::reader(archive).map_err(|error| failed(&error))?;
-    let mut reader = TarReader::new(reader, Dialect::Archive, Limits::default());
+    let mut reader = intake::tar(archive, Dialect::Archive, store.archives()).map_err(|error| failed(&error))?;
     let folder = store.tmp_path("context")?;
     std::fs::create_dir(&folder).map_err(io_error("create", &folder))?;
     let root = File::open(&folder).map_err(io_error("open", &folder))?;

@@ -88,7 +88,7 @@ pub(super) struct Scratch(pub(super) Arc<Store>);
 
 impl Scratch {
     pub(super) fn new(store: &Store) -> Result<Self, Error> {
-        Ok(Self(Arc::new(Store::open(&store.tmp_path("copy")?)?)))
+        Ok(Self(Arc::new(Store::open(&store.tmp_path("copy")?)?.accepting(store.archives()))))
     }
 }
 

@@ -106,7 +106,7 @@ pub struct Checked {
 /// Looks through a store. Sizes are compared, and small documents read; with `deep`, everything is hashed.
 pub fn fsck(store: &Store, deep: bool) -> Result<Checked, StoreError> {
     let blobs: Vec<Digest> = store.blobs()?.into_iter().collect();
-    let mut look = Look { store, bad: BTreeMap::new() };
+    let mut look = Look { store, bad: BTreeMap::new(), good: BTreeSet::new() };
     if deep {
         look.bad = blobs.par_iter().filter_map(|blob| Some((*blob, store.check_blob(blob)?))).collect();
     }
@@ -201,7 +201,7 @@ fn unlisted(store: &Exclusive<'_>) -> Result<Vec<Descriptor>, StoreError> {
         };
         found.push(Descriptor::new(media_type, digest, store.size(&digest)?.unwrap_or_default()));
     }
-    let mut look = Look { store, bad: BTreeMap::new() };
+    let mut look = Look { store, bad: BTreeMap::new(), good: BTreeSet::new() };
     found.retain(|image| !inner.contains(&image.digest) && look.image(image, MAX_NESTING).is_none());
     Ok(found)
 }
@@ -210,6 +210,8 @@ struct Look<'a> {
     store: &'a Store,
     /// Blobs that are there and not what they should be.
     bad: BTreeMap<Digest, Flaw>,
+    /// Manifests and indexes of which all is well, with their sizes: an index may name one thousands of times.
+    good: BTreeSet<(Digest, u64)>,
 }
 
 impl Look<'_> {
@@ -225,6 +227,18 @@ impl Look<'_> {
 
     /// What is wrong with an image, if anything.
     fn image(&mut self, descriptor: &Descriptor, depth: u32) -> Option<Flaw> {
+        let known = (descriptor.digest, descriptor.size);
+        if self.good.contains(&known) {
+            return None;
+        }
+        let flaw = self.document(descriptor, depth);
+        if flaw.is_none() {
+            self.good.insert(known);
+        }
+        flaw
+    }
+
+    fn document(&mut self, descriptor: &Descriptor, depth: u32) -> Option<Flaw> {
         let document = match self.small(descriptor) {
             Some(flaw) => return Some(flaw),
             None => self.store.document(&descriptor.digest),

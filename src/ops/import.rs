@@ -4,12 +4,13 @@ pub(super) mod changes;
 
 use std::io::{self, BufReader, Read, Write};
 
-use super::entries::each_entry;
 use super::error::Diagnostics;
 use crate::compress::{self, Compression, Format};
 use crate::digest::{DiffId, Digest, HashingReader};
+use crate::fstree::tar::{Dialect, Reason, TarError};
 use crate::oci::media;
 use crate::oci::{Descriptor, History, Manifest, Platform, Reference, RootFs};
+use crate::store::intake::Meter;
 use crate::store::{StagedBlob, Store, StoreError, io_error};
 
 /// The creation time of an image where none is given: the first moment that a zip can hold.
@@ -21,6 +22,9 @@ pub enum ImportError {
     /// The stream could not be read or uncompressed.
     #[error("cannot read the root file system: {0}")]
     Read(#[source] io::Error),
+    /// It is a damaged tar.
+    #[error("cannot read the root file system: {0}")]
+    Damaged(#[source] TarError),
     /// It is not a tar.
     #[error("the root file system is not a tar archive: {0}")]
     NotATar(String),
@@ -100,11 +104,13 @@ fn read_layer(
     let format = Format::sniff(&head);
     let whole = BufReader::with_capacity(256 << 10, io::Cursor::new(head).chain(input));
     let mut writer = store.writer()?;
+    let meter = Meter::new(store.archives());
     let (checked, media_type) = match (format, wanted) {
         (Format::Gzip | Format::Zstd, _) => {
             let mut copy = Tee { input: whole, out: &mut writer, failed: None };
-            let checked = compress::decoder(format, BufReader::new(&mut copy)).map_err(ImportError::Read);
-            let checked = checked.and_then(check_tar).and_then(|diff_id| {
+            let packed = BufReader::new(meter.packed(&mut copy));
+            let checked = compress::decoder(format, packed).map_err(ImportError::Read);
+            let checked = checked.and_then(|tar| check_tar(tar, &meter)).and_then(|diff_id| {
                 // What stands behind the compressed stream belongs to the bytes all the same.
                 io::copy(&mut copy, &mut io::sink()).map_err(ImportError::Read).map(|_| diff_id)
             });
@@ -112,10 +118,10 @@ fn read_layer(
             (checked?, if format == Format::Gzip { media::LAYER_GZIP } else { media::LAYER_ZSTD })
         }
         (_, wanted) => {
-            let tar = compress::decoder(format, whole).map_err(ImportError::Read)?;
+            let tar = compress::decoder(format, BufReader::new(meter.packed(whole))).map_err(ImportError::Read)?;
             let out = compress::writer(&mut writer, wanted).map_err(ImportError::Read)?;
             let mut copy = Tee { input: tar, out, failed: None };
-            let checked = check_tar(BufReader::with_capacity(256 << 10, &mut copy));
+            let checked = check_tar(BufReader::with_capacity(256 << 10, &mut copy), &meter);
             copy.finish(store)?.finish().map_err(io_error("write a layer to", store.root()))?;
             let media_type = match wanted {
                 Compression::None => media::LAYER,
@@ -158,19 +164,27 @@ impl<R: Read, W: Write> Read for Tee<R, W> {
     }
 }
 
-/// Reads a whole tar; its digest, if it is one.
-fn check_tar(input: impl Read) -> Result<DiffId, ImportError> {
-    let mut hashing = HashingReader::new(input);
-    each_entry(&mut hashing, |count, entry| match entry {
-        Ok(_) => Ok(()),
-        Err(error) if count == 0 && matches!(error.kind(), io::ErrorKind::Other | io::ErrorKind::UnexpectedEof) => {
-            Err(ImportError::NotATar(error.to_string()))
+/// Reads a whole tar; its digest, if it is one. What is refused here could not be unpacked later.
+fn check_tar(input: impl Read, meter: &Meter) -> Result<DiffId, ImportError> {
+    let mut reader = meter.tar(HashingReader::new(meter.unpacked(input)), Dialect::Layer);
+    let mut first = true;
+    loop {
+        match reader.next() {
+            Ok(None) => break,
+            Ok(Some((_, mut content))) => {
+                // Bytes that are missing are missed.
+                io::copy(&mut content, &mut io::sink()).map_err(ImportError::Read)?;
+            }
+            Err(error) if first && matches!(error.reason, Reason::NotAHeader | Reason::CutOff) => {
+                return Err(ImportError::NotATar(error.to_string()));
+            }
+            Err(error) => return Err(ImportError::Damaged(error)),
         }
-        Err(error) => Err(ImportError::Read(error)),
-    })?;
+        first = false;
+    }
     // What stands behind the end mark belongs to the bytes all the same.
-    io::copy(&mut hashing, &mut io::sink()).map_err(ImportError::Read)?;
-    let digest: Digest = hashing.finish().1;
+    reader.drain().map_err(ImportError::Damaged)?;
+    let digest: Digest = reader.into_inner().finish().1;
     Ok(DiffId::from_bytes(*digest.as_bytes()))
 }
 

@@ -10,24 +10,27 @@
 //! somebody's choice.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
-use super::entries::each_entry;
-use crate::compress::{self, Format};
+use crate::compress::Format;
 use crate::digest::{Digest, HashingReader};
-use crate::oci::manifest::{ANNOTATION_IMAGE_NAME, ANNOTATION_REF_NAME, MAX_CONFIG, MAX_MANIFEST, ManifestError};
+use crate::fstree::tar::{Dialect, Limits, RawKind, Reason, TarError};
+use crate::oci::manifest::{
+    ANNOTATION_IMAGE_NAME, ANNOTATION_REF_NAME, MAX_CONFIG, MAX_MANIFEST, ManifestError, check_layers,
+};
 use crate::oci::media::{self, Compression};
 use crate::oci::{Descriptor, Document, ImageConfig, Manifest, Platform, Reference};
+use crate::source::regular;
 use crate::store::images::platform_of;
 use crate::store::index::{ImageIndex, name_of};
-use crate::store::{Blob, ImageEntry, StagedBlob, Store, StoreError};
+use crate::store::{Blob, ImageEntry, StagedBlob, Store, StoreError, intake};
 
 /// The most entries that an archive may have. Real ones have a few per layer.
-const MAX_ENTRIES: usize = 100_000;
+const MAX_ENTRIES: u64 = 100_000;
 /// How many indexes may stand within each other.
 const MAX_NESTING: u32 = 4;
 /// How many links may lead to a file.
@@ -39,6 +42,9 @@ pub enum LoadError {
     /// The archive could not be read.
     #[error("cannot read the image archive: {0}")]
     Read(#[source] io::Error),
+    /// Its tar is damaged.
+    #[error("cannot read the image archive: {0}")]
+    Tar(#[source] TarError),
     /// It is not an archive of images.
     #[error("this is not an image archive: {0}")]
     NotAnArchive(String),
@@ -159,12 +165,25 @@ struct DockerEntry {
     layers: Option<Vec<String>>,
 }
 
+/// What a manifest or an index came to.
+#[derive(Clone)]
+struct Planned {
+    media_type: String,
+    size: u64,
+    platforms: Vec<(Platform, Digest)>,
+    /// How many images in it are for platforms that are not wanted.
+    left_out: usize,
+}
+
 /// What is to enter the store.
 #[derive(Default)]
 struct Plan {
     /// In the order in which they are to enter: what is referred to comes first.
     blobs: Vec<Digest>,
     seen: BTreeSet<Digest>,
+    /// What manifests and indexes came to, as images or as what describes some: an index may name one thousands of times, and
+    /// so may the indexes in it.
+    planned: HashMap<(Digest, bool), Planned>,
     images: Vec<LoadedImage>,
     /// Only these are wanted, if there are any.
     platforms: Vec<Platform>,
@@ -179,29 +198,31 @@ impl<'a> Archive<'a> {
 
     fn from_stream(store: &'a Store, input: impl Read + Send) -> Result<Self> {
         let mut archive = Self { store, files: HashMap::new(), links: HashMap::new(), folder: None };
-        each_entry(compress::reader(input).map_err(LoadError::Read)?.1, |count, entry| {
-            let entry = entry.map_err(|error| match (count, error.kind()) {
-                // What the reader says of it quotes the bytes.
-                (0, io::ErrorKind::Other) => LoadError::NotAnArchive("it is no tar, compressed or not".into()),
-                _ => LoadError::Read(error),
-            })?;
-            if count >= MAX_ENTRIES {
-                return Err(LoadError::NotAnArchive(format!("it has more than {MAX_ENTRIES} entries")));
+        let limits = Limits { entries: MAX_ENTRIES, ..Limits::default() };
+        let (_, input, meter) = intake::open(input, store.archives()).map_err(LoadError::Read)?;
+        let mut reader = meter.tar_within(input, Dialect::Archive, limits);
+        loop {
+            let (entry, mut content) = match reader.next() {
+                Ok(Some(entry)) => entry,
+                Ok(None) => break,
+                Err(TarError { entry: None, offset: 0, reason: Reason::NotAHeader }) => {
+                    return Err(LoadError::NotAnArchive("it is no tar, compressed or not".into()));
+                }
+                Err(error) => return Err(LoadError::Tar(error)),
+            };
+            let path = String::from_utf8_lossy(entry.path.as_bytes()).into_owned();
+            match entry.kind {
+                RawKind::File(size) => archive.add(path, &mut content, size)?,
+                RawKind::Symlink(target) => {
+                    let target = clean(parent(&path), &String::from_utf8_lossy(&target));
+                    archive.links.extend(target.map(|target| (path, target)));
+                }
+                RawKind::Hardlink(target) => {
+                    archive.links.insert(path, String::from_utf8_lossy(target.as_bytes()).into_owned());
+                }
+                _ => {}
             }
-            let name = String::from_utf8_lossy(&entry.path_bytes()).into_owned();
-            let Some(path) = clean("", &name) else { return Ok(()) };
-            let kind = entry.header().entry_type();
-            if kind.is_hard_link() || kind.is_symlink() {
-                let target = entry.link_name_bytes().unwrap_or_default();
-                let target = String::from_utf8_lossy(&target).into_owned();
-                let base = if kind.is_symlink() { parent(&path) } else { "" };
-                archive.links.extend(clean(base, &target).map(|target| (path, target)));
-            } else if kind.is_file() || kind.is_contiguous() || kind.is_gnu_sparse() {
-                let size = entry.size();
-                archive.add(path, entry, size)?;
-            }
-            Ok(())
-        })?;
+        }
         if archive.files.is_empty() {
             return Err(LoadError::NotAnArchive("it is empty".into()));
         }
@@ -220,6 +241,9 @@ impl<'a> Archive<'a> {
         }
         let mut writer = self.store.writer()?;
         writer.copy_from(reader).map_err(|error| match error {
+            StoreError::Input(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
+                damaged(format!("it should have {size} bytes but the archive ends in the middle"))
+            }
             StoreError::Input(error) => LoadError::Read(error),
             error => error.into(),
         })?;
@@ -246,12 +270,10 @@ impl<'a> Archive<'a> {
         }
         if let (false, Some(folder)) = (self.files.contains_key(&path), &self.folder) {
             let full = folder.join(&path);
-            // Looked at first: opening a pipe would wait for its writer.
-            match fs::metadata(&full).and_then(|metadata| Ok((metadata.is_file(), metadata.len(), File::open(&full)?)))
-            {
-                Ok((true, size, mut file)) => self.add(path.clone(), &mut file, size)?,
-                Ok(_) => {}
-                Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {}
+            match regular::open(&full).and_then(|file| Ok((file.metadata()?.len(), file))) {
+                Ok((size, mut file)) => self.add(path.clone(), &mut file, size)?,
+                // Nothing, or no regular file.
+                Err(error) if is_no_file(&error) => {}
                 Err(error) => {
                     return Err(LoadError::Read(io::Error::new(error.kind(), format!("{path}: {error}"))));
                 }
@@ -407,37 +429,58 @@ impl<'a> Archive<'a> {
         plan: &mut Plan,
         platforms: &mut Vec<(Platform, Digest)>,
     ) -> Result<Option<String>> {
-        let digest = descriptor.digest;
-        let path = blob_path(&digest);
-        let Some(json) = self.blob_bytes(&digest, MAX_MANIFEST)? else { return Ok(None) };
-        check_size(&path, descriptor, json.len() as u64)?;
-        let document = Document::parse(&json).map_err(|error| damaged(&path, error))?;
+        let key = (descriptor.digest, descriptor.is_no_image());
+        let path = blob_path(&descriptor.digest);
+        let planned = match plan.planned.get(&key) {
+            Some(planned) => {
+                plan.left_out += planned.left_out;
+                planned.clone()
+            }
+            None => {
+                let Some(json) = self.blob_bytes(&descriptor.digest, MAX_MANIFEST)? else { return Ok(None) };
+                check_size(&path, descriptor, json.len() as u64)?;
+                let planned = self.plan_document(descriptor, &json, depth, plan)?;
+                plan.planned.insert(key, planned.clone());
+                planned
+            }
+        };
+        check_size(&path, descriptor, planned.size)?;
+        for one in planned.platforms {
+            if !platforms.contains(&one) {
+                platforms.push(one);
+            }
+        }
+        Ok(Some(planned.media_type))
+    }
+
+    /// Plans one that is read for the first time.
+    fn plan_document(&mut self, descriptor: &Descriptor, json: &[u8], depth: u32, plan: &mut Plan) -> Result<Planned> {
+        let path = blob_path(&descriptor.digest);
+        let document = Document::parse(json).map_err(|error| damaged(&path, error))?;
+        let (mut platforms, before) = (Vec::new(), plan.left_out);
         let media_type = document.media_type().to_owned();
-        match document {
+        let wanted = match document {
             Document::Index(_) if depth == 0 => return Err(damaged(&path, ManifestError::Nested)),
             Document::Index(index) => {
-                let (before, left_out) = (platforms.len(), plan.left_out);
                 let mut images = 0;
                 for entry in &index.manifests {
                     images += usize::from(!entry.is_no_image());
-                    self.plan_manifest(entry, depth - 1, plan, platforms)?;
+                    self.plan_manifest(entry, depth - 1, plan, &mut platforms)?;
                 }
                 // Some platforms may have been left out on purpose, but not all.
-                if images > 0 && platforms.len() == before {
-                    if plan.left_out > left_out {
-                        return Ok(Some(media_type));
-                    }
+                let none = images > 0 && platforms.is_empty();
+                if none && plan.left_out == before {
                     return Err(damaged(&path, "none of the manifests in this index is there"));
                 }
+                !none
             }
-            Document::Manifest(manifest) => {
-                if !self.plan_image(descriptor, &manifest, plan, platforms)? {
-                    return Ok(Some(media_type));
-                }
-            }
+            Document::Manifest(manifest) => self.plan_image(descriptor, &manifest, plan, &mut platforms)?,
+        };
+        if wanted {
+            plan.add(descriptor.digest);
         }
-        plan.add(digest);
-        Ok(Some(media_type))
+        let left_out = plan.left_out - before;
+        Ok(Planned { media_type, size: json.len() as u64, platforms, left_out })
     }
 
     /// Plans what a manifest refers to, unless it is for a platform that is not wanted.
@@ -488,10 +531,7 @@ impl<'a> Archive<'a> {
         }
         let paths = entry.layers.as_deref().unwrap_or_default();
         let diff_ids = &config.rootfs.diff_ids;
-        if paths.len() != diff_ids.len() {
-            let error = ManifestError::LayerCount { layers: paths.len(), diff_ids: diff_ids.len() };
-            return Err(damaged("manifest.json", error));
-        }
+        check_layers(paths.len(), diff_ids.len()).map_err(|error| damaged("manifest.json", error))?;
         let mut layers = Vec::with_capacity(paths.len());
         for (path, diff_id) in paths.iter().zip(diff_ids) {
             let layer = self.docker_layer(path, &Digest::from_bytes(*diff_id.as_bytes()))?;
@@ -524,7 +564,7 @@ impl<'a> Archive<'a> {
             Content::Stored(blob) => store.open_blob(&blob.digest)?,
         };
         let unpack = |error: io::Error| damaged(path, format!("it cannot be uncompressed: {error}"));
-        let (format, tar) = compress::reader(file).map_err(unpack)?;
+        let (format, tar, _) = intake::open(file, store.archives()).map_err(unpack)?;
         let mut reader = HashingReader::new(tar);
         let kept = layer_compression(format);
         let mut writer = if kept.is_none() { Some(store.writer()?) } else { None };
@@ -573,6 +613,12 @@ pub(super) fn layer_compression(format: Format) -> Option<Compression> {
         Format::Zstd => Some(Compression::Zstd),
         Format::Xz | Format::Bzip2 => None,
     }
+}
+
+/// Whether there is no regular file where one was looked for.
+fn is_no_file(error: &io::Error) -> bool {
+    use io::ErrorKind::{InvalidInput, IsADirectory, NotADirectory, NotFound};
+    matches!(error.kind(), NotFound | NotADirectory | IsADirectory | InvalidInput)
 }
 
 fn tags(entry: &DockerEntry) -> Result<Vec<Reference>> {

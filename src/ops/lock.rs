@@ -12,6 +12,7 @@ use crate::lockfile::{Change, LockKey, LockedOutput, Lockfile, Precise, SourcePo
 use crate::oci::Platform;
 use crate::ops::Error;
 use crate::ops::build::{self, Dockerfile, Lock, LockMode, LockPlace, Prepared, Session, Target};
+use crate::source::regular;
 
 /// What to lock.
 pub struct LockRequest<'a> {
@@ -195,7 +196,7 @@ fn others(lock: &Lock, targets: &[Target], known: &[LockKey]) -> BTreeSet<(Optio
 /// The names of a Dockerfile's stages.
 fn stages(target: &Target) -> BTreeSet<String> {
     let text = match &target.dockerfile {
-        Dockerfile::File(path) => std::fs::read_to_string(path).unwrap_or_default(),
+        Dockerfile::File(path) => regular::text(path).unwrap_or_default(),
         Dockerfile::Text { text, .. } => text.clone(),
         Dockerfile::InContext(_) | Dockerfile::Steps { .. } => String::new(),
     };

@@ -10,7 +10,6 @@ mod copy;
 pub mod debug;
 pub mod df;
 pub mod diff;
-mod entries;
 pub mod error;
 mod fetch;
 mod file;

@@ -4,11 +4,11 @@ use std::fs::File;
 use std::io::{self, Read, Write};
 use std::path::PathBuf;
 
-use crate::compress;
 use crate::digest::ContentDigest;
-use crate::fstree::tar::{Dialect, Limits, RawKind, TarReader};
+use crate::fstree::tar::{Dialect, RawKind, Reason};
 use crate::fstree::{Entry, Kind, Meta, TreePath};
 use crate::solve::error::StepError;
+use crate::store::{ArchiveLimits, intake};
 
 /// A temporary folder of numbered files. Goes when it is dropped.
 pub struct Spool {
@@ -55,11 +55,18 @@ impl Drop for Spool {
     }
 }
 
-/// Whether a file is a tar with at least one entry, compressed or not.
+/// Whether a file is a tar with at least one entry, compressed or not. Whether that can be unpacked is another question.
 pub fn is_archive(file: Box<dyn Read + Send>) -> bool {
-    let Ok((_, reader)) = compress::reader(file) else { return false };
-    let mut reader = TarReader::new(reader, Dialect::Archive, Limits::default());
-    matches!(reader.next(), Ok(Some(_)))
+    let Ok(mut reader) = intake::tar(file, Dialect::Archive, ArchiveLimits::default()) else { return false };
+    match reader.next() {
+        Ok(first) => first.is_some(),
+        // What begins as one and goes on wrong, or without measure, is no file to be copied.
+        Err(error) => match error.reason {
+            Reason::Io(error) => error.get_ref().is_some_and(|error| error.is::<intake::TooLarge>()),
+            Reason::NotAHeader | Reason::CutOff => false,
+            _ => true,
+        },
+    }
 }
 
 /// Reads an archive: its entries in its order, and for each the number of its file in the spool.
@@ -67,10 +74,10 @@ pub fn read(
     file: Box<dyn Read + Send>,
     spool: &mut Spool,
     path: &TreePath,
+    limits: ArchiveLimits,
 ) -> Result<(Vec<Entry>, Vec<usize>), StepError> {
     let failed = |error: &dyn std::fmt::Display| StepError::message(format!("{path} cannot be unpacked: {error}"));
-    let (_, reader) = compress::reader(file).map_err(|error| failed(&error))?;
-    let mut reader = TarReader::new(reader, Dialect::Archive, Limits::default());
+    let mut reader = intake::tar(file, Dialect::Archive, limits).map_err(|error| failed(&error))?;
     let (mut entries, mut numbers) = (Vec::new(), Vec::new());
     while let Some((entry, mut content)) = reader.next().map_err(|error| failed(&error))? {
         let mut number = usize::MAX;

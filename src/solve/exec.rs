@@ -316,8 +316,9 @@ fn begin_with(
     let fill = || -> Result<(), StepError> {
         context.layers.bring(std::slice::from_ref(&blob))?;
         let tar = context.layers.stop().watch(context.layers.store().reader(&blob.digest)?);
-        let fill = || cache.create_from_tar(tar, Meta { mode, uid, gid, ..Meta::default() });
-        Ok(context.layers.store().confined(fill).map_err(|error| StepError::other(&error))??)
+        let store = context.layers.store();
+        let fill = || cache.create_from_tar(tar, Meta { mode, uid, gid, ..Meta::default() }, store.archives());
+        Ok(store.confined(fill).map_err(|error| StepError::other(&error))??)
     };
     match fill() {
         Ok(()) => Ok(true),

@@ -21,9 +21,9 @@ use crate::solve::archive;
 use crate::solve::error::StepError;
 use crate::solve::keys::Selections;
 use crate::source::LocalContext;
-use crate::store::Store;
 use crate::store::layers::{LayerError, LayerId, Layers};
 use crate::store::snapshot::{FileSource, Source as Opened};
+use crate::store::{ArchiveLimits, Store};
 
 /// One input of a step, ready to be read.
 #[derive(Clone)]
@@ -140,6 +140,8 @@ pub struct FileStep<'a> {
     pub inputs: &'a BTreeMap<usize, InputTree>,
     /// What is known to be selected of inputs already.
     pub selections: &'a Selections,
+    /// How large archives may become.
+    pub archives: ArchiveLimits,
     /// Makes a path for a temporary folder.
     pub scratch: &'a dyn Fn() -> Result<PathBuf, StepError>,
 }
@@ -254,8 +256,9 @@ impl FileStep<'_> {
             *spool = Some(archive::Spool::new((self.scratch)()?)?);
         }
         let Some(spool) = spool else { return Ok(false) };
-        let opened = open()?;
-        let (entries, numbers) = store.confined(|| archive::read(opened, spool, &file.from)).map_err(failed)??;
+        let (opened, limits) = (open()?, self.archives);
+        let read = || archive::read(opened, spool, &file.from, limits);
+        let (entries, numbers) = store.confined(read).map_err(failed)??;
         let bytes = |place: usize| Bytes::Spooled(numbers.get(place).copied().unwrap_or(usize::MAX));
         copy::unpack(editor, &entries, &bytes, &action.dest, attributes)?;
         Ok(true)
@@ -287,7 +290,7 @@ impl FileStep<'_> {
 
     fn set_mode(&self, editor: &mut Editor<'_>, path: &TreePath, mode: u32) -> Result<(), StepError> {
         let path = editor.follow(path)?;
-        if let Some((meta, new)) = editor.file_at(&path) {
+        if let Some((meta, new)) = editor.put_at(&path) {
             let (meta, new) = (Meta { mode, ..meta.clone() }, new.clone());
             editor.put(&path, meta, new);
         }

@@ -504,6 +504,7 @@ impl<'a, 'e> Solver<'a, 'e> {
                     root: &root,
                     inputs: &inputs,
                     selections: &selections,
+                    archives: layers.store().archives(),
                     scratch: &scratch,
                 };
                 step.run(layers)?

@@ -3,6 +3,8 @@
 //! Owners and times of a checkout are accidents, so every file is root's and as old as the epoch. Nothing is read that
 //! no step asks for, and no name in the folder can lead out of it: everything is opened relative to its root.
 
+mod exceptions;
+
 use std::collections::{BTreeMap, HashMap};
 use std::ffi::{CStr, CString, OsStr};
 use std::fs::File;
@@ -17,10 +19,12 @@ use rustix::fs::{AtFlags, FileType, Mode, OFlags, ResolveFlags, StatxFlags};
 
 use crate::digest::ContentDigest;
 use crate::fstree::pattern::Matcher;
+use crate::fstree::select::LONGEST_PATH;
 use crate::fstree::xattr::belongs_to_image;
 use crate::fstree::{Meta, Node, NodeKind, TreePath, View, ViewError};
 use crate::source::statcache::{self, Known, Stamp, StatCache};
 use crate::store::{Stop, target_of};
+use exceptions::Judged;
 
 /// A build context.
 pub struct LocalContext {
@@ -31,6 +35,7 @@ pub struct LocalContext {
     cache: StatCache,
     /// Folders that were looked at ahead of a walk.
     ahead: Mutex<HashMap<TreePath, Children>>,
+    judged: Judged,
     stop: Stop,
 }
 
@@ -45,7 +50,16 @@ impl LocalContext {
     /// once `stop` says so.
     pub fn open(path: &Path, ignore: Matcher, epoch: i64, cache: StatCache, stop: Stop) -> io::Result<Self> {
         let root = rustix::fs::open(path, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
-        Ok(Self { path: path.to_owned(), root, ignore, epoch, cache, ahead: Mutex::default(), stop })
+        Ok(Self {
+            path: path.to_owned(),
+            root,
+            ignore,
+            epoch,
+            cache,
+            ahead: Mutex::default(),
+            judged: Judged::default(),
+            stop,
+        })
     }
 
     /// The folder as it was given.
@@ -153,11 +167,6 @@ impl LocalContext {
         Ok(Some(self.node(kind, &stat, known)))
     }
 
-    /// Whether anything below an excluded folder is taken back by a later `!` pattern.
-    fn holds_exceptions(&self, path: &TreePath) -> Result<bool, ViewError> {
-        Ok(self.ignore.may_hold_exceptions(path) && !self.children(path)?.is_empty())
-    }
-
     /// Opens a folder; the names in it, sorted.
     fn list(&self, path: &TreePath) -> io::Result<Option<(OwnedFd, Vec<CString>)>> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
@@ -219,7 +228,7 @@ impl View for LocalContext {
         let node = found.map_err(|error| self.error(path, error))?;
         match node {
             Some(Node { kind: NodeKind::Dir, .. }) if !path.is_root() && self.ignore.excluded(path) => {
-                Ok(if self.holds_exceptions(path)? { node } else { None })
+                Ok(if self.holds_exceptions(path, &self.ignore.decide(path))? { node } else { None })
             }
             Some(_) if !path.is_root() && self.ignore.excluded(path) => Ok(None),
             node => Ok(node),
@@ -259,7 +268,7 @@ impl LocalContext {
     /// walk, which tells of it.
     fn spread<'s>(&'s self, path: TreePath, children: Children, scope: &rayon::Scope<'s>) {
         for (name, node) in &children {
-            if node.kind == NodeKind::Dir {
+            if node.kind == NodeKind::Dir && path.as_bytes().len() < LONGEST_PATH {
                 let below = path.join(name);
                 scope.spawn(move |scope| {
                     if let Ok(children) = self.read_folder(&below) {
@@ -280,21 +289,23 @@ impl LocalContext {
             return Ok(Vec::new());
         };
         let mut children = Vec::with_capacity(names.len());
-        let above = self.ignore.decide(path);
+        let above = self.judged.take(path).unwrap_or_else(|| self.ignore.decide(path));
         let mut cached = self.cache.walk(path);
         let mut found_out = Vec::new();
         let mut child = path.clone();
         for name in names {
             child.push(name.to_bytes());
             cached.enter(name.to_bytes());
-            let excluded = self.ignore.enter(&above, &child).excluded;
+            let verdict = self.ignore.enter(&above, &child);
+            let excluded = verdict.excluded;
             if !excluded || self.ignore.may_hold_exceptions(&child) {
                 let node = self.read_one(&folder, &name, &cached, &mut found_out);
                 let node = node.map_err(|error| self.error(&child, error))?;
-                let shown = match &node {
-                    Some(node) => !excluded || (node.kind == NodeKind::Dir && self.holds_exceptions(&child)?),
-                    None => false,
-                };
+                let is_folder = node.as_ref().is_some_and(|node| node.kind == NodeKind::Dir);
+                let shown = !excluded || (is_folder && self.holds_exceptions(&child, &verdict)?);
+                if shown && is_folder {
+                    self.judged.keep(child.clone(), verdict);
+                }
                 children.extend(node.filter(|_| shown).map(|node| (name.into_bytes(), node)));
             }
             child.pop();

@@ -5,6 +5,7 @@ pub mod agent;
 pub mod git;
 pub mod http;
 pub mod local;
+pub mod regular;
 pub mod statcache;
 
 pub use local::LocalContext;

@@ -9,16 +9,15 @@ use std::os::fd::AsFd;
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
-use crate::compress;
 use crate::digest::ContentDigest;
-use crate::fstree::tar::{self, Dialect, Limits, TarReader, Verify};
+use crate::fstree::tar::{self, Dialect, Verify};
 use crate::fstree::{Entry, Merged, Meta, Toc, TreePath};
 use crate::graph::Sharing;
 use crate::store::layers::LayerError;
 use crate::store::snapshot::{
     self, FileSource, NoLowerFiles, Overlay, Settle, SnapshotError, SnapshotFiles, Source, Unpack, WriteOptions,
 };
-use crate::store::{Store, StoreError, io_error};
+use crate::store::{ArchiveLimits, Store, StoreError, intake, io_error};
 
 /// A cache mount in use. Others may have it when this is dropped.
 pub struct CacheMount {
@@ -95,10 +94,14 @@ impl CacheMount {
     }
 
     /// Makes the folder with what a tar holds, compressed or not. `root` is the folder itself, unless the tar says.
-    pub fn create_from_tar(&self, tar: impl Read + Send, root: Meta) -> Result<(), SnapshotError> {
+    pub fn create_from_tar(
+        &self,
+        tar: impl Read + Send,
+        root: Meta,
+        limits: ArchiveLimits,
+    ) -> Result<(), SnapshotError> {
         let made = self.fill_with(|folder| {
-            let (_, tar) = compress::reader(tar).map_err(failed)?;
-            let mut tar = TarReader::new(tar, Dialect::Archive, Limits::default());
+            let mut tar = intake::tar(tar, Dialect::Archive, limits).map_err(failed)?;
             let options = Unpack {
                 lower: &Merged::new(Vec::new()),
                 alone: false,

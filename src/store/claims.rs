@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use crate::compress::{self, Compression};
 use crate::digest::TreeDigest;
 use crate::fstree::Toc;
-use crate::fstree::tar::{Dialect, Limits, PROFILE_VERSION, TarReader};
+use crate::fstree::tar::{Dialect, PROFILE_VERSION};
 use crate::oci::Descriptor;
 use crate::store::layers::{Diffed, LayerBlob, LayerError, LayerId, Layers, implied_root};
 use crate::store::snapshot;
@@ -162,8 +162,9 @@ impl Layers {
     fn check_claim(&self, id: LayerId, claim: &Claim) -> Result<(), LayerError> {
         let broken = |reason: String| self.broken(id, claim, reason);
         let blob = self.read_blob(id, &claim.blob.descriptor).map_err(|error| broken(error.to_string()))?;
+        let (blob, meter) = blob;
         let (reader, seen) = Diffed::new(blob);
-        let mut tar = TarReader::new(reader, Dialect::Layer, Limits::default());
+        let mut tar = meter.tar(reader, Dialect::Layer);
         let toc = snapshot::list(&mut tar, None, &implied_root()).map_err(|error| broken(error.to_string()))?;
         tar.drain().map_err(|error| broken(error.to_string()))?;
         let seen = seen.lock().unwrap_or_else(PoisonError::into_inner).take();

@@ -77,7 +77,7 @@ impl Store {
 
     /// The image behind the digest of a manifest or index; none if it is not in the store.
     pub fn resolve_digest(&self, digest: &Digest, platform: &Platform) -> Result<Option<ResolvedImage>> {
-        match self.choose(digest, platform, MAX_NESTING)? {
+        match self.choose(digest, platform, MAX_NESTING, &mut BTreeSet::new())? {
             Some(chosen) => self.complete(chosen),
             None => Ok(None),
         }
@@ -87,8 +87,8 @@ impl Store {
     ///
     /// What is no image (attestations, artifacts) is left out.
     pub fn resolve_all(&self, digest: &Digest) -> Result<Vec<ResolvedImage>> {
-        let mut all = Vec::new();
-        self.collect(digest, None, MAX_NESTING, &mut all)?;
+        let (mut all, mut seen) = (Vec::new(), BTreeSet::new());
+        self.collect(digest, None, MAX_NESTING, &mut seen, &mut all)?;
         Ok(all)
     }
 
@@ -142,7 +142,14 @@ impl Store {
         }
     }
 
-    fn choose(&self, digest: &Digest, wanted: &Platform, depth: u32) -> Result<Option<Chosen>> {
+    /// `seen` are the manifests and indexes that were looked at in vain: what they are not, they are nowhere else either.
+    fn choose(
+        &self,
+        digest: &Digest,
+        wanted: &Platform,
+        depth: u32,
+        seen: &mut BTreeSet<Digest>,
+    ) -> Result<Option<Chosen>> {
         let index = match self.document(digest)? {
             None => return Ok(None),
             Some(Document::Manifest(manifest)) => return self.chosen(digest, *manifest).map(Some),
@@ -150,7 +157,10 @@ impl Store {
             Some(Document::Index(index)) => index,
         };
         for candidate in index.candidates(wanted) {
-            let chosen = match self.choose(&candidate.digest, wanted, depth - 1) {
+            if candidate.platform.is_none() && !seen.insert(candidate.digest) {
+                continue;
+            }
+            let chosen = match self.choose(&candidate.digest, wanted, depth - 1, seen) {
                 // An entry that does not say what it is may be something else.
                 Err(StoreError::Manifest { source: ManifestError::NotAnImage(_), .. }) => continue,
                 chosen => chosen?,
@@ -190,7 +200,18 @@ impl Store {
         Ok(Some(image))
     }
 
-    fn collect(&self, digest: &Digest, index: Option<Digest>, depth: u32, all: &mut Vec<ResolvedImage>) -> Result<()> {
+    /// `seen` are the manifests and indexes that were looked at: indexes may name one thousands of times.
+    fn collect(
+        &self,
+        digest: &Digest,
+        index: Option<Digest>,
+        depth: u32,
+        seen: &mut BTreeSet<Digest>,
+        all: &mut Vec<ResolvedImage>,
+    ) -> Result<()> {
+        if !seen.insert(*digest) {
+            return Ok(());
+        }
         match self.document(digest)? {
             Some(Document::Manifest(manifest)) if manifest.is_image() => {
                 let chosen = self.chosen(digest, *manifest)?;
@@ -199,7 +220,7 @@ impl Store {
             Some(Document::Index(_)) if depth == 0 => return Err(manifest_error(digest)(ManifestError::Nested)),
             Some(Document::Index(entries)) => {
                 for entry in entries.manifests.iter().filter(|entry| !entry.is_no_image()) {
-                    self.collect(&entry.digest, index.or(Some(*digest)), depth - 1, all)?;
+                    self.collect(&entry.digest, index.or(Some(*digest)), depth - 1, seen, all)?;
                 }
             }
             _ => {}

@@ -23,6 +23,7 @@ use crate::fstree::{Entry, Merged, Meta, Toc, TreePath};
 use crate::graph::key::{KeyHasher, Visitor};
 use crate::oci::{Descriptor, media};
 use crate::store::claims::Claims;
+use crate::store::intake::{self, ArchiveLimits, Meter};
 use crate::store::snapshot::{self, FileSource, LowerFiles, SnapshotFiles, Source, Unpack, WriteOptions};
 use crate::store::{Blob, Fetch, FetchError, Stop, Store, StoreError, io_error};
 
@@ -550,12 +551,19 @@ impl Layers {
         self.any_blob(id).map(|blob| (blob.descriptor, Vec::new())).ok_or(LayerError::Missing(id))
     }
 
-    pub(super) fn read_blob(&self, id: LayerId, descriptor: &Descriptor) -> Result<Box<dyn Read + Send>, LayerError> {
+    /// What a layer's blob unpacks to. There are limits to that unless it was made here.
+    pub(super) fn read_blob(
+        &self,
+        id: LayerId,
+        descriptor: &Descriptor,
+    ) -> Result<(intake::Reader<'static>, Meter), LayerError> {
         self.bring(std::slice::from_ref(descriptor))?;
         let blob = self.store.reader(&descriptor.digest)?;
-        let (_, reader) =
-            compress::reader(self.stop.watch(blob)).map_err(|error| LayerError::Unpack { id, source: error.into() })?;
-        Ok(reader)
+        let own = matches!(id, LayerId::Made(_)) && self.claim_of(id).is_none();
+        let limits = if own { ArchiveLimits::NONE } else { self.store.archives() };
+        let (_, reader, meter) = intake::open(self.stop.watch(blob), limits)
+            .map_err(|error| LayerError::Unpack { id, source: error.into() })?;
+        Ok((reader, meter))
     }
 
     /// Moves a folder to where the layer's folder belongs, with its table of contents.

@@ -43,6 +43,7 @@ mod find;
 mod found;
 pub(crate) mod images;
 pub(crate) mod index;
+pub mod intake;
 mod locks;
 mod remove;
 mod signatures;
@@ -76,6 +77,7 @@ pub use fetch::{Fetch, FetchError};
 pub use find::{FindError, Found};
 pub use images::ResolvedImage;
 pub use index::{ImageEntry, ImageIndex};
+pub use intake::ArchiveLimits;
 pub use locks::{Exclusive, KeyLock};
 pub use remove::remove_tree;
 use snapshot::Overlay;
@@ -142,6 +144,7 @@ pub struct Store {
     tmp: OnceLock<tmp::OwnFolder>,
     written: blobs::Written,
     gc: File,
+    archives: ArchiveLimits,
 }
 
 impl Store {
@@ -162,7 +165,19 @@ impl Store {
             Err(error) => return Err(io_error("read", &path)(error)),
         }
         let gc = locks::use_store(root)?;
-        Ok(Self { root: root.to_owned(), overlay, tmp: OnceLock::new(), written: blobs::Written::default(), gc })
+        let archives = ArchiveLimits::default();
+        let written = blobs::Written::default();
+        Ok(Self { root: root.to_owned(), overlay, tmp: OnceLock::new(), written, gc, archives })
+    }
+
+    /// The same with other limits for what comes in.
+    pub fn accepting(self, archives: ArchiveLimits) -> Self {
+        Self { archives, ..self }
+    }
+
+    /// How large archives may become that come in.
+    pub fn archives(&self) -> ArchiveLimits {
+        self.archives
     }
 
     /// The store's folder.

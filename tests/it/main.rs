@@ -11,6 +11,7 @@ mod escape;
 mod examples;
 mod explore;
 mod failures;
+mod hostile;
 mod images;
 mod limits;
 mod lock;

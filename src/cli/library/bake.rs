@@ -26,6 +26,7 @@ use crate::ops::build::{self, Dockerfile, Folder, LockPlace, NamedContext, NoCac
 use crate::ops::error::Diagnostics;
 use crate::remote_cache::Place;
 use crate::solve::SecretValue;
+use crate::source::regular;
 use crate::trust::Policy;
 
 pub(super) fn bake(args: &BakeArgs, session: &Session, reporter: Arc<dyn Reporter>) -> Result<Vec<Diagnostics>, Error> {
@@ -142,7 +143,7 @@ impl File {
             Chosen::Docker(paths) => return Self::docker(&paths, session),
         };
         let name = path.display().to_string();
-        let text = std::fs::read_to_string(&path).map_err(|error| match error.kind() {
+        let text = regular::text(&path).map_err(|error| match error.kind() {
             std::io::ErrorKind::NotFound => foreign::missing(&name),
             _ => Error::build(format!("cannot read {name}")).caused_by(error),
         })?;

@@ -1,7 +1,6 @@
 //! `build`: flags, looked up in the environment where they say so, become a target of [`ops::build`](crate::ops::build).
 
 use std::collections::BTreeSet;
-use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -31,6 +30,7 @@ use crate::ops::error::Diagnostics;
 use crate::remote_cache::{self, Mode, Place, Source};
 use crate::solve::SecretValue;
 use crate::source::agent::{Agent, AgentError};
+use crate::source::regular;
 
 pub(super) fn build(
     args: &BuildArgs,
@@ -129,9 +129,9 @@ pub(super) fn definition(
 }
 
 fn dockerfile_from_stdin(run: &running::Run) -> Result<Dockerfile, Error> {
-    let mut text = String::new();
-    run.stdin()
-        .and_then(|mut stdin| stdin.read_to_string(&mut text))
+    let text = run
+        .stdin()
+        .and_then(regular::read_text)
         .map_err(|error| Error::build("cannot read the Dockerfile from standard input").caused_by(error))?;
     Ok(Dockerfile::Text { name: "Dockerfile (stdin)".into(), text })
 }

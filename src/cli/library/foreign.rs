@@ -9,6 +9,7 @@ use crate::frontend::buildfile::foreign::{self, Format, Read, Source, Sources, S
 use crate::graph::Times;
 use crate::oci::Platform;
 use crate::ops::Error;
+use crate::source::regular;
 
 /// The build file that is looked for first.
 const OWN: &str = "build.toml";
@@ -65,7 +66,7 @@ pub(super) fn load(paths: &[PathBuf], session: &Session) -> Result<Read, Error> 
     let mut files = Vec::new();
     for path in paths {
         let name = path.display().to_string();
-        let text = std::fs::read_to_string(path).map_err(|error| match error.kind() {
+        let text = regular::text(path).map_err(|error| match error.kind() {
             std::io::ErrorKind::NotFound => Error::build(format!("there is no build file at {name}")),
             std::io::ErrorKind::InvalidData => Error::build(format!("{name} is not UTF-8 text")),
             _ => Error::build(format!("cannot read {name}")).caused_by(error),
@@ -89,7 +90,7 @@ pub(super) fn names(paths: &[PathBuf]) -> String {
 }
 
 fn dotenv() -> Result<Option<String>, Error> {
-    match std::fs::read_to_string(".env") {
+    match regular::text(Path::new(".env")) {
         Ok(text) => Ok(Some(text)),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound || Path::new(".env").is_dir() => Ok(None),
         Err(error) => Err(Error::build("cannot read .env").caused_by(error)),

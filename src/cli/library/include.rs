@@ -6,6 +6,7 @@
 use std::path::Path;
 
 use crate::frontend::buildfile::{Broken, BuildFile, Found, Loading, MOST_FILES, Need, has_wildcards, matches};
+use crate::source::regular;
 
 /// Reads a build file whose text is there already, with all that it includes.
 pub(super) fn load(file: &str, name: &str, text: &str, folder: &Path) -> Result<BuildFile, Box<Broken>> {
@@ -27,7 +28,7 @@ fn find(folder: &Path, need: &Need) -> Vec<Found> {
     search(folder, String::new(), &names, &mut paths);
     let found = paths.into_iter().map(|path| {
         let place = folder.join(&path);
-        let text = std::fs::read_to_string(&place).map_err(|error| match error.kind() {
+        let text = regular::text(&place).map_err(|error| match error.kind() {
             std::io::ErrorKind::InvalidData => "is not UTF-8 text".to_owned(),
             _ => format!("cannot be read: {error}"),
         });

@@ -12,6 +12,7 @@ use crate::event::Reporter;
 use crate::lockfile::SourcePolicy;
 use crate::ops::verify::{self, VerifyReport};
 use crate::ops::{self, Error, Fetched, LockReport, LockRequest, Renew};
+use crate::source::regular;
 
 /// What to do with a lockfile.
 #[derive(Debug, Default)]
@@ -96,7 +97,7 @@ pub(super) fn interrupted(error: Error) -> Error {
 }
 
 fn read_policy(path: &Path) -> Result<SourcePolicy, Error> {
-    let text = std::fs::read_to_string(path)
+    let text = regular::text(path)
         .map_err(|error| Error::build(format!("cannot read the source policy {}", path.display())).caused_by(error))?;
     SourcePolicy::parse(&text).map_err(|error| Error::build(error.to_string()).about(path))
 }

@@ -14,6 +14,7 @@ use crate::ops::{self, Error, build};
 use crate::registry::Registries;
 use crate::sandbox::{Cancel, Namespaces};
 use crate::source::Sources;
+use crate::source::regular;
 use crate::store::Store;
 use crate::trust::Policy;
 
@@ -55,7 +56,7 @@ impl Run {
 
     /// The same for what runs no steps: Ctrl-C just ends the process. There can be several, one after the other.
     pub(super) fn open(session: &Session, jobs: Option<NonZeroUsize>) -> Result<Self, Error> {
-        let store = Arc::new(Store::open(&session.store()?)?);
+        let store = Arc::new(session.open_store()?);
         // What killed processes left; what cannot be removed now is left for the next time.
         let _ = store.sweep();
         let failed = |what: &'static str| move |error: io::Error| Error::environment(what).caused_by(error);
@@ -107,11 +108,9 @@ impl Run {
         let mut start = Vec::new();
         stdin.by_ref().take(1024).read_to_end(&mut start).map_err(failed)?;
         let is_text = !start.contains(&0) && std::str::from_utf8(&start).is_ok();
-        let mut whole = io::Cursor::new(start).chain(stdin);
+        let whole = io::Cursor::new(start).chain(stdin);
         if is_text {
-            let mut text = String::new();
-            whole.read_to_string(&mut text).map_err(failed)?;
-            return Ok(Stdin::Dockerfile(text));
+            return regular::read_text(whole).map(Stdin::Dockerfile).map_err(failed);
         }
         Ok(Stdin::Folder(ops::unpack_context(&self.store, whole)?))
     }

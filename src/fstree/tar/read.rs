@@ -27,16 +27,21 @@ pub struct Limits {
     pub entries: u64,
     /// Bytes of all files together, holes counted.
     pub content_bytes: u64,
+    /// Bytes of the names, link targets and attributes of all entries together. Whoever lists an archive holds them in memory.
+    pub name_bytes: u64,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { header_bytes: 1 << 20, entries: 20_000_000, content_bytes: 1 << 42 }
+        Self { header_bytes: 1 << 20, entries: 10_000_000, content_bytes: 1 << 42, name_bytes: 1 << 30 }
     }
 }
 
 /// The longest path that Linux takes, in bytes.
 const LONGEST_NAME: usize = 4095;
+
+/// How much of a name is in messages, in bytes.
+const SHOWN: usize = 256;
 
 /// What an entry of an archive is. Unlike [`Kind`](crate::fstree::Kind), nothing was hashed and links are unresolved.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -72,6 +77,9 @@ pub struct RawEntry {
     pub kind: RawKind,
 }
 
+/// Hears of holes.
+type Holes = Box<dyn FnMut(u64) -> io::Result<()> + Send>;
+
 /// Reads a tar as a stream. Compression has been taken off before.
 pub struct TarReader<R> {
     input: R,
@@ -84,6 +92,9 @@ pub struct TarReader<R> {
     name: Option<String>,
     entries: u64,
     content_bytes: u64,
+    name_bytes: u64,
+    /// Who is told of bytes that files have and the archive has not.
+    holes: Option<Holes>,
     /// Stored bytes of the current entry that were not read yet, without the padding.
     stored: u64,
     padding: u64,
@@ -103,11 +114,18 @@ impl<R: Read> TarReader<R> {
             name: None,
             entries: 0,
             content_bytes: 0,
+            name_bytes: 0,
+            holes: None,
             stored: 0,
             padding: 0,
             expansion: Expansion::plain(0),
             ended: false,
         }
+    }
+
+    /// The same; `holes` is told how many bytes of a sparse file are not stored, and may refuse them.
+    pub fn telling_holes(self, holes: impl FnMut(u64) -> io::Result<()> + Send + 'static) -> Self {
+        Self { holes: Some(Box::new(holes)), ..self }
     }
 
     /// How names are taken.
@@ -212,9 +230,10 @@ impl<R: Read> TarReader<R> {
             }
             (None, _) => header::text(&old.name).to_vec(),
         };
-        self.name = Some(String::from_utf8_lossy(&name).into_owned());
+        self.name = Some(shown(&name));
         check_name(&name, "name")?;
         let link = extended.link.clone().unwrap_or_else(|| header::text(&old.linkname).to_vec());
+        let link_length = link.len();
         let device = || {
             let (major, minor) = match (posix, header.as_gnu()) {
                 (Some(posix), _) => (&posix.dev_major, &posix.dev_minor),
@@ -268,6 +287,9 @@ impl<R: Read> TarReader<R> {
             if self.content_bytes > self.limits.content_bytes {
                 return Err(Reason::Limit { what: "the bytes of its files", limit: self.limits.content_bytes });
             }
+            if let (Some(holes), 1..) = (&mut self.holes, size.saturating_sub(self.stored)) {
+                holes(*size - self.stored)?;
+            }
         }
         let number = |given: Option<u64>, field: &[u8], what| match given {
             Some(number) => id(number, what),
@@ -284,6 +306,11 @@ impl<R: Read> TarReader<R> {
             },
             xattrs: extended.xattrs,
         };
+        let attributes: usize = meta.xattrs.iter().map(|(name, value)| name.len() + value.len()).sum();
+        self.name_bytes = self.name_bytes.saturating_add((name.len() + link_length + attributes) as u64);
+        if self.name_bytes > self.limits.name_bytes {
+            return Err(Reason::Limit { what: "the bytes of its names and attributes", limit: self.limits.name_bytes });
+        }
         self.placed(RawEntry { path: TreePath::clean(&name), meta, kind })
     }
 
@@ -472,6 +499,14 @@ fn trim_zeros(mut name: Vec<u8>) -> Vec<u8> {
     let end = name.iter().position(|&b| b == 0).unwrap_or(name.len());
     name.truncate(end);
     name
+}
+
+/// A name for people. Nobody reads a megabyte of it.
+fn shown(name: &[u8]) -> String {
+    match name.get(..SHOWN) {
+        Some(start) if name.len() > SHOWN => String::from_utf8_lossy(start).into_owned() + "…",
+        _ => String::from_utf8_lossy(name).into_owned(),
+    }
 }
 
 fn check_name(name: &[u8], what: &'static str) -> Result<(), Reason> {

@@ -146,6 +146,38 @@ fn errors_name_the_entry() {
 }
 
 #[test]
+fn what_a_list_holds_in_memory_has_a_limit() {
+    let limits = Limits { name_bytes: 20, ..Limits::default() };
+    let last = |tar: &[u8]| {
+        let mut reader = TarReader::new(tar, Dialect::Archive, limits);
+        loop {
+            match reader.next() {
+                Ok(Some(_)) => {}
+                Ok(None) => return String::new(),
+                Err(error) => return error.to_string(),
+            }
+        }
+    };
+    let expected = "its names and attributes are more than the limit of 20";
+    let fits = [(b'0', "0123456789", &b""[..]), (b'2', "01234", b"56789")];
+    assert_eq!(last(&archive(&fits)), "");
+    assert!(last(&archive(&[&fits[..], &[(b'0', "x", b"")]].concat())).contains(expected));
+    let records = pax_records(&[("SCHILY.xattr.user.a", "0123456789abcdef")]);
+    assert!(last(&archive(&[(b'x', "p", &records), (b'0', "f", b"")])).contains(expected));
+}
+
+#[test]
+fn holes_are_told_and_can_be_refused() {
+    let map = pax_records(&[("GNU.sparse.size", "1000"), ("GNU.sparse.map", "0,1")]);
+    let tar = archive(&[(b'0', "plain", b"xyz"), (b'x', "p", &map), (b'0', "s", b"x")]);
+    let reader = TarReader::new(&tar[..], Dialect::Archive, Limits::default());
+    let mut reader = reader.telling_holes(|bytes| Err(io::Error::other(format!("{bytes} bytes"))));
+    assert!(reader.next().unwrap().is_some());
+    let error = reader.next().map(|_| ()).unwrap_err().to_string();
+    assert!(error.contains("999 bytes"), "{error}");
+}
+
+#[test]
 fn later_headers_override() {
     let records = pax_records(&[
         ("path", "long/näme"),

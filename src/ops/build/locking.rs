@@ -13,6 +13,7 @@ use crate::lockfile::{Change, LockKey, LockedHttp, LockedImage, LockedOutput, Lo
 use crate::oci::Platform;
 use crate::ops::Error;
 use crate::ops::build::target::LockMode;
+use crate::source::regular;
 use crate::store::{NEW, ResolvedImage, Unfinished};
 
 /// Where a build's lockfile is.
@@ -68,7 +69,7 @@ impl Lock {
         let place = if mode.ignored { LockPlace::None } else { place.clone() };
         let mut text = None;
         if let LockPlace::File(path) = &place {
-            text = match std::fs::read_to_string(path) {
+            text = match regular::text(path) {
                 Ok(text) => Some(text),
                 Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
                 Err(error) => {

@@ -1,5 +1,7 @@
 //! Archives of all kinds, good and bad, made by hand.
 
+use std::fs;
+
 use super::*;
 use crate::digest::DiffId;
 use crate::oci::{Index, RootFs};
@@ -228,7 +230,7 @@ fn bad_archives_leave_nothing() {
     );
     let good = layout(&[b"layer", &amd, &json], entry());
     check_bad(&good[..600], "cannot read the image archive");
-    check_bad(&good[..514], "it should have 5 bytes but ends after 2");
+    check_bad(&good[..514], "it should have 5 bytes but the archive ends in the middle");
     let zstd = zstd::encode_all(&good[..], 1).unwrap();
     check_bad(&zstd[..zstd.len() / 2], "cannot read the image archive");
     let none = Index::new(vec![Descriptor::of(media::MANIFEST, b"left out")]).to_json();

@@ -5,10 +5,9 @@ use std::io::Read;
 use serde_json::Value;
 
 use super::report::{FileFinding, Finding, LayerFinding, Part, VerifiedImage};
-use crate::compress;
 use crate::digest::{DiffId, Digest};
 use crate::fstree::compare::{Change, Difference, Spot, compare as compare_layers, order, spot};
-use crate::fstree::tar::{Dialect, Limits, Listing, TarError, TarReader, list};
+use crate::fstree::tar::{Dialect, Listing, TarError, TarReader, list};
 use crate::fstree::{Scrub, TreePath, scrub};
 use crate::graph::{Graph, Op, StepId};
 use crate::oci::compare::{FieldDifference, compare as compare_fields};
@@ -16,7 +15,7 @@ use crate::oci::manifest::{MAX_CONFIG, MAX_MANIFEST};
 use crate::oci::{Descriptor, Document};
 use crate::ops::Error;
 use crate::ops::build::{Prepared, TargetImage};
-use crate::store::{Store, StoreError};
+use crate::store::{Store, StoreError, intake};
 
 /// How many files of a layer are looked into.
 const MOST_FILES: usize = 1000;
@@ -225,11 +224,10 @@ fn broken(error: TarError) -> Error {
     Error::build("a layer cannot be read").caused_by(error)
 }
 
-type Reader<'a> = TarReader<Box<dyn Read + Send + 'a>>;
+type Reader<'a> = TarReader<intake::Reader<'a>>;
 
 fn open<'a>((store, digest): Blob<'a>) -> Result<Reader<'a>, Error> {
-    let (_, reader) = compress::reader(store.reader(&digest)?).map_err(unreadable)?;
-    Ok(TarReader::new(reader, Dialect::Layer, Limits::default()))
+    intake::tar(store.reader(&digest)?, Dialect::Layer, store.archives()).map_err(unreadable)
 }
 
 fn listing(blob: Blob<'_>) -> Result<Listing, Error> {

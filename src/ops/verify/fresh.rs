@@ -29,7 +29,7 @@ impl Fresh {
     pub fn beside(store: &Store) -> Result<Self, Error> {
         let folder = store.tmp_path("verify")?;
         fs::create_dir(&folder).map_err(io_error("create", &folder))?;
-        Ok(Self { store: Arc::new(Store::open(&folder)?), folder })
+        Ok(Self { store: Arc::new(Store::open(&folder)?.accepting(store.archives())), folder })
     }
 
     /// Takes over what a build has looked up: images and files.

@@ -11,6 +11,7 @@ use crate::oci::manifest::{ANNOTATION_REF_NAME, MAX_MANIFEST};
 use crate::oci::{Descriptor, Index};
 use crate::registry::upload::{Content, Sent};
 use crate::registry::{Check, RegistryError};
+use crate::source::regular;
 
 /// A folder that is, or becomes, an image layout.
 pub struct Layout {
@@ -35,7 +36,7 @@ impl Layout {
     fn index(&self) -> Result<Option<Index>, RegistryError> {
         let path = self.folder.join("index.json");
         let mut bytes = Vec::new();
-        match File::open(&path) {
+        match regular::open(&path) {
             Ok(file) => file.take(MAX_MANIFEST).read_to_end(&mut bytes).map_err(Self::failed(&path))?,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(Self::failed(&path)(error)),
@@ -108,7 +109,7 @@ impl Source for Layout {
     fn document(&self, entry: &Descriptor) -> Result<Option<Vec<u8>>, RegistryError> {
         let path = self.blob(&entry.digest);
         let mut bytes = Vec::new();
-        match File::open(&path) {
+        match regular::open(&path) {
             Ok(file) => file.take(MAX_MANIFEST + 1).read_to_end(&mut bytes).map_err(Self::failed(&path))?,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(Self::failed(&path)(error)),
@@ -126,7 +127,7 @@ impl Source for Layout {
         check: Check,
     ) -> Result<Option<Box<dyn Read + Send + '_>>, RegistryError> {
         let path = self.blob(&blob.digest);
-        let mut file = match File::open(&path) {
+        let mut file = match regular::open(&path) {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(Self::failed(&path)(error)),

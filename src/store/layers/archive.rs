@@ -11,11 +11,11 @@ use crate::digest::ContentDigest;
 use crate::fstree::tar::{self, RawKind, TarReader};
 use crate::fstree::{Entry, Kind, Merged, Toc, TreePath};
 use crate::oci::Descriptor;
-use crate::store::Claim;
 use crate::store::snapshot::{self, SnapshotError, Source};
+use crate::store::{Claim, intake};
 
 /// The tar in a blob.
-pub(super) type Archive = TarReader<Diffed<Box<dyn Read + Send>>>;
+pub(super) type Archive = TarReader<Diffed<intake::Reader<'static>>>;
 
 /// Where a layer's bytes are.
 pub(super) struct Place {
@@ -69,9 +69,10 @@ impl Layers {
             Some(claim) => self.broken(id, claim, source.to_string()),
             None => LayerError::Unpack { id, source },
         };
-        let (reader, seen) = Diffed::new(self.read_blob(id, &place.descriptor)?);
+        let (reader, meter) = self.read_blob(id, &place.descriptor)?;
+        let (reader, seen) = Diffed::new(reader);
         let read = || -> Result<Toc, SnapshotError> {
-            let mut archive = TarReader::new(reader, tar::Dialect::Layer, tar::Limits::default());
+            let mut archive = meter.tar(reader, tar::Dialect::Layer);
             let toc = read(&mut archive)?;
             // The digest is checked at the end of the blob, which a tar need not reach.
             archive.drain()?;
@@ -133,14 +134,18 @@ impl Layers {
         if size > limit {
             return Ok(None);
         }
-        let reader = self.read_blob(id, &self.place(id, &known)?.descriptor)?;
-        find(reader, size, content).map_err(|error| LayerError::Unpack { id, source: error.into() })
+        let (reader, meter) = self.read_blob(id, &self.place(id, &known)?.descriptor)?;
+        find(meter.tar(reader, tar::Dialect::Layer), size, content)
+            .map_err(|error| LayerError::Unpack { id, source: error.into() })
     }
 }
 
 /// The bytes of the file with this content, wherever it is in a tar.
-fn find(tar: impl Read, size: u64, content: ContentDigest) -> Result<Option<Vec<u8>>, tar::TarError> {
-    let mut archive = TarReader::new(tar, tar::Dialect::Layer, tar::Limits::default());
+fn find<R: Read>(
+    mut archive: TarReader<R>,
+    size: u64,
+    content: ContentDigest,
+) -> Result<Option<Vec<u8>>, tar::TarError> {
     while let Some((entry, mut file)) = archive.next()? {
         if entry.kind != RawKind::File(size) {
             continue;

@@ -226,6 +226,10 @@ impl<'a> Plan<'a> {
     }
 
     fn make_opaque(&mut self, path: &TreePath) {
+        // The roots of all layers are one folder, says every overlay: a mark there hides nothing.
+        if path.is_root() {
+            return;
+        }
         let hides = self.alone || self.below(path).is_some_and(|node| node.kind == NodeKind::Dir);
         for (below, slot) in self.tree.range_mut((Bound::Included(path), Bound::Unbounded)) {
             if !below.starts_with(path) {

@@ -16,6 +16,7 @@ use crate::ops::build::lowering::{Known, Lowered, LoweredPlatform};
 use crate::ops::build::target::{Dockerfile, Entitlement, Folder, NamedContext, NoCache, Target};
 use crate::ops::error::Diagnostics;
 use crate::source::http::shown;
+use crate::source::regular;
 
 /// What all targets of a build share.
 pub(super) struct Shared {
@@ -78,7 +79,7 @@ impl Definition<'_> {
             Dockerfile::Steps { name, text, .. } => Ok(Some((name.clone(), text.clone()))),
             Dockerfile::File(path) => {
                 let name = path.display().to_string();
-                let bytes = std::fs::read(path).map_err(|error| match error.kind() {
+                let bytes = regular::bytes(path).map_err(|error| match error.kind() {
                     std::io::ErrorKind::NotFound => Error::build(format!("there is no Dockerfile at {name}"))
                         .help("name it with -f FILE, or give the folder that holds it as the build context"),
                     _ => Error::build(format!("cannot read {name}")).caused_by(error),

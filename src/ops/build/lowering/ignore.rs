@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::fstree::pattern::{IgnoreList, Matcher, parse_ignore_file};
 use crate::ops::Error;
+use crate::source::regular;
 
 /// The lockfiles of Dockerfiles by their usual names, as patterns of an ignore file.
 const LOCKFILES: [&str; 3] = ["**/[Dd]ockerfile.lock", "**/[Dd]ockerfile.*.lock", "**/*.[Dd]ockerfile.lock"];
@@ -51,7 +52,7 @@ impl IgnoreFile {
     /// The file that counts for a context: the first of these that exists.
     pub(super) fn read(candidates: Vec<PathBuf>) -> Result<Self, Error> {
         for path in candidates {
-            match std::fs::read(&path) {
+            match regular::bytes(&path) {
                 Ok(bytes) => {
                     let lines = parse_ignore_file(&String::from_utf8_lossy(&bytes));
                     return Ok(Self { path, lines });
