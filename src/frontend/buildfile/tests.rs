@@ -457,7 +457,7 @@ fn values_that_make_no_sense_are_pointed_at() {
     let check = |lines: &str, expected: &str| {
         assert_eq!(errors(&format!("[target.default]\n{lines}"), &[], &[], &[]), [expected], "{lines}");
     };
-    check("network = 'hots'", "'hots' | `hots` is no network: use `default`, `none` or `host`");
+    check("network = 'hots'", "'hots' | `hots` is no network: use `default`, `none`, `host` or `private`");
     check(
         "context = 'docker-image://x'",
         "'docker-image://x' | the main context is a folder or a URL: give this one a name under `contexts`",
@@ -480,6 +480,11 @@ fn values_that_make_no_sense_are_pointed_at() {
     check("shm-size = 'x'", "'x' | write a size such as 64m, 1g or a number of bytes");
     check("extra-hosts.a = 'b'", "'b' | `b` is not an IP address; allowed are IPv4, IPv6 and `host-gateway`");
     check("ulimits = ['a']", "'a' | `a` is no limit: write it as `nofile=1024:4096`");
+    check(
+        "resources.mem = '1g'",
+        "'1g' | `mem` cannot be limited: there are memory, memory-swap, cpus, cpu-shares, cpu-quota, cpu-period, cpuset-cpus, pids",
+    );
+    check("step-timeout = '5'", "'5' | `5` is no time: write one such as 90s, 10m or 1h30m, a year at most");
     check("call = 'x'", "'x' | `x` cannot be called: use `build`, `check`, `outline` or `targets`");
     check("entitlements = ['x']", "'x' | `x` is no entitlement: use `network.host` or `security.insecure`");
     check("attest = ['type=x']", "'type=x' | `x` is no attestation: use `provenance` or `sbom`");
