@@ -60,7 +60,12 @@ impl Printer {
             Kind::Entrypoint(command) => format!("ENTRYPOINT {}", command_line(command)),
             Kind::Env(pairs) => format!("ENV {}", self::pairs(pairs)),
             Kind::Label(pairs) => format!("LABEL {}", self::pairs(pairs)),
-            Kind::Expose(ports) => format!("EXPOSE {}", guarded(&words(ports))),
+            Kind::Expose(ports) => {
+                // They are sorted when they are read, and one that ends in a wide blank cannot have stood last.
+                let mut ports = ports.clone();
+                ports.sort_by_key(|port| !port.value.ends_with(char::is_whitespace));
+                format!("EXPOSE {}", guarded(&words(&ports)))
+            }
             Kind::Healthcheck(check) => {
                 let (kind, command) = check.test.split_first()?;
                 let mut text = String::from("HEALTHCHECK ");
