@@ -20,7 +20,7 @@ fn other_processes_are_out_of_reach() {
         jail.build("FROM busybox\nCOPY --chmod=755 attack /attack\n", &["-t", "jail"]);
         assert_eq!(jail.run(&["run", "--rm", "jail", "sh", "-c", &script]), expected, "{}", jail.name());
         // Not even of the sandbox itself.
-        jail.check("", "(kill -9 1; kill -9 -1; kill -9 $PPID) 2> /dev/null; echo still here", "still here\n");
+        jail.check("", "{ kill -9 1; kill -9 -1; kill -9 $PPID; } 2> /dev/null; echo still here", "still here\n");
     }
 }
 

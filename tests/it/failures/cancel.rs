@@ -39,7 +39,8 @@ fn during_a_command() {
         world.dockerfile(&endless(&world));
         let mut child = world.start(&[]);
         let lines = wait_for_ready(&mut child);
-        assert!(world.processes().len() >= 5, "{:?}", world.processes());
+        // The builder, the shell and what it started; the first process of the sandbox has no name here.
+        assert!(world.processes().len() >= 4, "{:?}", world.processes());
         send(&child, signal);
         let (code, said) = end(child, lines);
         assert_eq!(code, 130, "{said}");
