@@ -4,8 +4,8 @@
 #     sh fuzz/run.sh [SECONDS [TARGET…]]      (default: 60 seconds, all targets)
 #
 # What crashes, hangs (10 seconds for one input) or takes too much memory (512 MiB at once, 1 GiB in all) is kept in
-# fuzz/artifacts. Needs cargo-fuzz and a C++ compiler; no
-# nightly toolchain, because the sanitizers are off: imgbuild's own code has next to nothing unsafe to watch.
+# fuzz/artifacts. Needs cargo-fuzz and a C++ compiler; no nightly toolchain, because the sanitizers are off: imgbuild's own
+# code has next to nothing unsafe to watch.
 set -u
 cd "$(dirname "$0")/.."
 seconds=${1:-60}
