@@ -96,9 +96,12 @@ fn mount_sys(spec: &Spec) -> Result<OwnedFd> {
 fn fill_dev(dev: BorrowedFd<'_>, spec: &Spec, nodev: bool, shm_size: u64) -> std::result::Result<(), Failure> {
     let failed = |name: &str, errno: Errno| Failure::new("make the device", format!("/dev/{name}"), errno);
     for (name, number) in DEVICES {
-        // No user namespace may make devices.
         let made = if nodev { Err(Errno::PERM) } else { make_device(dev, name, number) };
-        let made = made.or_else(|_| bind_device(dev, name, MountAttrFlags::MOUNT_ATTR_RDONLY));
+        let made = match made {
+            // No user namespace may make devices.
+            Err(Errno::PERM) => bind_device(dev, name, MountAttrFlags::MOUNT_ATTR_RDONLY),
+            made => made,
+        };
         made.map_err(|errno| failed(name, errno))?;
     }
     if spec.privileged {
