@@ -3,7 +3,7 @@
 //! The bytes depend on the images alone: entries are sorted, owners and times are zero.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::{self, Read, Write};
+use std::io::{self, BufReader, Read, Write};
 
 use serde::Serialize;
 
@@ -124,23 +124,6 @@ impl Store {
     }
 }
 
-/// As [`io::copy`], in pieces that are worth a call.
-fn copy_all(reader: &mut impl Read, out: &mut impl Write) -> io::Result<u64> {
-    let mut buffer = vec![0; 256 << 10];
-    let mut total = 0;
-    loop {
-        match reader.read(&mut buffer) {
-            Ok(0) => return Ok(total),
-            Ok(read) => {
-                out.write_all(&buffer[..read])?;
-                total += read as u64;
-            }
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
-}
-
 fn blob_name(digest: &Digest) -> String {
     format!("{}/{}", layout::BLOBS, digest.hex())
 }
@@ -190,7 +173,9 @@ impl<W: Write> TarWriter<W> {
     /// A file's bytes; an error if there are not exactly `size`.
     fn body(&mut self, reader: &mut impl Read, size: u64) -> io::Result<()> {
         // Past the end as well: there the reader says whether its bytes were good.
-        let copied = copy_all(&mut Read::by_ref(reader).take(size), &mut self.0)?;
+        // In pieces that are worth a call.
+        let mut pieces = BufReader::with_capacity(256 << 10, Read::by_ref(reader).take(size));
+        let copied = io::copy(&mut pieces, &mut self.0)?;
         if copied != size || reader.read(&mut [0])? != 0 {
             return Err(io::Error::new(io::ErrorKind::InvalidData, "a blob changed its size while it was read"));
         }

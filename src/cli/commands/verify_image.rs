@@ -3,9 +3,9 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use clap::ValueEnum;
 use serde::Serialize;
 
+use super::verify::Format;
 use super::{json_pretty, with_progress};
 use crate::cli::args::build::ProgressArgs;
 use crate::cli::library::{network, trust};
@@ -50,16 +50,6 @@ pub struct Args {
     /// What is shown.
     #[command(flatten)]
     pub progress: ProgressArgs,
-}
-
-/// How findings are printed.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
-pub enum Format {
-    /// For people
-    #[default]
-    Text,
-    /// One JSON document
-    Json,
 }
 
 /// Verifies, and says what was found.
