@@ -6,9 +6,7 @@ use crate::frontend::diagnostic::Severity;
 use crate::frontend::dockerfile::parse::{Parsed, parse};
 use crate::fstree::Scrub;
 use crate::fstree::pattern::IgnoreList;
-use crate::graph::{
-    CopyAction, CopySource, ExecOp, FileAction, GitOp, LocalOp, MountKind, Network, Op, Owner, Unpack,
-};
+use crate::graph::{CopyAction, CopySource, ExecOp, FileAction, GitOp, LocalOp, MountKind, Network, Op, Owner, Unpack};
 
 struct Setup {
     options: Options,
