@@ -7,6 +7,7 @@ mod containers;
 mod debian;
 mod dependencies;
 mod docker_files;
+mod documents;
 mod escape;
 mod examples;
 mod explore;
