@@ -19,9 +19,9 @@ for target in "$@"; do
     case $target in
         dockerfile | expand | lower) options="-dict=fuzz/dictionaries/dockerfile.dict -max_len=4096" ;;
         hcl | bakejson | compose) options="-dict=fuzz/dictionaries/bake.dict -max_len=4096" ;;
-        buildfile | lockfile | trust) options="-dict=fuzz/dictionaries/toml.dict -max_len=4096" ;;
+        buildfile | lockfile | settings | trust) options="-dict=fuzz/dictionaries/toml.dict -max_len=4096" ;;
         tar | unpack) options=-max_len=16384 ;;
-        policy) options="-dict=fuzz/dictionaries/bake.dict -max_len=4096" ;;
+        answers | kept | policy) options="-dict=fuzz/dictionaries/bake.dict -max_len=4096" ;;
         *) options=-max_len=4096 ;;
     esac
     log=$(mktemp)

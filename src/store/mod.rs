@@ -41,6 +41,8 @@ mod error;
 mod fetch;
 mod find;
 mod found;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 pub(crate) mod images;
 pub(crate) mod index;
 pub mod intake;
