@@ -9,6 +9,7 @@ mod caching;
 mod context;
 mod credentials;
 mod images;
+mod lanes;
 mod locking;
 mod lowering;
 mod make;
@@ -163,19 +164,37 @@ fn complete(
     let (mut built, mut pushed) = (Vec::new(), Vec::new());
     let mut summary = Summary { executed: solved.executed, cached: solved.cached, ..Summary::default() };
     let mut listing = output::Listing::default();
-    let mut each = targets.iter().zip(lowered).enumerate();
-    let exported: Result<(), Error> = each.try_for_each(|(number, (target, lowered))| {
-        let Exported { done, image, sent } =
-            export(session, (graph, target, lowered), &solved, layers, &mut listing)
-                .map_err(|error| if session.cancel.is_canceled() { Error::Interrupted } else { error })?;
-        summary.images.push(image);
-        pushed.extend(sent.into_iter().map(|sent| (number, sent)));
-        built.push(done);
-        Ok(())
+    // A target without an output has one: the store.
+    let first_task =
+        |number: usize| -> usize { targets[..number].iter().map(|target| target.outputs.len().max(1)).sum() };
+    let each = lanes::side_by_side(targets, |number| {
+        let mut listing = output::Listing::default();
+        let parts = (graph, &targets[number], &lowered[number]);
+        match export(session, parts, &solved, layers, first_task(number), &mut listing) {
+            Ok(exported) => Ok((listing, exported)),
+            Err(error) => Err((listing, if session.cancel.is_canceled() { Error::Interrupted } else { error })),
+        }
     });
+    let mut failure = None;
+    for (number, one) in each.into_iter().enumerate() {
+        match one {
+            Ok((listed, Exported { done, image, sent })) => {
+                listing.append(listed);
+                summary.images.push(image);
+                pushed.extend(sent.into_iter().map(|sent| (number, sent)));
+                built.push(done);
+            }
+            Err((listed, error)) => {
+                listing.append(listed);
+                failure.get_or_insert(error);
+            }
+        }
+    }
     // What is done is listed, whatever became of the rest.
     listing.write(&session.store)?;
-    exported?;
+    if let Some(error) = failure {
+        return Err(error);
+    }
     caching::write(session, (layers, spots), targets, &caches, &pushed)?;
     summary.elapsed = started.elapsed();
     session.reporter.report(Event::Summary(summary));
@@ -375,14 +394,19 @@ struct Exported {
     sent: Vec<caching::Pushed>,
 }
 
-/// Makes a target's image and writes its outputs.
+/// Makes a target's image and writes its outputs. Its tasks are numbered from `first_task`.
 fn export(
     session: &Session<'_>,
     (graph, target, lowered): (&Graph, &Target, &Lowered),
     solved: &solve::Solved,
     layers: &Layers,
+    first_task: usize,
     listing: &mut output::Listing,
 ) -> Result<Exported, Error> {
+    let exporting = match &*target.name {
+        "" => "exporting the image".to_owned(),
+        name => format!("exporting {name}"),
+    };
     let default = [Output { kind: OutputKind::Store(Vec::new()), compression: Compression::GZIP }];
     // A target that another one is linked to is built for that one.
     let outputs: &[Output] = match (&target.outputs[..], target.requested) {
@@ -396,12 +420,12 @@ fn export(
     let mut built = Built { target: target.name.clone(), image: None, config: None, warnings };
     let mut summary = ImageSummary { target: target.name.clone(), ..ImageSummary::default() };
     let (mut made, mut sent): (Vec<Made>, Vec<caching::Pushed>) = Default::default();
-    for (number, output) in outputs.iter().enumerate() {
+    for (task, output) in (first_task..).zip(outputs) {
         if session.cancel.is_canceled() {
             return Err(Error::Interrupted);
         }
         if output::wants_image(&output.kind) && !made.iter().any(|made| made.compression == output.compression) {
-            session.reporter.report(Event::TaskStarted(number, "exporting the image".into()));
+            session.reporter.report(Event::TaskStarted(task, exporting.clone()));
             let started = Instant::now();
             let (mut manifests, mut described) = (Vec::new(), Vec::new());
             let mut blobs = Vec::new();
@@ -423,7 +447,7 @@ fn export(
             if lowered.platforms.len() != 1 {
                 built.config = None;
             }
-            session.reporter.report(Event::TaskFinished(number, started.elapsed()));
+            session.reporter.report(Event::TaskFinished(task, started.elapsed()));
             summary.digest = image.digest.to_string();
             summary.size = size;
             built.image = Some(image.clone());
