@@ -22,6 +22,8 @@ mod blob;
 mod download;
 mod error;
 mod fetch;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod host;
 mod listing;
 pub mod origins;

@@ -30,14 +30,19 @@ pub(super) struct Exported {
     pub sent: Vec<caching::Pushed>,
 }
 
-/// Makes a target's image and writes its outputs.
+/// Makes a target's image and writes its outputs. Its tasks are numbered from `first_task`.
 pub(super) fn export(
     session: &Session<'_>,
     (graph, target, lowered): (&Graph, &Target, &Lowered),
     solved: &Solved,
     layers: &Layers,
+    first_task: usize,
     listing: &mut output::Listing,
 ) -> Result<Exported, Error> {
+    let exporting = match &*target.name {
+        "" => "exporting the image".to_owned(),
+        name => format!("exporting {name}"),
+    };
     let default = [Output { kind: OutputKind::Store(Vec::new()), compression: Compression::GZIP }];
     // A target that another one is linked to is built for that one.
     let outputs: &[Output] = match (&target.outputs[..], target.requested) {
@@ -51,12 +56,12 @@ pub(super) fn export(
     let mut built = Built { target: target.name.clone(), image: None, config: None, warnings };
     let mut summary = ImageSummary { target: target.name.clone(), ..ImageSummary::default() };
     let (mut made, mut sent): (Vec<Made>, Vec<caching::Pushed>) = Default::default();
-    for (number, output) in outputs.iter().enumerate() {
+    for (task, output) in (first_task..).zip(outputs) {
         if session.cancel.is_canceled() {
             return Err(Error::Interrupted);
         }
         if output::wants_image(&output.kind) && !made.iter().any(|made| made.compression == output.compression) {
-            session.reporter.report(Event::TaskStarted(number, "exporting the image".into()));
+            session.reporter.report(Event::TaskStarted(task, exporting.clone()));
             let started = Instant::now();
             let (mut manifests, mut described) = (Vec::new(), Vec::new());
             let mut blobs = Vec::new();
@@ -78,7 +83,7 @@ pub(super) fn export(
             if lowered.platforms.len() != 1 {
                 built.config = None;
             }
-            session.reporter.report(Event::TaskFinished(number, started.elapsed()));
+            session.reporter.report(Event::TaskFinished(task, started.elapsed()));
             summary.digest = image.digest.to_string();
             summary.size = size;
             built.image = Some(image.clone());

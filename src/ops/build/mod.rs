@@ -12,6 +12,7 @@ mod credentials;
 mod export;
 mod failure;
 mod images;
+mod lanes;
 mod locking;
 mod lowering;
 mod make;
@@ -168,19 +169,37 @@ fn complete(
     let (mut built, mut pushed) = (Vec::new(), Vec::new());
     let mut summary = Summary { executed: solved.executed, cached: solved.cached, ..Summary::default() };
     let mut listing = output::Listing::default();
-    let mut each = targets.iter().zip(lowered).enumerate();
-    let exported: Result<(), Error> = each.try_for_each(|(number, (target, lowered))| {
-        let Exported { done, image, sent } =
-            export(session, (graph, target, lowered), &solved, layers, &mut listing)
-                .map_err(|error| if session.cancel.is_canceled() { Error::Interrupted } else { error })?;
-        summary.images.push(image);
-        pushed.extend(sent.into_iter().map(|sent| (number, sent)));
-        built.push(done);
-        Ok(())
+    // A target without an output has one: the store.
+    let first_task =
+        |number: usize| -> usize { targets[..number].iter().map(|target| target.outputs.len().max(1)).sum() };
+    let each = lanes::side_by_side(targets, |number| {
+        let mut listing = output::Listing::default();
+        let parts = (graph, &targets[number], &lowered[number]);
+        match export(session, parts, &solved, layers, first_task(number), &mut listing) {
+            Ok(exported) => Ok((listing, exported)),
+            Err(error) => Err((listing, if session.cancel.is_canceled() { Error::Interrupted } else { error })),
+        }
     });
+    let mut failure = None;
+    for (number, one) in each.into_iter().enumerate() {
+        match one {
+            Ok((listed, Exported { done, image, sent })) => {
+                listing.append(listed);
+                summary.images.push(image);
+                pushed.extend(sent.into_iter().map(|sent| (number, sent)));
+                built.push(done);
+            }
+            Err((listed, error)) => {
+                listing.append(listed);
+                failure.get_or_insert(error);
+            }
+        }
+    }
     // What is done is listed, whatever became of the rest.
     listing.write(&session.store)?;
-    exported?;
+    if let Some(error) = failure {
+        return Err(error);
+    }
     caching::write(session, (layers, spots), targets, &caches, &pushed)?;
     summary.elapsed = started.elapsed();
     session.reporter.report(Event::Summary(summary));
