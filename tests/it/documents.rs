@@ -1,6 +1,7 @@
-//! The commands that documents and help texts show are commands of this program: its own parser reads them all.
+//! Documents hold what they promise: the commands that they and the help texts show are read by the program's own parser, and
+//! their links lead somewhere.
 //!
-//! What they print is not compared here; the examples that can be run are run by other tests.
+//! What commands print is not compared here; the examples that can be run are run by other tests.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -45,6 +46,37 @@ fn commands_in_help_texts_are_understood() {
         open.extend(command.get_subcommands().cloned());
     }
     assert!(wrong.is_empty(), "\n{wrong}");
+}
+
+#[test]
+fn links_in_documents_lead_somewhere() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut wrong = String::new();
+    let more = ["ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md"].map(|name| root.join(name));
+    for file in documents(root).into_iter().chain(more) {
+        let text = fs::read_to_string(&file).unwrap();
+        let targets = text.split("](").skip(1).filter_map(|rest| Some(rest.split_once(')')?.0));
+        for target in targets.filter(|target| !target.starts_with("https://") && !target.contains(char::is_whitespace))
+        {
+            let (path, place) = target.split_once('#').unwrap_or((target, ""));
+            let path = if path.is_empty() { file.clone() } else { file.with_file_name(path) };
+            let leads = match fs::read_to_string(&path) {
+                Ok(text) if !place.is_empty() => text.lines().any(|line| anchor(line).as_deref() == Some(place)),
+                _ => path.exists(),
+            };
+            if !leads {
+                wrong.push_str(&format!("{}: {target}\n", file.strip_prefix(root).unwrap().display()));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "\n{wrong}");
+}
+
+/// What a heading is called in links, as code hosts make it.
+fn anchor(line: &str) -> Option<String> {
+    let heading = line.strip_prefix('#')?.trim_start_matches('#').strip_prefix(' ')?;
+    let kept = |c: &char| c.is_alphanumeric() || "-_ ".contains(*c);
+    Some(heading.to_lowercase().chars().filter(kept).collect::<String>().replace(' ', "-"))
 }
 
 /// The documents for users.
