@@ -30,7 +30,7 @@ use std::time::Instant;
 pub use locking::LockPlace;
 pub use target::{
     Attestations, Destination, Dockerfile, Entitlement, Folder, Line, LockMode, NamedContext, NoCache, Output,
-    OutputKind, Target,
+    OutputKind, Target, Wording, Written,
 };
 
 use crate::event::{Event, Reporter, Summary};
