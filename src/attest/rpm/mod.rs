@@ -1,8 +1,8 @@
 //! rpm's packages: the databases of its three backends, each of which keeps one header a package.
 //!
-//! The readers here know the formats as far as listing needs it, and look nothing up. SQLite is read by code of our own, too:
-//! what is wanted is one table in the order of its rows, a small and frozen part of the format, and the library would be
-//! most of a megabyte of C that a stranger's file is given to.
+//! The readers here know the formats as far as listing needs it, and look nothing up. SQLite's is read by code of our own,
+//! too: what is wanted is all rows of one table, a small part of a format that does not change any more
+//! (`ARCHITECTURE.md` says why not by SQLite).
 //!
 //! Nothing in a database is believed. A part of a file belongs to one thing only, so whoever has read more than the file
 //! has goes in circles, and stops ([`Once`]).
