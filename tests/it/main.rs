@@ -19,6 +19,7 @@ mod lock;
 mod monorepo;
 mod network;
 mod one_graph;
+mod packages;
 mod platform;
 mod policies;
 mod records;
