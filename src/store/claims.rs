@@ -15,7 +15,7 @@ use crate::fstree::Toc;
 use crate::fstree::tar::{Dialect, PROFILE_VERSION};
 use crate::oci::Descriptor;
 use crate::store::layers::{Diffed, LayerBlob, LayerError, LayerId, Layers, implied_root};
-use crate::store::snapshot;
+use crate::store::snapshot::{self, SnapshotError};
 
 /// The largest table of contents that is taken from elsewhere, compressed, in bytes.
 const MAX_PACKED: u64 = 64 << 20;
@@ -164,9 +164,14 @@ impl Layers {
         let blob = self.read_blob(id, &claim.blob.descriptor).map_err(|error| broken(error.to_string()))?;
         let (blob, meter) = blob;
         let (reader, seen) = Diffed::new(blob);
-        let mut tar = meter.tar(reader, Dialect::Layer);
-        let toc = snapshot::list(&mut tar, None, &implied_root()).map_err(|error| broken(error.to_string()))?;
-        tar.drain().map_err(|error| broken(error.to_string()))?;
+        let read = || -> Result<_, SnapshotError> {
+            let mut tar = meter.tar(reader, Dialect::Layer);
+            let toc = snapshot::list(&mut tar, None, &implied_root())?;
+            tar.drain()?;
+            Ok(toc)
+        };
+        let toc = self.store.confined(read).map_err(|error| broken(error.to_string()))?;
+        let toc = toc.map_err(|error| broken(error.to_string()))?;
         let seen = seen.lock().unwrap_or_else(PoisonError::into_inner).take();
         if !matches!(id, LayerId::Made(digest) if digest == toc.digest()) {
             return Err(broken("its blob holds something else".into()));
