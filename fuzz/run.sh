@@ -11,6 +11,8 @@ cd "$(dirname "$0")/.."
 seconds=${1:-60}
 [ $# -gt 0 ] && shift
 [ $# -gt 0 ] || set -- $(cargo fuzz list)
+# Stores and images that inputs make are not worth a disk.
+[ -d /dev/shm ] && export TMPDIR=/dev/shm
 
 [ -d fuzz/corpus ] || python3 -B fuzz/seeds.py
 cargo fuzz build --sanitizer none || exit 1
@@ -19,9 +21,9 @@ for target in "$@"; do
     case $target in
         dockerfile | expand | lower) options="-dict=fuzz/dictionaries/dockerfile.dict -max_len=4096" ;;
         hcl | bakejson | compose) options="-dict=fuzz/dictionaries/bake.dict -max_len=4096" ;;
-        buildfile | lockfile | trust) options="-dict=fuzz/dictionaries/toml.dict -max_len=4096" ;;
+        buildfile | lockfile | settings | trust) options="-dict=fuzz/dictionaries/toml.dict -max_len=4096" ;;
         tar | unpack) options=-max_len=16384 ;;
-        policy) options="-dict=fuzz/dictionaries/bake.dict -max_len=4096" ;;
+        answers | kept | policy) options="-dict=fuzz/dictionaries/bake.dict -max_len=4096" ;;
         *) options=-max_len=4096 ;;
     esac
     log=$(mktemp)

@@ -232,6 +232,57 @@ def packages():
 
 
 
+def answers():
+    yield b'Bearer realm="https://h/token",service="h",scope="repository:a/b:pull,push", Basic realm="x"'
+    yield b'{"token": "abc", "expires_in": 300, "issued_at": "2020-01-01T00:00:00Z"}'
+    yield b'{"errors": [{"code": "NAME_UNKNOWN", "message": "no"}], "details": "x"}'
+    yield b"<?xml?><Error><Code>NoSuchKey</Code><Message>It&apos;s not there</Message></Error>"
+    yield b'</v2/a/tags/list?last=x&n=1>; rel="next"'
+    for date in (b"Sun, 06 Nov 1994 08:49:37 GMT", b"Sunday, 06-Nov-94 08:49:37 GMT", b"Sun Nov  6 08:49:37 1994", b"120"):
+        yield date
+
+
+def kept():
+    """As `src/store/{index,containers,scenes}`, `src/ops/record` and `src/solve/record.rs` write them."""
+    layers = ["chain-" + "1" * 64, "tree-" + "2" * 64]
+    name = {"org.opencontainers.image.ref.name": "docker.io/library/a:v1"}
+    image = {"mediaType": "application/vnd.oci.image.manifest.v1+json", "digest": DIGESTS[1], "size": 3, "annotations": name}
+    yield json.dumps({"schemaVersion": 2, "manifests": [image, {"x": 1}]}).encode()
+    config = {"Env": ["A=b"], "Cmd": ["sh"], "WorkingDir": "/"}
+    yield json.dumps({"version": 1, "id": "a" * 64, "name": "n", "kind": "container", "image": "a", "image_id": DIGESTS[1],
+                      "manifest": DIGESTS[2], "layers": layers, "config": config, "args": ["sh"], "hostname": "h",
+                      "mounts": [["/a", "/b"]], "created": 7}).encode()
+    step = {"name": "RUN x", "stage": "s", "origin": ["Dockerfile", 3], "key": "4" * 64, "outcome": "exit code 1"}
+    yield json.dumps({"version": 1, "kind": "failure", "step": step, "made": 5, "layers": layers, "args": ["sh"],
+                      "env": [["A", "b"]], "cwd": "/", "user": "", "hostname": "h", "hosts": [], "network": True,
+                      "privileged": False, "mounts": []}).encode()
+    yield b"\1" + b"".join(kind + bytes([number]) * 32 for kind, number in ((b"i", 1), (b"m", 2)))
+    # A folder with one file that is known, as `src/source/statcache` has it.
+    entry = (1).to_bytes(2, "little") + b"f" + bytes(77)
+    numbers = b"".join(n.to_bytes(4, "little") for n in (1, len(entry)))
+    yield b"imgstat\2" + (1).to_bytes(4, "little") + b"a" + numbers + entry
+    # A row of a log, and a file of a list.
+    yield b"\1" + (258).to_bytes(8, "little") + (2).to_bytes(8, "little") + bytes(8) + (2).to_bytes(4, "little") + b"ab"
+    yield bytes(2) + (1).to_bytes(2, "little") + b"a" + bytes(37)
+    key = "key:" + "4" * 64
+    summary = {"version": 1, "definition": "/a/Dockerfile.lock", "started": 5, "elapsed": 7, "ended": "done", "error": None,
+               "images": [{"target": "", "digest": DIGESTS[1], "tags": ["a:1"]}], "cached": 1, "warnings": ["w"],
+               "steps": [{"step": 0, "ended": "done", "error": None, "started": 0, "elapsed": 1, "reason": "r"}],
+               "snapshot": key, "lists": [key], "log": None, "program": "1", "command": ["build", "."]}
+    yield json.dumps(summary).encode()
+    facts = {"name": "RUN x", "stage": "s", "origin": ["Dockerfile", 3], "kind": "run", "source": "x", "platform": "linux/amd64",
+             "key": key, "no_cache": False, "inputs": [], "facts": [["env", "A", "b"]]}
+    yield json.dumps({"version": 1, "key_version": 1, "roots": [{"target": "", "platform": "linux/amd64", "step": 1}],
+                      "steps": [facts, {**facts, "inputs": [[0, key]]}]}).encode()
+
+
+def settings():
+    yield b'[network]\ntimeout = 5.5\ntries = 3\n[registry."h:5000"]\ninsecure = true\nmirrors = ["m:1"]\n'
+    yield b'[store]\nroot = "x"\n[explore]\nmin-efficiency = 0.9\nmax-wasted = "10m"\n[prune]\nkeep-storage = "20g"\nuntil = "48h"\n'
+    yield b'{"auths": {"https://index.docker.io/v1/": {"auth": "dTpwOnc="}, "h:5000": {"identitytoken": "t"}}, "credHelpers": {"h": "x"}}'
+    yield from (b"table {{.ID}}\\t{{json .A.B}}", b'type=local,"dest=a,b"', b"20g", b"label=a=b", b"2024-03-01T12:00:00Z", b"1h30m")
+
+
 def trust():
     yield b"-----BEGIN PUBLIC KEY-----\n%s\n-----END PUBLIC KEY-----\n" % b"\n".join(PUBLIC_KEY)
     payload = {"critical": {"identity": {"docker-reference": "h.x/a:1"}, "image": {"docker-manifest-digest": DIGESTS[1]},
@@ -255,7 +306,7 @@ def main():
              "expand": words(dockerfiles), "glob": globs(), "ignore": ignore_files(), "lockfile": lockfiles(),
              "lower": dockerfiles, "address": addresses(), "cache": caches(), "compressed": streams(), "passwd": users(),
              "policy": policies(), "unpack": layers(), "oci": documents(), "packages": packages(), "reference": references, "tar": tars(), "toc": tables(),
-             "trust": trust()}
+             "trust": trust(), "answers": answers(), "kept": kept(), "settings": settings()}
     for target, inputs in seeds.items():
         folder = corpus / target
         folder.mkdir(parents=True, exist_ok=True)

@@ -171,7 +171,7 @@ impl Config {
         Ok(Self::default())
     }
 
-    fn parse(path: &Path, text: &str) -> Result<Self, Error> {
+    pub(super) fn parse(path: &Path, text: &str) -> Result<Self, Error> {
         let wrong = |what: String| Error::Usage(format!("{}: {what}", path.display()));
         let file: File = toml::from_str(text).map_err(|error| wrong(error.to_string()))?;
         let folder = path.parent().unwrap_or(Path::new(""));

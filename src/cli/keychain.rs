@@ -126,6 +126,11 @@ impl Files {
                 user => Credentials::Password { user: user.to_owned(), password: Secret(kept.secret) },
             }));
         }
+        Self::find_entry(config, registry)
+    }
+
+    /// What a file itself has for a registry.
+    pub(super) fn find_entry(config: &Map<String, Value>, registry: &str) -> Result<Option<Credentials>, String> {
         let auths = config.get("auths").and_then(Value::as_object);
         let Some(entry) = auths.and_then(|all| all.iter().find(|(key, _)| is_for(key, registry))) else {
             return Ok(None);

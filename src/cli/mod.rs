@@ -12,6 +12,8 @@ pub mod config;
 pub mod env;
 pub mod error;
 pub mod explain;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 pub mod human;
 pub mod interrupt;
 pub mod keychain;

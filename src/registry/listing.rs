@@ -101,7 +101,7 @@ fn pages<T: for<'de> Deserialize<'de>>(
 }
 
 /// Where the next page is (RFC 8288): `</v2/…>; rel="next"`.
-fn next_link(header: &str) -> Option<&str> {
+pub(super) fn next_link(header: &str) -> Option<&str> {
     let (target, parameters) = header.trim().strip_prefix('<')?.split_once('>')?;
     parameters.replace([' ', '"'], "").to_ascii_lowercase().contains(";rel=next").then_some(target)
 }

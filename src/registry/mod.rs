@@ -21,6 +21,8 @@ mod auth;
 mod download;
 mod error;
 mod fetch;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod host;
 mod listing;
 pub mod origins;

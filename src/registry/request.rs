@@ -220,7 +220,7 @@ pub(super) fn refused(
 }
 
 /// The registry's own words in an error (distribution-spec, "Error codes").
-fn words(body: &[u8]) -> String {
+pub(super) fn words(body: &[u8]) -> String {
     #[derive(Deserialize)]
     struct Errors {
         #[serde(default)]

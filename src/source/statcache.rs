@@ -8,6 +8,8 @@
 //! A build in which nothing changed spends much of its time here, so the file is used as it is read (`record`): nothing
 //! is built of it but an index of the folders, and whoever walks a folder goes through the file's entries beside it.
 
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod record;
 
 use std::collections::{BTreeMap, HashMap};

@@ -13,7 +13,7 @@ use std::thread::JoinHandle;
 
 use crate::digest::{Digest, HashingReader, HashingWriter};
 use crate::store::error::{Result, StoreError, io_error};
-use crate::store::{Exclusive, Store, layout, sync_folder};
+use crate::store::{Exclusive, Store, layout};
 
 /// How much is read or written at once, in bytes.
 const BUFFER: usize = 256 << 10;
@@ -225,7 +225,7 @@ impl<'a> BlobWriter<'a> {
         Ok(StagedBlob { blob: Blob { digest, size }, target })
     }
 
-    /// Enters the store under the digest of what was written, durably.
+    /// Enters the store under the digest of what was written. Its bytes are on the disk then; its name is when an index lists it.
     ///
     /// # Errors
     /// [`StoreError::Mismatch`] if that is not `expected`; then nothing enters.
@@ -269,7 +269,7 @@ impl StagedBlob<'_> {
         File::open(&self.target.path).map_err(io_error("read", &self.target.path))
     }
 
-    /// Enters the store, durably. One that exists with the same size is success.
+    /// Enters the store, as [`BlobWriter::commit`] does. One that exists with the same size is success.
     pub fn commit(self) -> Result<Blob> {
         let Self { blob, target } = self;
         // A file of another size was cut short or damaged; the good one replaces it.
@@ -279,7 +279,6 @@ impl StagedBlob<'_> {
         File::open(&target.path).and_then(|file| file.sync_all()).map_err(io_error("write", &target.path))?;
         let path = target.store.blob_path(&blob.digest);
         fs::rename(&target.path, &path).map_err(io_error("write", &path))?;
-        sync_folder(&target.store.root().join(layout::BLOBS))?;
         target.store.written.add(blob.digest);
         Ok(blob)
     }

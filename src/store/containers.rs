@@ -167,7 +167,7 @@ struct Saved {
 }
 
 impl ContainerRecord {
-    fn encode(&self) -> Vec<u8> {
+    pub(super) fn encode(&self) -> Vec<u8> {
         let record = self.clone();
         let saved = Saved {
             version: VERSION,

@@ -18,7 +18,7 @@ use crate::digest::Digest;
 use crate::oci::manifest::{ANNOTATION_IMAGE_NAME, ANNOTATION_REF_NAME};
 use crate::oci::{Descriptor, Reference, media};
 use crate::store::error::{Result, StoreError, io_error};
-use crate::store::{Exclusive, Store, layout, locks, replace};
+use crate::store::{Exclusive, Store, layout, locks, replace, sync_folder};
 
 /// The images of a store, or of another image layout.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -235,9 +235,15 @@ impl Store {
         let result = change(&mut new);
         if new != old {
             let _lock = lock.map_err(io_error("open", &path))?;
-            replace(&self.tmp_path("index")?, &self.path(layout::INDEX), &new.to_json())?;
+            self.write_index(&new)?;
         }
         Ok(result)
+    }
+
+    fn write_index(&self, index: &ImageIndex) -> Result<()> {
+        // Once for the names of all blobs that it lists, whoever wrote them.
+        sync_folder(&self.path(layout::BLOBS))?;
+        replace(&self.tmp_path("index")?, &self.path(layout::INDEX), &index.to_json())
     }
 
     /// All images that are listed.
@@ -266,7 +272,7 @@ impl Exclusive<'_> {
     pub fn rewrite_index(&self, images: impl IntoIterator<Item = Descriptor>) -> Result<()> {
         let mut index = ImageIndex::default();
         images.into_iter().for_each(|image| index.add_untagged(image));
-        replace(&self.tmp_path("index")?, &self.root().join(layout::INDEX), &index.to_json())
+        self.write_index(&index)
     }
 }
 

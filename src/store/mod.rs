@@ -20,9 +20,9 @@
 //!
 //! - *A process is killed, at any moment*: nothing but its folder in `tmp/` is left behind, which the next process
 //!   removes. Objects appear whole, by rename; locks are the kernel's and go with their holder.
-//! - *The machine loses power*: a blob's bytes are synced before its name exists, and its name before any reference to
-//!   it is written; `index.json` is synced as well. So an image that was listed is there. Results of steps are not synced:
-//!   a record that did not reach the disk is a miss, because each carries a checksum.
+//! - *The machine loses power*: a blob's bytes are synced before its name exists, and the names of all blobs before
+//!   `index.json` is written, which is synced as well. So an image that was listed is there. Results of steps are not synced:
+//!   a record that did not reach the disk is a miss, because each carries a checksum, and so is one whose blob's name did not.
 //! - *A file is damaged later*: blobs are read with their digest checked.
 //! - *Deleting while others build*: everybody who has the store open holds a shared lock on it; what deletes blobs takes it
 //!   exclusively ([`Store::exclusive`]).
@@ -35,12 +35,13 @@ mod archive;
 mod blobs;
 mod builds;
 mod check;
-mod claims;
 mod confine;
 mod error;
 mod fetch;
 mod find;
 mod found;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 pub(crate) mod images;
 pub(crate) mod index;
 pub mod intake;
@@ -71,7 +72,6 @@ pub use actions::ActionRecord;
 pub use archive::{ArchiveFormat, ArchiveImage};
 pub use blobs::{Blob, BlobReader, BlobWriter, StagedBlob};
 pub use check::Flaw;
-pub use claims::Claim;
 #[cfg(test)]
 pub(crate) use confine::Hole;
 pub use confine::confined_to;

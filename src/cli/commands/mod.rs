@@ -61,8 +61,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use clap::ValueEnum;
 
 use super::Session;
-use super::args::build::{OutputArgs, ProgressArgs};
 use super::args::output::Output;
+use super::args::progress::ProgressArgs;
+use super::args::shared::OutputArgs;
 use super::args::template::ListFormat;
 use super::error;
 use super::interrupt;

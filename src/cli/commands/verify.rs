@@ -6,7 +6,7 @@ mod text;
 use clap::ValueEnum;
 
 use super::{json_pretty, with_progress};
-use crate::cli::args::build::ProgressArgs;
+use crate::cli::args::progress::ProgressArgs;
 use crate::cli::args::subject::SubjectArgs;
 use crate::cli::library::lock;
 use crate::cli::{Session, error};

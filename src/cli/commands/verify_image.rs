@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::verify::Format;
 use super::{json_pretty, with_progress};
-use crate::cli::args::build::ProgressArgs;
+use crate::cli::args::progress::ProgressArgs;
 use crate::cli::library::{network, trust};
 use crate::cli::{Session, error};
 use crate::digest::Digest;

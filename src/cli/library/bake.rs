@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use crate::cli::args::BakeArgs;
 use crate::cli::args::attest::Attest;
-use crate::cli::args::build::List;
+use crate::cli::args::bake::List;
 use crate::cli::args::values::{Secret, Ssh};
 use crate::cli::library::build::{
     apply_attest, apply_cache, apply_image, apply_run, apply_values, cache_from, cache_to, check_signing, lock_mode,

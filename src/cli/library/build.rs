@@ -6,9 +6,9 @@ use std::sync::Arc;
 
 use crate::cli::args::BuildArgs;
 use crate::cli::args::attest::Attest;
-use crate::cli::args::build::{CacheArgs, Entitlement, ImageArgs, LockArgs, Network, OutputArgs, RunArgs, ValueArgs};
 use crate::cli::args::cache::{CacheFrom, CachePlace, CacheTo};
 use crate::cli::args::output::{self, OutputKind as Kind};
+use crate::cli::args::shared::{CacheArgs, Entitlement, ImageArgs, LockArgs, Network, OutputArgs, RunArgs, ValueArgs};
 use crate::cli::args::values::{
     AnnotationTarget, ContextSource, HostAddress, ImageAnnotation, Secret, SecurityOption, Ssh,
 };

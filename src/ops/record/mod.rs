@@ -9,6 +9,8 @@
 mod events;
 mod flaws;
 mod format;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod lists;
 mod log;
 mod recorder;

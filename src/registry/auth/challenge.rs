@@ -55,7 +55,10 @@ fn challenge(scheme: &str, parameters: &[(String, String)]) -> Option<Challenge>
     let of = |name: &str| parameters.iter().find(|(known, _)| known == name).map(|(_, value)| value.clone());
     match scheme {
         "basic" => Some(Challenge::Basic),
-        "bearer" => Some(Challenge::Bearer { realm: of("realm")?, service: of("service"), scope: of("scope") }),
+        "bearer" => {
+            let realm = of("realm").filter(|realm| !realm.is_empty())?;
+            Some(Challenge::Bearer { realm, service: of("service"), scope: of("scope") })
+        }
         _ => None,
     }
 }
@@ -101,8 +104,18 @@ mod tests {
             &[bearer("https://a?b=\"c\"", None, None), Challenge::Basic],
         );
         check(r#"Basic realm="a", Bearer realm="b""#, &[Challenge::Basic, bearer("b", None, None)]);
-        for odd in ["", ",", "=", "Bearer", "Bearer service=\"x\"", "\"", "Bearer realm", "é=é", "Digest realm=\"x\""]
-        {
+        for odd in [
+            "",
+            ",",
+            "=",
+            "Bearer",
+            "Bearer service=\"x\"",
+            "\"",
+            "Bearer realm",
+            "Bearer realm=\"\"",
+            "é=é",
+            "Digest realm=\"x\"",
+        ] {
             check(odd, &[]);
         }
     }

@@ -5,6 +5,8 @@
 //! refused at once, one fetches the token that all of them use.
 
 mod challenge;
+#[cfg(fuzzing)]
+pub(super) mod fuzzing;
 mod scope;
 mod token;
 

@@ -37,6 +37,21 @@ impl Token {
         Self { value, until: None }
     }
 
+    /// Reads what a token server answered (distribution-spec's token authentication, "Requesting a Token").
+    pub(super) fn read(answer: &[u8]) -> Result<Self, String> {
+        let answer: Answer = serde_json::from_slice(answer).map_err(|error| error.to_string())?;
+        let value =
+            answer.token.filter(|token| !token.is_empty()).or(answer.access_token).filter(|token| !token.is_empty());
+        let value = value.ok_or("it answered without a token")?;
+        if value.bytes().any(|byte| !byte.is_ascii_graphic()) {
+            return Err("its token has characters that none can have".into());
+        }
+        let life = answer.expires_in.filter(|life| life.is_finite() && *life >= 1.0);
+        let life = life.unwrap_or(LIFE as f64).min(86_400.0);
+        // One that ends on its way is of no use.
+        Ok(Self { value, until: Some(Instant::now() + Duration::from_secs_f64(life * 0.9)) })
+    }
+
     /// Whether it will live for another moment.
     pub(super) fn is_fresh(&self) -> bool {
         self.until.is_none_or(|until| Instant::now() < until)
@@ -113,16 +128,7 @@ pub(super) fn fetch(
             _ => Err(request::refused(registries, host.name(), what(), credentials.is_some(), &mut response)),
         }
     })?;
-    let answer: Answer = serde_json::from_slice(&answer).map_err(|error| malformed(error.to_string()))?;
-    let value =
-        answer.token.filter(|token| !token.is_empty()).or(answer.access_token).filter(|token| !token.is_empty());
-    let value = value.ok_or_else(|| malformed("it answered without a token".into()))?;
-    if value.bytes().any(|byte| !byte.is_ascii_graphic()) {
-        return Err(malformed("its token has characters that none can have".into()));
-    }
-    let life = answer.expires_in.filter(|life| life.is_finite() && *life >= 1.0).unwrap_or(LIFE as f64).min(86_400.0);
-    // One that ends on its way is of no use.
-    Ok(Token { value, until: Some(Instant::now() + Duration::from_secs_f64(life * 0.9)) })
+    Token::read(&answer).map_err(malformed)
 }
 
 /// The address without what was asked.

@@ -6,6 +6,8 @@
 //! signature is for one host. What is in a manifest is not known here.
 
 mod bucket;
+#[cfg(fuzzing)]
+pub(super) mod fuzzing;
 mod object;
 mod refusal;
 mod sign;

@@ -21,7 +21,7 @@ use crate::fstree::TreePath;
 const MAGIC: &[u8; 8] = b"imgstat\x02";
 
 /// How much of the hash stands at the end.
-const CHECK: usize = 16;
+pub(super) const CHECK: usize = 16;
 
 const HAS_CONTENT: u8 = 1;
 const HAS_XATTRS: u8 = 2;

@@ -14,6 +14,8 @@
 //! A folder whose record cannot be read, and a visit that nobody is in, are what a killed process or a loss of power left.
 
 mod format;
+#[cfg(fuzzing)]
+pub(super) mod fuzzing;
 
 use std::collections::BTreeSet;
 use std::fs::{self, DirBuilder, File};

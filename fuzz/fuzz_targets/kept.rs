@@ -1,0 +1,4 @@
+//! See `targets::kept`.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| targets::kept(data));
