@@ -68,6 +68,9 @@ pub(super) fn inventory(layers: &Layers, state: &[LayerId]) -> Result<Inventory,
     Ok(inventory)
 }
 
+/// A file to read from any place, and its size.
+type Opened = (Box<dyn ReadSeek>, u64);
+
 /// The first name of a regular file, and its size; none for all else.
 fn regular<'a>(merged: &'a Merged, layer: usize, entry: &'a Entry) -> Option<(&'a Entry, u64)> {
     let file = match &entry.kind {
@@ -101,7 +104,7 @@ fn beside(
     merged: &Merged,
     entry: &Entry,
     suffix: &str,
-) -> Result<Option<(Box<dyn ReadSeek>, u64)>, Error> {
+) -> Result<Option<Opened>, Error> {
     let path = TreePath::clean([entry.path.as_bytes(), suffix.as_bytes()].concat());
     let Some((layer, entry)) = merged.entry(&path) else { return Ok(None) };
     let Some((file, size)) = regular(merged, layer, entry) else { return Ok(None) };

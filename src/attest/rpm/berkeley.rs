@@ -62,10 +62,15 @@ impl Hash<'_, '_> {
     /// Takes what is on a page: keys and values by turns, from its end to its beginning.
     fn values(&mut self, page: &[u8], found: &mut Found) -> Option<()> {
         let items = usize::from(self.order.u16(page, 20)?);
+        // Items do not overlap.
+        let mut left = page.len();
         for key in (0..items).step_by(2) {
             let place = |item: usize| self.order.u16(page, PAGE_HEADER + 2 * item).map(usize::from);
             let (Some(end), Some(start)) = (place(key), place(key + 1)) else { break };
-            if let Some(header) = page.get(start..end).and_then(|item| self.value(item)) {
+            let Some(item) = page.get(start..end) else { continue };
+            let Some(rest) = left.checked_sub(item.len()) else { break };
+            left = rest;
+            if let Some(header) = self.value(item) {
                 found.add(&header)?;
             }
         }

@@ -82,10 +82,12 @@ impl<'a, 'b> Pages<'a, 'b> {
             0x05 => (start + 12, true),
             _ => return Some(()),
         };
+        // Cells do not overlap.
+        let mut left = self.usable;
         for cell in 0..cells {
             let Some(cell) = Order::Big.u16(&page, pointers + 2 * cell).map(usize::from) else { break };
             if !inner {
-                if let Some(row) = self.row(&page, cell) {
+                if let Some(row) = self.row(&page, cell, &mut left) {
                     each(&row)?;
                 }
             } else if let Some(child) = Order::Big.u32(&page, cell) {
@@ -98,8 +100,8 @@ impl<'a, 'b> Pages<'a, 'b> {
         }
     }
 
-    /// The row of a cell: what of it is in the page, and what follows on other pages.
-    fn row(&mut self, page: &[u8], cell: usize) -> Option<Vec<u8>> {
+    /// The row of a cell: what of it is in the page, of which so much is left, and what follows on other pages.
+    fn row(&mut self, page: &[u8], cell: usize, left: &mut u64) -> Option<Vec<u8>> {
         let mut rest = page.get(cell..)?;
         let length = varint(&mut rest)?;
         varint(&mut rest)?;
@@ -116,6 +118,7 @@ impl<'a, 'b> Pages<'a, 'b> {
                 _ => least,
             },
         };
+        *left = left.checked_sub(here)?;
         let here_end = usize::try_from(here).ok()?;
         let mut row = rest.get(..here_end)?.to_vec();
         let mut next = if here < length { Order::Big.u32(rest, here_end)? } else { 0 };

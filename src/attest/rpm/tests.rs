@@ -267,6 +267,15 @@ fn circles_end() {
         slots[place..place + 16].copy_from_slice(&slot);
     }
     assert!(list(Format::RpmNdb, &slots).len() < 16);
+    // All cells of a page are the same one, which has room for two.
+    let mut cells = sqlite(&headers);
+    let leaf = 2 * 512;
+    let cell = [cells[leaf + 8], cells[leaf + 9]];
+    cells[leaf + 4] = 100;
+    for pointer in 0..100 {
+        cells[leaf + 8 + 2 * pointer..leaf + 10 + 2 * pointer].copy_from_slice(&cell);
+    }
+    assert_eq!(list(Format::RpmSqlite, &cells), ["bash 5.2.15-3.fc38", "bash 5.2.15-3.fc38", "Long 7:1-2"]);
     // More buckets than pages.
     let buckets = redirected(berkeley(&headers, Order::Little), 72, [0xff; 4]);
     assert_eq!(list(Format::RpmBerkeley, &buckets), [""; 0]);
