@@ -45,7 +45,8 @@ pub(super) fn choose(args: &BakeArgs) -> Result<Chosen, Error> {
     }
     let is_docker = |path: &Path| Format::of(&path.to_string_lossy()).is_some();
     match args.files.as_slice() {
-        [] if Path::new(OWN).is_file() => Ok(Chosen::Own(OWN.into())),
+        // In `bake --convert > build.toml`, the shell has just made it.
+        [] if Path::new(OWN).is_file() && !(args.convert && is_empty(Path::new(OWN))) => Ok(Chosen::Own(OWN.into())),
         [] => {
             let found: Vec<PathBuf> = DOCKER.iter().map(PathBuf::from).filter(|path| path.is_file()).collect();
             if found.is_empty() { Ok(Chosen::Own(OWN.into())) } else { Ok(Chosen::Docker(found)) }
@@ -60,6 +61,10 @@ pub(super) fn choose(args: &BakeArgs) -> Result<Chosen, Error> {
             )))
         }
     }
+}
+
+fn is_empty(file: &Path) -> bool {
+    file.metadata().is_ok_and(|found| found.len() == 0)
 }
 
 /// Reads docker's files. Their paths start at the folder in which the command runs. Also returns whether the environment had
