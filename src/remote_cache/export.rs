@@ -69,7 +69,7 @@ impl Writer<'_> {
             Place::Folder { path, name } => {
                 let layout = Layout::new(path);
                 transfer::run(&source, &layout, &plan, self.options())?;
-                layout.list(&root, Some(name))?;
+                layout.list(&root, Some(name), None)?;
             }
             Place::Bucket { bucket, name } => {
                 let end = BucketEnd::new(self.registries, bucket);
