@@ -86,6 +86,33 @@ fn a_container_has_limits_too() {
 }
 
 #[test]
+fn a_debug_shell_has_the_limits_of_its_step() {
+    let store = Store::with_busybox();
+    let fails = |flags: &[&str]| {
+        let (code, said) = build(&store, "FROM busybox\nRUN exit 3\n", flags);
+        assert!(code == 1 && said.contains("exit code 3"), "{said}");
+    };
+    let sees = |script: &str| {
+        let mut command = store.command();
+        let (code, out, said) = outcome(command.args(["debug", "--", "sh", "-c", script]).stdin(Stdio::null()));
+        assert_eq!(code, 0, "{said}");
+        out
+    };
+    let script = "echo $(ulimit -n) $(ulimit -H -n) $(df -k /dev/shm | tail -n 1)";
+    fails(&["--ulimit", "nofile=77:99", "--shm-size=3m", "--step-timeout=1h"]);
+    let said = sees(script);
+    assert!(said.starts_with("77 99 ") && said.contains(" 3072 "), "{said}");
+    fails(&[]);
+    let said = sees(script);
+    assert!(!said.starts_with("77 ") && said.contains(" 65536 "), "{said}");
+    if controls("pids") {
+        fails(&["--pids-limit=7"]);
+        let said = sees("cat /proc/self/cgroup");
+        assert!(said.contains("/imgbuild-limits-"), "{said}");
+    }
+}
+
+#[test]
 fn limits_that_make_no_sense_are_refused() {
     let store = Store::new();
     let check = |flag: &str, expected: &str| {
