@@ -15,6 +15,7 @@ use crate::digest::{CacheKey, Digest};
 use crate::oci::manifest::Document;
 use crate::oci::{Descriptor, Reference, media};
 use crate::registry::origins;
+use crate::sandbox;
 use crate::store::layers::{LayerId, recorded_blob};
 use crate::store::{Exclusive, Flaw, ResolvedImage, Store, StoreError};
 
@@ -194,6 +195,7 @@ pub fn repair(store: &mut Store, deep: bool, wait: bool) -> Result<Checked, Stor
         }
     }
     alone.sweep()?;
+    sandbox::sweep_groups();
     Ok(checked)
 }
 
