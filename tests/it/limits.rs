@@ -311,6 +311,22 @@ impl Drop for Corner {
 }
 
 #[test]
+fn limits_hold_in_a_group_that_has_processes() {
+    if !controls("pids") {
+        return;
+    }
+    let Some(corner) = Corner::new("limits") else { return };
+    let (store, folder) = (Store::with_busybox(), scratch());
+    put(folder.path(), "Dockerfile", "FROM busybox\nRUN f() { f | f; }; f\n");
+    let mut build = store.command();
+    build.args(["build", "--progress=plain", "--no-lock", "--pids-limit=30"]).arg(folder.path());
+    let (code, _, said) = outcome(&mut corner.command(&build));
+    assert!(code == 1 && said.contains("at the limit of 30 processes"), "{said}");
+    // It hands nothing on because of that, which would be in the way of who comes next.
+    assert_eq!(fs::read_to_string(corner.0.join("cgroup.subtree_control")).unwrap(), "");
+}
+
+#[test]
 fn the_group_of_a_killed_builder_goes_with_prune_and_fsck() {
     let Some(corner) = Corner::new("killed") else { return };
     let (store, folder) = (Store::with_busybox(), scratch());
