@@ -104,7 +104,8 @@ fn expressions() {
 fn mistakes_in_expressions_are_pointed_at() {
     check("TGA", "[\"TGA | there is no variable `TGA` (did you mean `TAG`?)\"]");
     check("uper(TAG)", "[\"uper | there is no function `uper` (did you mean `upper`?)\"]");
-    check("md5(TAG)", "[\"md5 | the function `md5` is not supported (use `sha256`)\"]");
+    check("md5(TAG)", "56765472680401499c79732468ba4340");
+    check("uuidv4()", "[\"uuidv4 | the function `uuidv4` is not supported (its result is another one each time)\"]");
     check("upper([])", "[\"[] | a string is needed here, not a list\"]");
     check("list[7]", "[\"list[7] | a list of 2 has no such item\"]");
     check("nested.two", "[\"nested.two | there is no `two` in it\"]");
