@@ -290,6 +290,17 @@ fn later_files_change_earlier_ones() {
 }
 
 #[test]
+fn values_may_come_to_nothing() {
+    let text = "services:\n  a:\n    image: ${IMAGE}\n    build:\n      context: ${DIR}\n      dockerfile: $FILE\n";
+    let (found, _) = plan(&[("compose.yaml", text)], &[]).unwrap();
+    let printed = serde_json::to_value(Printed::from(&found)).unwrap();
+    assert_eq!(printed["target"]["a"], serde_json::json!({"context": ".", "dockerfile": "Dockerfile"}));
+    let (found, _) = plan(&[("compose.yaml", text)], &[("IMAGE", "i"), ("DIR", "d"), ("FILE", "f")]).unwrap();
+    let printed = serde_json::to_value(Printed::from(&found)).unwrap();
+    assert_eq!(printed["target"]["a"], serde_json::json!({"context": "d", "dockerfile": "f", "tags": ["i"]}));
+}
+
+#[test]
 fn mistakes_in_bake_files_are_pointed_at() {
     let check = |text: &str, expected: &[&str]| {
         let found = plan(&hcl(text), &[]).map(|_| Vec::<String>::new()).unwrap_or_else(|messages| messages);
@@ -419,6 +430,7 @@ fn mistakes_in_compose_files_are_pointed_at() {
         "services: {a: {build: {contxt: x}}}",
         &["contxt | unknown key `contxt` in `build` (did you mean `context`?)"],
     );
+    check("services: {a: {build: .}}\nmore: 1\nservice: 2", &[]);
     check("services: {a: {build: [x]}}", &["[x] | `build` must be a folder or a map"]);
     check("services: {a: {build: {tags: x}}}", &["x | `tags` must be a list, not a single value"]);
     check(
