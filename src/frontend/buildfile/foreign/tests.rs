@@ -289,6 +289,30 @@ fn later_files_change_earlier_ones() {
     assert_eq!(printed["target"]["b"]["args"], expected["args"]);
 }
 
+/// As in docker, where nobody hears of it.
+#[test]
+fn what_has_no_effect_is_told_and_left_out() {
+    let check = |text: &str, expected: &[&str]| {
+        let surroundings = Surroundings { variable: &|_| None, dotenv: None, platform: "linux/amd64".into(), epoch: 0 };
+        let sources = Sources::new(vec![Source { name: "docker-bake.hcl".into(), text: text.into() }]);
+        let found = read(&sources, &surroundings).unwrap_or_else(|broken| panic!("{text}\n{:?}", broken.list));
+        let notes: Vec<String> =
+            found.notes.iter().map(|note| [&[note.message.clone()], &note.help[..]].concat().join(": ")).collect();
+        assert_eq!(notes, expected, "{text}");
+    };
+    check(
+        "target \"a\" { tag = [] }\ntarget \"b\" { inherits = [\"a\"] }",
+        &["unknown key `tag` in a target: it has no effect: did you mean `tags`?"],
+    );
+    check(
+        "group \"first\" { targets = [\"a\", \"missing\"] }\ngroup \"second\" { targets = [\"first\"] }\ntarget \"a\" {}",
+        &[
+            "no target or group is called `missing`, so the group `first` is left out",
+            "no target or group is called `first`, so the group `second` is left out",
+        ],
+    );
+}
+
 #[test]
 fn values_may_come_to_nothing() {
     let text = "services:\n  a:\n    image: ${IMAGE}\n    build:\n      context: ${DIR}\n      dockerfile: $FILE\n";
@@ -301,12 +325,17 @@ fn values_may_come_to_nothing() {
 }
 
 #[test]
+fn the_platform_of_the_machine_has_a_name() {
+    let found = value(&hcl("target \"a\" { platforms = [\"local\"] }"), &[], "a", "platforms");
+    assert_eq!(found, serde_json::json!([crate::oci::Platform::host().to_string()]));
+}
+
+#[test]
 fn mistakes_in_bake_files_are_pointed_at() {
     let check = |text: &str, expected: &[&str]| {
         let found = plan(&hcl(text), &[]).map(|_| Vec::<String>::new()).unwrap_or_else(|messages| messages);
         assert_eq!(found, expected, "{text}");
     };
-    check("target \"a\" { tag = [] }", &["tag | unknown key `tag` in a target (did you mean `tags`?)"]);
     check(
         "target \"a b\" {}",
         &[
