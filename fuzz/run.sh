@@ -11,6 +11,8 @@ cd "$(dirname "$0")/.."
 seconds=${1:-60}
 [ $# -gt 0 ] && shift
 [ $# -gt 0 ] || set -- $(cargo fuzz list)
+# Stores and images that inputs make are not worth a disk.
+[ -d /dev/shm ] && export TMPDIR=/dev/shm
 
 [ -d fuzz/corpus ] || python3 -B fuzz/seeds.py
 cargo fuzz build --sanitizer none || exit 1

@@ -18,6 +18,7 @@
 //! environment is read here but certificates: what is configured comes as [`Settings`], passwords from a [`Keychain`].
 
 mod auth;
+mod blob;
 mod download;
 mod error;
 mod fetch;

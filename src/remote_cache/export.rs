@@ -16,8 +16,8 @@ use crate::registry::s3::BucketEnd;
 use crate::registry::transfer::{self, Layout, Options, Plan, Platforms, StoreEnd, TagEnd};
 use crate::registry::{Registries, Repository};
 use crate::solve::{Reached, State};
-use crate::store::layers::{LayerId, Layers};
-use crate::store::{Claim, cache_mount};
+use crate::store::cache_mount;
+use crate::store::layers::{Claim, LayerId, Layers};
 
 /// What goes into a cache.
 pub struct Export<'a> {

@@ -16,8 +16,7 @@ use crate::registry::s3::{Bucket, BucketEnd};
 use crate::registry::transfer::{self, Layout};
 use crate::registry::{Check, Registries, RegistryError, Which, origins};
 use crate::solve::{Elsewhere, Found};
-use crate::store::Claim;
-use crate::store::layers::{LayerId, Layers};
+use crate::store::layers::{Claim, LayerId, Layers};
 
 /// How many caches of one image are looked at.
 const MOST_REFERRERS: usize = 8;

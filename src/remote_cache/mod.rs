@@ -7,7 +7,7 @@
 //!
 //! What a cache says is believed only as far as it must be. A list of what is in a layer is checked by the layer's own
 //! identity, a blob by its digest, and that the blob holds the layer when it is read
-//! ([`Claim`](crate::store::Claim)). What a key led to elsewhere cannot be checked without running the step: whoever
+//! ([`Claim`](crate::store::layers::Claim)). What a key led to elsewhere cannot be checked without running the step: whoever
 //! may write a cache decides what the steps of those come to that read it. `docs/remote-cache.md` says so to users.
 //!
 //! Which targets have which caches is not known here, nor how flags and build files write them.

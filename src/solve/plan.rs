@@ -12,7 +12,8 @@ use crate::graph::{Graph, Op, StepId};
 use crate::solve::file::StateTree;
 use crate::solve::keys::{DefinitionKeys, partial_uses, select_uses, state_key};
 use crate::solve::schedule::{Schedule, Status};
-use crate::solve::{Environment, SolveError, Solved, Solver, State, diff};
+use crate::solve::solver::Solver;
+use crate::solve::{Environment, SolveError, Solved, State, diff};
 
 /// What would become of a step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -13,7 +13,8 @@ use crate::graph::{Graph, MountKind, Network, Op, Step, StepId};
 use crate::solve::error::StepError;
 use crate::solve::exec::ExecStep;
 use crate::solve::file::{InputTree, StateTree, mountable};
-use crate::solve::{Environment, SolveError, Solver, State};
+use crate::solve::solver::Solver;
+use crate::solve::{Environment, SolveError, State};
 use crate::store::layers::Layers;
 use crate::store::scenes::{Scene, SceneKind, SceneMount, SceneMountKind, SceneStep};
 

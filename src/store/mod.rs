@@ -35,7 +35,6 @@ mod archive;
 mod blobs;
 mod builds;
 mod check;
-mod claims;
 mod confine;
 mod error;
 mod fetch;
@@ -73,7 +72,9 @@ pub use actions::ActionRecord;
 pub use archive::{ArchiveFormat, ArchiveImage};
 pub use blobs::{Blob, BlobReader, BlobWriter, StagedBlob};
 pub use check::Flaw;
-pub use claims::Claim;
+#[cfg(test)]
+pub(crate) use confine::Hole;
+pub use confine::confined_to;
 pub use error::{Result, StoreError, io_error};
 pub use fetch::{Fetch, FetchError};
 pub use find::{FindError, Found};

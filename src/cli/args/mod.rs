@@ -2,9 +2,10 @@
 //!
 //! Names and meanings are those of `docker` and `docker buildx` wherever they have one. A value that does not parse is
 //! reported by clap together with what is allowed, with exit code 2. The flags of `build` and `bake` are in
-//! [`build`]; those of a short command stand in that command's file.
+//! [`build`], [`bake`] and [`shared`]; those of a short command stand in that command's file.
 
 pub mod attest;
+pub mod bake;
 pub mod build;
 pub mod cache;
 pub mod csv;
@@ -12,6 +13,8 @@ pub mod filter;
 mod groups;
 pub mod limits;
 pub mod output;
+pub mod progress;
+pub mod shared;
 pub mod subject;
 pub mod template;
 pub mod values;
@@ -20,7 +23,8 @@ use std::path::PathBuf;
 
 use clap::builder::styling::{AnsiColor, Effects, Styles};
 
-pub use build::{BakeArgs, BuildArgs};
+pub use bake::BakeArgs;
+pub use build::BuildArgs;
 
 use super::commands;
 

@@ -7,9 +7,11 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 
 use super::attest::AttestArgs;
-use super::build::{
-    BakeArgs, BuildArgs, CacheArgs, Call, CompatibilityArgs, FailureArgs, ImageArgs, LockArgs, OutputArgs, Override,
-    PolicyArgs, ProgressArgs, RunArgs, ValueArgs,
+use super::bake::{BakeArgs, Override};
+use super::build::{BuildArgs, Call};
+use super::progress::ProgressArgs;
+use super::shared::{
+    CacheArgs, CompatibilityArgs, FailureArgs, ImageArgs, LockArgs, OutputArgs, PolicyArgs, RunArgs, ValueArgs,
 };
 use super::values::ContextSource;
 use crate::ops::Error;

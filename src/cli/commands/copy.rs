@@ -1,7 +1,7 @@
 //! `imgbuild copy`: an image from one place to another.
 
 use super::with_progress;
-use crate::cli::args::build::ProgressArgs;
+use crate::cli::args::progress::ProgressArgs;
 use crate::cli::args::values;
 use crate::cli::library::network;
 use crate::cli::{Session, error};

@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use super::run::{exit_code, not_started};
 use super::with_progress;
-use crate::cli::args::build::{OnError, ProgressArgs, ValueArgs};
+use crate::cli::args::progress::ProgressArgs;
+use crate::cli::args::shared::{OnError, ValueArgs};
 use crate::cli::args::subject::SubjectArgs;
 use crate::cli::args::values::BuildArg;
 use crate::cli::attach::{self, Attach};

@@ -1,7 +1,7 @@
 //! `imgbuild fetch`: everything that is pinned is brought into the store.
 
 use super::with_progress;
-use crate::cli::args::build::ProgressArgs;
+use crate::cli::args::progress::ProgressArgs;
 use crate::cli::args::subject::SubjectArgs;
 use crate::cli::human::count;
 use crate::cli::library::lock;

@@ -4,7 +4,7 @@ use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
 
 use super::{input, with_progress};
-use crate::cli::args::build::ProgressArgs;
+use crate::cli::args::progress::ProgressArgs;
 use crate::cli::args::values;
 use crate::cli::{Session, error};
 use crate::event::Reporter;

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use super::with_progress;
-use crate::cli::args::build::ProgressArgs;
+use crate::cli::args::progress::ProgressArgs;
 use crate::cli::args::subject::SubjectArgs;
 use crate::cli::library::lock::{self, LockOptions};
 use crate::cli::{Session, error};

@@ -61,8 +61,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use clap::ValueEnum;
 
 use super::Session;
-use super::args::build::{OutputArgs, ProgressArgs};
 use super::args::output::Output;
+use super::args::progress::ProgressArgs;
+use super::args::shared::OutputArgs;
 use super::args::template::ListFormat;
 use super::error;
 use super::interrupt;
@@ -83,6 +84,16 @@ pub enum Format {
     #[default]
     Table,
     /// One JSON object on each line
+    Json,
+}
+
+/// How what is no list is printed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub enum TextFormat {
+    /// For people
+    #[default]
+    Text,
+    /// For programs, as JSON
     Json,
 }
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use clap::ValueEnum;
 
 use super::with_progress;
-use crate::cli::args::build::ProgressArgs;
+use crate::cli::args::progress::ProgressArgs;
 use crate::cli::args::values;
 use crate::cli::library::network;
 use crate::cli::{Session, error};

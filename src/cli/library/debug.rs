@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::cli::Session;
-use crate::cli::args::build::ValueArgs;
+use crate::cli::args::shared::ValueArgs;
 use crate::cli::args::subject::Subject;
 use crate::cli::choose::{as_line, choose_one};
 use crate::cli::interrupt;

@@ -15,7 +15,7 @@ pub mod tty;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::args::build::{ProgressArgs, ProgressStyle};
+use super::args::progress::{ProgressArgs, ProgressStyle};
 use super::env::{Env, Sink};
 use crate::event::{Event, Reporter, StepInfo};
 

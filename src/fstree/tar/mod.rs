@@ -6,16 +6,18 @@
 //!
 //! Only streams are known here: compression is someone else's, and so are the files of a disk.
 
+mod entry;
 mod header;
 mod list;
 mod pax;
-pub mod read;
+mod read;
 mod sparse;
 pub mod write;
 
+pub use entry::{Dialect, Limits, RawEntry, RawKind};
 pub use header::looks_like_tar;
 pub use list::{Listing, list};
-pub use read::{Content, Dialect, Limits, RawEntry, RawKind, TarReader};
+pub use read::{Content, TarReader};
 pub use write::{Contents, NoContents, PROFILE_VERSION, Verify, WriteError, holds_all_of, write};
 
 use std::io;

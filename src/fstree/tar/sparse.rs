@@ -1,6 +1,12 @@
 //! Sparse files: the map of what is stored, and where holes are.
 
-use super::{Reason, header};
+use std::io::Read;
+
+use tar::{GnuExtSparseHeader, Header};
+
+use super::pax::{self, Extended};
+use super::read::{TarReader, padding};
+use super::{BLOCK, Reason, header};
 
 /// A stretch of bytes that is stored; what lies between stretches is zeros.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -75,6 +81,75 @@ pub(super) fn gnu(places: &[tar::GnuSparseHeader], into: &mut Vec<Segment>) -> R
         into.push(Segment { offset, length: header::unsigned(&place.numbytes, "sparse length")? });
     }
     Ok(())
+}
+
+impl<R: Read> TarReader<R> {
+    /// The stored stretches and the full length of a sparse file. Takes what it reads off `self.stored`.
+    pub(super) fn sparse_map(
+        &mut self,
+        header: &Header,
+        extended: &Extended,
+    ) -> Result<Option<(Vec<Segment>, u64)>, Reason> {
+        let mut budget = self.limits.header_bytes;
+        if header.as_old().linkflag[0] == b'S' {
+            let head = header.as_gnu().ok_or(Reason::Sparse)?;
+            let mut segments = Vec::new();
+            gnu(&head.sparse, &mut segments)?;
+            let mut more = head.isextended[0] != 0;
+            while more {
+                let mut block = GnuExtSparseHeader::new();
+                self.spend(BLOCK as u64, &mut budget)?;
+                if !self.block(block.as_mut_bytes())? {
+                    return Err(Reason::CutOff);
+                }
+                gnu(&block.sparse, &mut segments)?;
+                more = block.isextended[0] != 0;
+            }
+            return Ok(Some((segments, header::unsigned(&head.realsize, "size")?)));
+        }
+        let given = &extended.sparse;
+        if given.major == Some(1) {
+            let size = given.size.ok_or(Reason::Sparse)?;
+            let count = self.map_number(&mut budget)?;
+            let mut segments = Vec::new();
+            for _ in 0..count {
+                let offset = self.map_number(&mut budget)?;
+                segments.push(Segment { offset, length: self.map_number(&mut budget)? });
+            }
+            // The map is padded to whole blocks.
+            let read = self.limits.header_bytes - budget;
+            self.take_stored(padding(read))?;
+            return Ok(Some((segments, size)));
+        }
+        match (&given.map, given.size) {
+            (Some(segments), Some(size)) => Ok(Some((segments.clone(), size))),
+            (Some(_), None) => Err(Reason::Sparse),
+            (None, _) => Ok(None),
+        }
+    }
+
+    /// One decimal number and the newline behind it, from the head of the entry's data.
+    fn map_number(&mut self, budget: &mut u64) -> Result<u64, Reason> {
+        let mut digits = Vec::new();
+        loop {
+            self.spend(1, budget)?;
+            if self.stored == 0 || digits.len() > 20 {
+                return Err(Reason::Sparse);
+            }
+            let mut byte = [0];
+            self.exact(&mut byte)?;
+            self.stored -= 1;
+            match byte[0] {
+                b'\n' => return pax::decimal(&digits).ok_or(Reason::Sparse),
+                digit => digits.push(digit),
+            }
+        }
+    }
+
+    fn take_stored(&mut self, bytes: u64) -> Result<(), Reason> {
+        self.stored = self.stored.checked_sub(bytes).ok_or(Reason::Sparse)?;
+        self.skip(bytes)
+    }
 }
 
 #[cfg(test)]

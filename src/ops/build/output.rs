@@ -50,6 +50,12 @@ pub struct Listing {
 }
 
 impl Listing {
+    /// Adds what another one has, behind its own.
+    pub fn append(&mut self, other: Self) {
+        self.named.extend(other.named);
+        self.unnamed.extend(other.unnamed);
+    }
+
     /// Lists them.
     pub fn write(self, store: &Store) -> Result<(), Error> {
         if self.named.is_empty() && self.unnamed.is_empty() {

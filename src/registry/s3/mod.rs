@@ -8,7 +8,6 @@
 mod bucket;
 #[cfg(fuzzing)]
 pub(super) mod fuzzing;
-mod object;
 mod refusal;
 mod sign;
 
@@ -20,6 +19,7 @@ use ureq::http::{Method, Response, StatusCode};
 
 pub use bucket::Bucket;
 
+use super::download::{Answer, Download, Origin};
 use super::request::{self, Body, Open, REFUSAL, Request};
 use super::transfer::{Source, Target};
 use super::upload::{Content, Sent};
@@ -28,7 +28,6 @@ use crate::digest::Digest;
 use crate::oci::Descriptor;
 use crate::oci::manifest::MAX_MANIFEST;
 use crate::source::http::Failure;
-use object::Object;
 use refusal::Refusal;
 use sign::Signable;
 
@@ -208,8 +207,7 @@ impl Source for BucketEnd<'_> {
         offset: u64,
         check: Check,
     ) -> Result<Option<Box<dyn Read + Send + '_>>, RegistryError> {
-        let object = Object::open(self.clone(), blob, offset, check)?;
-        Ok(object.map(|object| Box::new(object) as _))
+        Ok(Download::open(self.clone(), blob, offset, check)?.map(|download| Box::new(download) as _))
     }
 
     fn repositories(&self, _: &Descriptor) -> Vec<String> {
@@ -218,6 +216,29 @@ impl Source for BucketEnd<'_> {
 
     fn has_at_hand(&self, _: &Descriptor) -> Result<bool, RegistryError> {
         Ok(false)
+    }
+}
+
+impl Origin for BucketEnd<'_> {
+    fn registries(&self) -> &Registries {
+        self.registries
+    }
+
+    fn registry(&self) -> String {
+        self.bucket.to_string()
+    }
+
+    fn name_of(&self, digest: &Digest) -> String {
+        Self::object(digest)
+    }
+
+    fn ask(&self, blob: &Descriptor, offset: u64) -> Result<Option<Answer>, RegistryError> {
+        let object = Self::object(&blob.digest);
+        let response = self.registries.retrying(|| self.get(&object, offset))?;
+        Ok(response.map(|response| {
+            let skip = if response.status() == StatusCode::PARTIAL_CONTENT { 0 } else { offset };
+            Answer { response, url: format!("{}: {object}", self.bucket), skip }
+        }))
     }
 }
 

@@ -3,16 +3,16 @@
 //! The blob is checked before anything in it is believed: its digest, what it unpacks to, and for a layer of our own also
 //! what it holds.
 
-use std::io::Read;
-use std::sync::{Arc, PoisonError};
+use std::io::{self, Read};
+use std::sync::{Arc, Mutex, PoisonError};
 
-use super::{Diffed, Known, LayerError, LayerId, Layers, implied_root};
-use crate::digest::ContentDigest;
+use super::{Claim, Known, LayerError, LayerId, Layers, implied_root};
+use crate::digest::{ContentDigest, Digest, HashingReader};
 use crate::fstree::tar::{self, RawKind, TarReader};
 use crate::fstree::{Entry, Kind, Merged, Toc, TreePath};
 use crate::oci::Descriptor;
+use crate::store::intake;
 use crate::store::snapshot::{self, SnapshotError, Source};
-use crate::store::{Claim, intake};
 
 /// The tar in a blob.
 pub(super) type Archive = TarReader<Diffed<intake::Reader<'static>>>;
@@ -27,12 +27,19 @@ pub(super) struct Place {
     claim: Option<Arc<Claim>>,
 }
 
+impl Place {
+    /// In a blob that is only claimed to hold it.
+    pub(super) fn claimed(claim: Arc<Claim>) -> Self {
+        Self { descriptor: claim.blob.descriptor.clone(), below: Vec::new(), claim: Some(claim) }
+    }
+}
+
 impl Layers {
     /// Where the bytes of a layer are that has no folder. A claimed blob is brought.
     pub(super) fn place(&self, id: LayerId, known: &Known) -> Result<Place, LayerError> {
         if let Some(claim) = self.claim_of(id) {
             self.bring_claimed(&[(id, claim.clone())])?;
-            return Ok(Place { descriptor: claim.blob.descriptor.clone(), below: Vec::new(), claim: Some(claim) });
+            return Ok(Place::claimed(claim));
         }
         let (descriptor, below) = self.blob_of(id, known)?;
         Ok(Place { descriptor, below, claim: None })
@@ -69,7 +76,10 @@ impl Layers {
             Some(claim) => self.broken(id, claim, source.to_string()),
             None => LayerError::Unpack { id, source },
         };
-        let (reader, meter) = self.read_blob(id, &place.descriptor)?;
+        let (reader, meter) = match (self.read_blob(id, &place.descriptor), &place.claim) {
+            (Err(error), Some(claim)) => return Err(self.broken(id, claim, error.to_string())),
+            (opened, _) => opened?,
+        };
         let (reader, seen) = Diffed::new(reader);
         let read = || -> Result<Toc, SnapshotError> {
             let mut archive = meter.tar(reader, tar::Dialect::Layer);
@@ -91,8 +101,11 @@ impl Layers {
         if let (Some(promised), Some(seen)) = (promised, seen)
             && promised.as_bytes() != seen.as_bytes()
         {
-            let whose = if place.claim.is_some() { "the cache" } else { "its image" };
-            return Err(failed(format!("{whose} says that it unpacks to {promised}, but that is {seen}").into()));
+            let reason = match place.claim {
+                Some(_) => format!("its blob does not unpack to {promised}"),
+                None => format!("its image says that it unpacks to {promised}, but that is {seen}"),
+            };
+            return Err(failed(reason.into()));
         }
         if let Some(claim) = &place.claim {
             self.keep_claim(id, claim)?;
@@ -135,8 +148,36 @@ impl Layers {
             return Ok(None);
         }
         let (reader, meter) = self.read_blob(id, &self.place(id, &known)?.descriptor)?;
-        find(meter.tar(reader, tar::Dialect::Layer), size, content)
+        let found = self.store.confined(|| find(meter.tar(reader, tar::Dialect::Layer), size, content));
+        found
+            .map_err(|error| LayerError::Unpack { id, source: error.into() })?
             .map_err(|error| LayerError::Unpack { id, source: error.into() })
+    }
+}
+
+/// Reads to the end, and then says what was read.
+pub(super) struct Diffed<R> {
+    inner: Option<HashingReader<R>>,
+    seen: Arc<Mutex<Option<Digest>>>,
+}
+
+impl<R: Read> Diffed<R> {
+    /// Reads from `inner`; the digest is in the other part once that has ended.
+    fn new(inner: R) -> (Self, Arc<Mutex<Option<Digest>>>) {
+        let seen = Arc::new(Mutex::new(None));
+        (Self { inner: Some(HashingReader::new(inner)), seen: seen.clone() }, seen)
+    }
+}
+
+impl<R: Read> Read for Diffed<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let Some(inner) = &mut self.inner else { return Ok(0) };
+        let read = inner.read(buffer)?;
+        if read == 0 && !buffer.is_empty() {
+            let digest = self.inner.take().map(|inner| inner.finish().1);
+            *self.seen.lock().unwrap_or_else(PoisonError::into_inner) = digest;
+        }
+        Ok(read)
     }
 }
 
@@ -151,11 +192,8 @@ fn find<R: Read>(
             continue;
         }
         let mut bytes = Vec::new();
-        let failed = |error: std::io::Error| tar::TarError {
-            entry: Some(entry.path.to_string()),
-            offset: 0,
-            reason: error.into(),
-        };
+        let failed =
+            |error: io::Error| tar::TarError { entry: Some(entry.path.to_string()), offset: 0, reason: error.into() };
         file.read_to_end(&mut bytes).map_err(failed)?;
         if ContentDigest::of(&bytes) == content {
             return Ok(Some(bytes));

@@ -6,14 +6,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::environment::Environment;
-use super::variable::{cannot_expand, place_of_variable};
+use super::cycle::{cycle_error, find_cycle};
+use super::sources::Source;
 use super::{ContextSource, Lowering, reference};
 use crate::frontend::diagnostic::Diagnostic;
 use crate::frontend::dockerfile::ast::{Instruction, Join, Kind, Span, Stage, Word};
-use crate::frontend::dockerfile::expand::{Expanded, Lookup, Nothing};
+use crate::frontend::dockerfile::expand::Lookup;
 use crate::frontend::dockerfile::lint::{Linter, rule};
-use crate::frontend::dockerfile::parse::{fields, parse_trigger};
+use crate::frontend::dockerfile::parse::parse_trigger;
 use crate::frontend::dockerfile::suggest::nearest;
 use crate::oci::Platform;
 
@@ -31,15 +31,6 @@ pub(super) enum Base<'a> {
     Joined(&'a Join),
     /// A named context that stands for the stage itself: its instructions are not run.
     Replaced(String, &'a ContextSource),
-}
-
-/// Where the files of a `COPY --from` or a mount come from.
-#[derive(Debug, Clone)]
-pub(super) enum Source<'a> {
-    Scratch,
-    Stage(usize),
-    Image(String),
-    Context(String, &'a ContextSource),
 }
 
 /// A stage.
@@ -60,7 +51,7 @@ pub(super) struct Node<'a> {
 pub(super) struct Plan<'a> {
     pub nodes: Vec<Node<'a>>,
     /// The last stage of each name, in lower case.
-    names: BTreeMap<String, usize>,
+    pub names: BTreeMap<String, usize>,
     /// The one that is wanted.
     pub target: usize,
     /// Those that are lowered.
@@ -74,7 +65,7 @@ impl<'a> Plan<'a> {
     }
 
     /// The last stage of a name, in any case.
-    fn find(&self, name: &str) -> Option<usize> {
+    pub(super) fn find(&self, name: &str) -> Option<usize> {
         self.names.get(&name.to_lowercase()).copied()
     }
 }
@@ -132,80 +123,6 @@ impl<'a> Lowering<'a> {
         });
     }
 
-    /// Evaluates the `ARG`s before the first `FROM` on top of the predefined ones.
-    fn globals(&mut self) {
-        let build = self.options.build_platform.clone();
-        let target = self.target.clone();
-        let last = self.file.stages.last().and_then(Stage::known_name).unwrap_or_default();
-        let stage = self.options.target.clone().unwrap_or(last);
-        let stage = if stage.is_empty() { "default".into() } else { stage };
-        let mut predefined = Environment::default();
-        for (name, value) in [
-            ("BUILDPLATFORM", build.to_string()),
-            ("BUILDOS", build.os),
-            ("BUILDOSVERSION", String::new()),
-            ("BUILDARCH", build.architecture),
-            ("BUILDVARIANT", build.variant.unwrap_or_default()),
-            ("TARGETPLATFORM", target.to_string()),
-            ("TARGETOS", target.os),
-            ("TARGETOSVERSION", String::new()),
-            ("TARGETARCH", target.architecture),
-            ("TARGETVARIANT", target.variant.unwrap_or_default()),
-            ("TARGETSTAGE", stage),
-        ] {
-            predefined.set(name, self.options.build_args.get(name).unwrap_or(&value));
-        }
-        if self.file.globals.is_empty() {
-            self.check_defaults(&predefined);
-            self.globals = predefined;
-            return;
-        }
-        let (defaults, failed) = self.evaluate(predefined.clone(), false);
-        if failed.is_none() {
-            self.check_defaults(&defaults);
-        }
-        let (globals, failed) = self.evaluate(predefined, true);
-        self.globals = globals;
-        let declarations = self.file.globals.iter().filter_map(|instruction| match &instruction.kind {
-            Kind::Arg(declarations) => Some(declarations),
-            _ => None,
-        });
-        self.declared = declarations.flatten().map(|one| one.key.value.as_str()).collect();
-        self.errors.extend(failed);
-    }
-
-    fn evaluate(&self, mut known: Environment, with_arguments: bool) -> (Environment, Option<Diagnostic>) {
-        for instruction in &self.file.globals {
-            let Kind::Arg(declarations) = &instruction.kind else { continue };
-            for declaration in declarations {
-                let name = declaration.key.value.as_str();
-                let given = with_arguments.then(|| self.options.build_args.get(name)).flatten();
-                match (given, &declaration.default) {
-                    (Some(value), _) => known.set(name, value),
-                    (None, Some(default)) => match self.expander().expand(&default.value, &known) {
-                        Ok(expanded) => known.set(name, &expanded.text),
-                        Err(error) => return (known, Some(cannot_expand(default, &error))),
-                    },
-                    (None, None) => {}
-                }
-            }
-        }
-        (known, None)
-    }
-
-    /// Checks that every `FROM` names something even without build arguments.
-    fn check_defaults(&mut self, defaults: &Environment) {
-        for stage in &self.file.stages {
-            let Ok(base) = self.expander().expand(&stage.base.value, defaults) else { return };
-            if reference::check(&base.text).is_err() {
-                let message = format!("without build arguments, `{}` is no image", stage.base.value);
-                let finding = Linter::finding(rule::InvalidDefaultArgInFrom, stage.base.span.clone(), message)
-                    .help("give the `ARG` before the first `FROM` a default");
-                self.linter.report(&stage.head.comments, finding);
-            }
-        }
-    }
-
     fn base(
         &mut self,
         stage: &'a Stage,
@@ -238,24 +155,6 @@ impl<'a> Lowering<'a> {
             return Ok((Base::Scratch, platform));
         }
         Ok((Base::Image(base), platform))
-    }
-
-    fn expand_global(&mut self, word: &Word, stage: &Stage) -> Result<Expanded, Diagnostic> {
-        let expanded =
-            self.expander().expand(&word.value, &self.globals).map_err(|error| cannot_expand(word, &error))?;
-        let undeclared: Vec<&String> =
-            expanded.unmatched.iter().filter(|name| !self.declared.contains(name.as_str())).collect();
-        for name in undeclared {
-            let message = format!("`{name}` is not declared before the first `FROM`");
-            let mut finding = Linter::finding(rule::UndefinedArgInFrom, place_of_variable(word, name), message);
-            if let Some(meant) = nearest(name, self.globals.names()) {
-                finding = finding.help(format!("did you mean `{meant}`?"));
-            } else {
-                finding = finding.help(format!("declare it before the first `FROM`: `ARG {name}=value`"));
-            }
-            self.linter.report(&stage.head.comments, finding);
-        }
-        Ok(expanded)
     }
 
     fn platform(&mut self, word: &Word, stage: &Stage) -> Result<Platform, Diagnostic> {
@@ -316,80 +215,6 @@ impl<'a> Lowering<'a> {
         if let Some(cycle) = find_cycle(&edges) {
             self.errors.push(cycle_error(plan, &cycle));
         }
-    }
-
-    /// What a base is put together from.
-    pub(super) fn joined_sources(&self, plan: &Plan<'a>, stage: &Stage) -> Result<Vec<(Source<'a>, Span)>, Diagnostic> {
-        let words = match &stage.join {
-            None => &[][..],
-            Some(Join::Merge(words)) => words,
-            Some(Join::Diff(words)) => &words[..],
-        };
-        words.iter().map(|word| Ok((self.find_source(plan, &word.value, &word.span)?, word.span.clone()))).collect()
-    }
-
-    /// What an instruction reads from: the source of a `COPY`, or those of all mounts of a `RUN`, in their order.
-    pub(super) fn instruction_sources(
-        &self,
-        plan: &Plan<'a>,
-        instruction: &Instruction,
-    ) -> Result<Vec<(Source<'a>, Span)>, Diagnostic> {
-        match &instruction.kind {
-            Kind::Copy(copy) => match &copy.from {
-                Some(from) => Ok(vec![(self.copy_source(plan, from)?, from.span.clone())]),
-                None => Ok(Vec::new()),
-            },
-            Kind::Run(run) => {
-                let mut sources = Vec::new();
-                for mount in &run.mounts {
-                    // Mounts were checked when they were read; a later `from` replaces an earlier one.
-                    let fields = fields(&mount.value).unwrap_or_default();
-                    let mut pairs = fields.iter().filter_map(|field| field.split_once('='));
-                    let from = pairs.rfind(|(key, _)| key.eq_ignore_ascii_case("from"));
-                    let from = from.map_or("scratch", |(_, value)| value);
-                    sources.push((self.find_source(plan, from, &mount.span)?, mount.span.clone()));
-                }
-                Ok(sources)
-            }
-            _ => Ok(Vec::new()),
-        }
-    }
-
-    fn copy_source(&self, plan: &Plan<'a>, from: &Word) -> Result<Source<'a>, Diagnostic> {
-        let span = &from.span;
-        let expanded = self.expander().expand(&from.value, &Nothing).map_err(|error| cannot_expand(from, &error))?;
-        if expanded.text != from.value {
-            return Err(Diagnostic::error(span.clone(), "`--from` cannot hold variables or quotes")
-                .help("name a stage for it: `FROM $VARIABLE AS name`, with an `ARG` before the first `FROM`"));
-        }
-        match from.value.parse::<i64>() {
-            Ok(number) => match usize::try_from(number).ok().filter(|&index| index < plan.nodes.len()) {
-                Some(index) => Ok(Source::Stage(index)),
-                None => Err(Diagnostic::error(span.clone(), format!("there is no stage {number}"))
-                    .help(format!("the stages are numbered from 0 to {}", plan.nodes.len().saturating_sub(1)))),
-            },
-            Err(_) => self.find_source(plan, &from.value, span),
-        }
-    }
-
-    fn find_source(&self, plan: &Plan<'a>, name: &str, span: &Span) -> Result<Source<'a>, Diagnostic> {
-        if let Some(index) = plan.find(name) {
-            return Ok(Source::Stage(index));
-        }
-        if name == "scratch" || name.is_empty() {
-            return Ok(Source::Scratch);
-        }
-        if let Some(context) = self.named_context(name) {
-            return Ok(Source::Context(name.to_owned(), context));
-        }
-        reference::check(name).map_err(|reason| {
-            let error = Diagnostic::error(span.clone(), format!("`{name}` is neither a stage nor an image: {reason}"));
-            match nearest(name, plan.names.keys().map(String::as_str)) {
-                Some(meant) => error.help(format!("did you mean the stage `{meant}`?")),
-                None => error,
-            }
-        })?;
-        Ok(Source::Image(name.to_owned()))
     }
 
     /// Finds all stages that the wanted ones need, and their triggers.
@@ -490,88 +315,4 @@ pub(super) fn in_trigger(error: Diagnostic, trigger: &str, stage: &Stage) -> Dia
     let place = Diagnostic::error(stage.head.span.clone(), error.message.clone())
         .label(format!("its base has the trigger `ONBUILD {first}`"));
     Diagnostic { annotations: place.annotations, ..error }
-}
-
-/// The complaint about stages that wait for each other, with the place at which each asks for the next.
-fn cycle_error(plan: &Plan<'_>, cycle: &[(usize, Span)]) -> Diagnostic {
-    let name = |index: usize| plan.nodes[index].name.as_str();
-    let Some((first, place)) = cycle.first() else { return Diagnostic::error(0..0, "stages need each other") };
-    if let [_] = cycle {
-        return Diagnostic::error(place.clone(), format!("stage `{}` needs itself", name(*first)))
-            .note(plan.nodes[*first].stage.head.span.clone(), "it starts here")
-            .help("a stage can only use files of stages above it");
-    }
-    let next = |at: usize| cycle[(at + 1) % cycle.len()].0;
-    let names: Vec<String> =
-        cycle.iter().map(|(stage, _)| *stage).chain([*first]).map(|stage| format!("`{}`", name(stage))).collect();
-    let error = Diagnostic::error(place.clone(), format!("stages need each other: {}", names.join(" → ")))
-        .label(format!("`{}` needs `{}`", name(*first), name(next(0))));
-    let others = cycle.iter().enumerate().skip(1);
-    let error = others.fold(error, |error, (at, (stage, place))| {
-        error.note(place.clone(), format!("`{}` needs `{}`", name(*stage), name(next(at))))
-    });
-    error.help("a stage can only use files of stages above it: move what both need to a stage of its own")
-}
-
-/// Stages each of which needs the next, and the last one the first, with the place at which it says so.
-fn find_cycle(edges: &[Vec<(usize, Span)>]) -> Option<Vec<(usize, Span)>> {
-    #[derive(Clone, Copy, PartialEq)]
-    enum Mark {
-        New,
-        Open,
-        Done,
-    }
-    let mut marks = vec![Mark::New; edges.len()];
-    for start in 0..edges.len() {
-        // Each stage on the way and how many of its edges were followed; no recursion, as files can have many stages.
-        let mut way = vec![(start, 0)];
-        while let Some((stage, followed)) = way.last_mut() {
-            let stage = *stage;
-            if marks[stage] == Mark::Done {
-                way.pop();
-                continue;
-            }
-            marks[stage] = Mark::Open;
-            match edges[stage].get(*followed) {
-                None => {
-                    marks[stage] = Mark::Done;
-                    way.pop();
-                }
-                Some((next, _)) => {
-                    *followed += 1;
-                    match marks[*next] {
-                        Mark::Open => {
-                            let from = way.iter().position(|(stage, _)| stage == next).unwrap_or(0);
-                            let asked =
-                                |&(stage, followed): &(usize, usize)| (stage, edges[stage][followed - 1].1.clone());
-                            return Some(way[from..].iter().map(asked).collect());
-                        }
-                        Mark::New => way.push((*next, 0)),
-                        Mark::Done => {}
-                    }
-                }
-            }
-        }
-    }
-    None
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn finds_circles() {
-        let check = |edges: &[&[usize]], expected: &[usize]| {
-            let edges: Vec<Vec<(usize, Span)>> =
-                edges.iter().map(|to| to.iter().map(|&to| (to, 0..0)).collect()).collect();
-            let found = find_cycle(&edges).unwrap_or_default();
-            assert_eq!(found.iter().map(|(stage, _)| *stage).collect::<Vec<_>>(), expected);
-        };
-        check(&[&[], &[0], &[0, 1]], &[]);
-        check(&[&[0]], &[0]);
-        check(&[&[1], &[2], &[0]], &[0, 1, 2]);
-        check(&[&[1], &[2], &[1]], &[1, 2]);
-        check(&[&[1, 2], &[2], &[]], &[]);
-    }
 }

@@ -4,17 +4,17 @@ use std::collections::HashMap;
 
 use super::environment::{Arguments, Environment, SCAN_ARGUMENTS};
 use super::metadata::show_healthcheck;
-use super::plan::{Base, Plan, Source, in_trigger};
+use super::plan::{Base, Plan, in_trigger};
 use super::variable::{cannot_expand, place_of_variable};
-use super::{ContextSource, Lowering, NoCache, signal};
+use super::{Lowering, NoCache, signal};
 use crate::frontend::diagnostic::Diagnostic;
-use crate::frontend::dockerfile::ast::{Head, Instruction, Join, Kind, Span, Stage, Word};
+use crate::frontend::dockerfile::ast::{Head, Instruction, Kind, Span, Stage, Word};
 use crate::frontend::dockerfile::expand::{Expanded, Expander};
 use crate::frontend::dockerfile::go;
 use crate::frontend::dockerfile::lint::{Linter, rule};
 use crate::frontend::dockerfile::suggest::nearest;
 use crate::fstree::TreePath;
-use crate::graph::{CopyAction, CopySource, FileAction, FileOp, Label, Op, Owner, StepId, Unpack};
+use crate::graph::{Label, Owner, StepId};
 use crate::oci::{History, ImageConfig, Platform};
 
 /// The search path of images that have none.
@@ -28,12 +28,12 @@ pub(super) struct Finished {
     pub config: ImageConfig,
     /// How many history entries its base image had.
     pub base_history: usize,
-    platform: Platform,
-    variables: Environment,
-    arguments: Arguments,
-    workdir_set: bool,
+    pub platform: Platform,
+    pub variables: Environment,
+    pub arguments: Arguments,
+    pub workdir_set: bool,
     /// Whether its image was not looked up.
-    guessed: bool,
+    pub guessed: bool,
 }
 
 /// A stage under way.
@@ -50,13 +50,15 @@ pub(super) struct Current<'p> {
     /// Where in the configuration each variable stands.
     pub places: HashMap<String, usize>,
     pub no_cache: bool,
-    base_history: usize,
-    workdir_set: bool,
+    /// How many history entries the base image had.
+    pub base_history: usize,
+    /// Whether the working folder is known to be absolute.
+    pub workdir_set: bool,
     cmd: Option<Span>,
     entrypoint: Option<Span>,
     healthcheck: Option<Span>,
     /// The place of the next step among those of the stage, and how many there are.
-    number: usize,
+    pub number: usize,
     total: usize,
     /// Set while triggers of the base are run: their text is not in this file.
     trigger: Option<String>,
@@ -183,133 +185,6 @@ impl<'a> Lowering<'a> {
             workdir_set: current.workdir_set,
             guessed: current.guessed,
         })
-    }
-
-    /// Takes over what the base has; false if that is not known yet.
-    fn start(&mut self, plan: &Plan<'a>, current: &mut Current<'_>) -> Result<bool, Diagnostic> {
-        let node = &plan.nodes[current.index];
-        let span = node.stage.base.span.clone();
-        match &node.base {
-            Base::Scratch => {
-                // An empty image is for the target, whatever `--platform` says.
-                current.platform = self.target.clone();
-                current.step = Some(self.scratch(&current.platform));
-                current.config = empty_image(&current.platform);
-            }
-            Base::Stage(base) => {
-                let Some(base) = self.finished.get(base) else { return Ok(false) };
-                current.step = base.step;
-                current.config = base.config.clone();
-                current.config.config.on_build.clear();
-                current.platform = base.platform.clone();
-                current.variables = base.variables.clone();
-                current.arguments = base.arguments.clone();
-                current.workdir_set = base.workdir_set;
-                current.guessed = base.guessed;
-                current.base_history = base.base_history;
-            }
-            Base::Joined(join) => {
-                current.platform = self.target.clone();
-                let sources = self.joined_sources(plan, node.stage)?;
-                current.config = match (join, sources.first()) {
-                    (Join::Merge(_), Some((source, span))) => match self.source_config(source, span)? {
-                        Some(config) => ImageConfig { created: None, ..config },
-                        None => return Ok(false),
-                    },
-                    _ => empty_image(&current.platform),
-                };
-                current.config.config.on_build.clear();
-                let mut inputs = Vec::new();
-                for (source, span) in &sources {
-                    match self.source(plan, source, current.index, span)? {
-                        Some(step) => inputs.push(step),
-                        None => return Ok(false),
-                    }
-                }
-                let op = if matches!(join, Join::Merge(_)) { Op::Merge } else { Op::Diff };
-                let label = self.label("FROM several", Some(&node.stage.head.span));
-                current.step = Some(self.graph.add(op, &inputs, current.platform.clone(), label, false));
-            }
-            Base::Image(reference) => {
-                let platform = current.platform.clone();
-                let Some(image) = self.image(reference, &platform, &span) else {
-                    return Ok(self.only_check && self.guess(current));
-                };
-                let label = self.step_label(current, "", &node.stage.head.span);
-                current.step = Some(self.image_step(image, &platform, label));
-                current.config = image.config.clone();
-                inherit(current);
-                self.check_platform(current, reference, &span);
-            }
-            Base::Context(name, source) | Base::Replaced(name, source) => {
-                let platform = current.platform.clone();
-                let (step, config) = self.context(name, source, &platform, &span)?;
-                current.step = match source {
-                    // A folder is no layer yet.
-                    ContextSource::Local { .. } => step.map(|step| self.whole_folder(step, &platform, name)),
-                    _ => step,
-                };
-                let missing = step.is_none() && matches!(source, ContextSource::Image(_));
-                if missing {
-                    return Ok(self.only_check && self.guess(current));
-                }
-                if matches!(node.base, Base::Context(..)) {
-                    current.number += 1;
-                }
-                current.config = config.unwrap_or_else(|| empty_image(&platform));
-                inherit(current);
-            }
-        }
-        Ok(true)
-    }
-
-    /// Goes on with nothing instead of an image that was not looked up.
-    fn guess(&mut self, current: &mut Current<'_>) -> bool {
-        current.step = Some(self.scratch(&current.platform));
-        current.config = empty_image(&current.platform);
-        current.guessed = true;
-        true
-    }
-
-    /// The configuration of what is named; none if it is not known yet.
-    fn source_config(&mut self, source: &Source<'a>, span: &Span) -> Result<Option<ImageConfig>, Diagnostic> {
-        let platform = self.target.clone();
-        Ok(match source {
-            Source::Scratch => Some(empty_image(&platform)),
-            Source::Stage(index) => self.finished.get(index).map(|finished| finished.config.clone()),
-            Source::Image(reference) => self.image(reference, &platform, span).map(|image| image.config.clone()),
-            Source::Context(name, context) => {
-                let (step, config) = self.context(name, context, &platform, span)?;
-                step.map(|_| config.unwrap_or_else(|| empty_image(&platform)))
-            }
-        })
-    }
-
-    /// All of a folder as a layer.
-    fn whole_folder(&mut self, folder: StepId, platform: &Platform, name: &str) -> StepId {
-        let copy = CopyAction {
-            sources: vec![CopySource::Path { input: 1, path: String::new(), wildcard: false }],
-            dest: "/".into(),
-            owner: None,
-            mode: None,
-            parents: false,
-            exclude: Vec::new(),
-            unpack: Unpack::Never,
-        };
-        let op = Op::File(FileOp { actions: vec![FileAction::Copy(Box::new(copy))] });
-        let scratch = self.scratch(platform);
-        let label = self.label(format!("FROM {name}"), None);
-        self.graph.add(op, &[scratch, folder], platform.clone(), label, false)
-    }
-
-    fn check_platform(&mut self, current: &Current<'_>, name: &str, span: &Span) {
-        let (config, wanted) = (&current.config, &current.platform);
-        if config.os != wanted.os || config.architecture != wanted.architecture {
-            let message = format!("the image `{name}` is for {}/{}, not for {wanted}", config.os, config.architecture);
-            let finding = Linter::finding(rule::InvalidBaseImagePlatform, span.clone(), message)
-                .help("use an image that has this platform");
-            self.linter.report(&current.stage.head.comments, finding);
-        }
     }
 
     /// The label of the stage's next step.
@@ -450,107 +325,6 @@ impl<'a> Lowering<'a> {
             }
         }
     }
-
-    fn workdir(&mut self, current: &mut Current<'_>, head: &Head, word: &Word) -> Result<(), Diagnostic> {
-        let path = self.word(current, head, word)?;
-        if !current.workdir_set && !path.starts_with('/') {
-            let message = if path.is_empty() {
-                format!("`{}` comes to nothing", word.value)
-            } else {
-                format!("where `{path}` lies depends on the base image")
-            };
-            let finding = Linter::finding(rule::WorkdirRelativePath, current.at(&word.span), message)
-                .help("start with an absolute path");
-            let old = current.config.config.working_dir.as_str();
-            // Where the folder lies can be told once the base is known.
-            let finding = if current.is_written_here() && !current.guessed && path == word.value && is_plain(&path) {
-                let absolute = TreePath::clean(format!("{old}/{path}")).to_string();
-                finding.fix(word.span.clone(), absolute)
-            } else {
-                finding
-            };
-            self.linter.report(&head.comments, finding);
-        }
-        current.workdir_set = true;
-        // A path is kept as it is written if it is absolute, and joined and cleaned if it is not.
-        let old = &current.config.config.working_dir;
-        let path = match path.as_str() {
-            "" if old.is_empty() => "/".to_owned(),
-            "" => old.clone(),
-            absolute if absolute.starts_with('/') => absolute.to_owned(),
-            relative => TreePath::clean(format!("{old}/{relative}")).to_string(),
-        };
-        current.config.config.working_dir.clone_from(&path);
-        if path != "/" {
-            let label = self.step_label(current, &one_line(&head.text), &head.span);
-            let owner = owner(&current.config.config.user);
-            let folders = made_on_the_way(&path).into_iter();
-            let actions = folders.map(|path| FileAction::Mkdir { path, mode: 0o755, owner: owner.clone() });
-            let op = Op::File(FileOp { actions: actions.collect() });
-            current.step = current.step.map(|step| self.graph.add(op, &[step], current.platform.clone(), label, false));
-        }
-        current.history(format!("WORKDIR {path}"), path == "/");
-        Ok(())
-    }
-
-    /// The step of the main context.
-    pub(super) fn main_context(&mut self, current: &Current<'_>, span: &Span) -> Result<Option<StepId>, Diagnostic> {
-        let options = self.options;
-        let source = options.contexts.get("context").unwrap_or(&options.context);
-        let platform = self.target.clone();
-        let span = current.at(span);
-        if let ContextSource::Git(reference) = source
-            && let Some(Ok(git)) = super::remote::parse_git(reference)
-        {
-            let asked = options.build_args.get("BUILDKIT_CONTEXT_KEEP_GIT_DIR");
-            let keep = git.keep_git_dir.unwrap_or(asked.is_some_and(|value| matches!(value.as_str(), "1" | "true")));
-            let label = self.label("load build context", None);
-            return self.git_step(&git, keep, &platform, label, &span);
-        }
-        Ok(self.context("context", source, &platform, &span)?.0)
-    }
-
-    /// The step of the source of a mount.
-    pub(super) fn mount_source(
-        &mut self,
-        plan: &Plan<'a>,
-        current: &Current<'_>,
-        source: &Source<'a>,
-        span: &Span,
-    ) -> Result<Option<StepId>, Diagnostic> {
-        self.source(plan, source, current.index, &current.at(span))
-    }
-}
-
-/// What happens to the configuration of a base.
-fn inherit(current: &mut Current<'_>) {
-    let config = &mut current.config;
-    config.created = None;
-    config.config.on_build.clear();
-    current.base_history = config.history.len();
-    let wanted = &current.platform;
-    if config.os.is_empty() && config.architecture.is_empty() {
-        config.os.clone_from(&wanted.os);
-        config.architecture.clone_from(&wanted.architecture);
-        config.variant.clone_from(&wanted.variant);
-    }
-}
-
-/// Whether a path can be written without quotes.
-fn is_plain(path: &str) -> bool {
-    !path.is_empty() && path.bytes().all(|b| b.is_ascii_alphanumeric() || b"/._-".contains(&b))
-}
-
-/// The configuration of `scratch`.
-fn empty_image(platform: &Platform) -> ImageConfig {
-    let mut config = ImageConfig {
-        os: platform.os.clone(),
-        architecture: platform.architecture.clone(),
-        variant: platform.variant.clone(),
-        ..ImageConfig::default()
-    };
-    config.config.working_dir = "/".into();
-    config
 }
 
 /// `user[:group]`; none if it is empty.
@@ -568,18 +342,4 @@ pub(super) fn one_line(text: &str) -> String {
     let mut words = text.split_whitespace();
     let keyword = words.next().unwrap_or_default().to_uppercase();
     words.fold(keyword, |line, word| line + " " + word)
-}
-
-/// The folders that a path makes as it is walked: what stands before a `..` is made too.
-fn made_on_the_way(path: &str) -> Vec<TreePath> {
-    let mut made = Vec::new();
-    let mut at = String::new();
-    for part in path.split('/') {
-        if part == ".." {
-            made.push(TreePath::clean(&at));
-        }
-        at = format!("{at}/{part}");
-    }
-    made.push(TreePath::clean(&at));
-    made
 }

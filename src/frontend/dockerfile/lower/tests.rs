@@ -1,11 +1,12 @@
 //! Dockerfiles in, steps, configurations and messages out.
 
 use super::*;
-use crate::digest::DiffId;
+use crate::digest::{DiffId, Digest};
 use crate::frontend::diagnostic::Severity;
 use crate::frontend::dockerfile::parse::{Parsed, parse};
 use crate::fstree::Scrub;
-use crate::graph::{CopyAction, CopySource, ExecOp, FileAction, MountKind, Owner, Unpack};
+use crate::fstree::pattern::IgnoreList;
+use crate::graph::{CopyAction, CopySource, ExecOp, FileAction, GitOp, LocalOp, MountKind, Network, Op, Owner, Unpack};
 
 struct Setup {
     options: Options,

@@ -9,12 +9,13 @@ use std::collections::HashMap;
 use std::io::Read;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use super::archive::{Archive, Place};
+use super::{Known, LayerBlob, LayerError, LayerId, Layers, implied_root};
 use crate::compress::{self, Compression};
 use crate::digest::TreeDigest;
 use crate::fstree::Toc;
-use crate::fstree::tar::{Dialect, PROFILE_VERSION};
+use crate::fstree::tar::PROFILE_VERSION;
 use crate::oci::Descriptor;
-use crate::store::layers::{Diffed, LayerBlob, LayerError, LayerId, Layers, implied_root};
 use crate::store::snapshot;
 
 /// The largest table of contents that is taken from elsewhere, compressed, in bytes.
@@ -97,7 +98,7 @@ impl Layers {
                 let known = self.known(*id);
                 let _making = known.making.lock().unwrap_or_else(PoisonError::into_inner);
                 if self.claim_of(*id).is_some() {
-                    self.check_claim(*id, claim)?;
+                    self.check_claim(*id, &known, claim)?;
                 }
             }
             Ok(())
@@ -133,8 +134,9 @@ impl Layers {
         self.bring(std::slice::from_ref(descriptor)).map_err(|error| broken(error.to_string()))?;
         let packed = self.store.read(&descriptor.digest, MAX_PACKED).map_err(|error| broken(error.to_string()))?;
         let mut bytes = Vec::new();
-        let unpacked =
-            compress::reader(&packed[..]).and_then(|(_, reader)| reader.take(MAX_TOC).read_to_end(&mut bytes));
+        let unpack =
+            || compress::reader(&packed[..]).and_then(|(_, reader)| reader.take(MAX_TOC).read_to_end(&mut bytes));
+        let unpacked = self.store.confined(unpack).flatten();
         // No other table has this hash.
         let fits = unpacked.is_ok() && matches!(id, LayerId::Made(digest) if TreeDigest::of(&bytes) == digest);
         match Toc::decode(&bytes) {
@@ -159,24 +161,10 @@ impl Layers {
     }
 
     /// Reads a claimed blob, which is in the store, and records that it holds the layer.
-    fn check_claim(&self, id: LayerId, claim: &Claim) -> Result<(), LayerError> {
-        let broken = |reason: String| self.broken(id, claim, reason);
-        let blob = self.read_blob(id, &claim.blob.descriptor).map_err(|error| broken(error.to_string()))?;
-        let (blob, meter) = blob;
-        let (reader, seen) = Diffed::new(blob);
-        let mut tar = meter.tar(reader, Dialect::Layer);
-        let toc = snapshot::list(&mut tar, None, &implied_root()).map_err(|error| broken(error.to_string()))?;
-        tar.drain().map_err(|error| broken(error.to_string()))?;
-        let seen = seen.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if !matches!(id, LayerId::Made(digest) if digest == toc.digest()) {
-            return Err(broken("its blob holds something else".into()));
-        }
-        match seen {
-            Some(seen) if *seen.as_bytes() == *claim.blob.diff_id.as_bytes() => {}
-            _ => return Err(broken(format!("its blob does not unpack to {}", claim.blob.diff_id))),
-        }
-        self.save_toc(id, &toc)?;
-        self.keep_claim(id, claim)
+    fn check_claim(&self, id: LayerId, known: &Known, claim: &Arc<Claim>) -> Result<(), LayerError> {
+        let list = |tar: &mut Archive| snapshot::list(tar, None, &implied_root());
+        let toc = self.with_archive(id, known, &Place::claimed(claim.clone()), list)?;
+        self.save_toc(id, &toc)
     }
 
     /// Records what a claim says, which was checked.
