@@ -8,8 +8,7 @@
 mod bucket;
 #[cfg(fuzzing)]
 pub(super) mod fuzzing;
-mod object;
-mod refusal;
+pub(super) mod refusal;
 mod sign;
 
 use std::io::Read;
@@ -20,6 +19,7 @@ use ureq::http::{Method, Response, StatusCode};
 
 pub use bucket::Bucket;
 
+use super::object::{Object, Objects};
 use super::request::{self, Body, Open, REFUSAL, Request};
 use super::transfer::{Source, Target};
 use super::upload::{Content, Sent};
@@ -28,7 +28,6 @@ use crate::digest::Digest;
 use crate::oci::Descriptor;
 use crate::oci::manifest::MAX_MANIFEST;
 use crate::source::http::Failure;
-use object::Object;
 use refusal::Refusal;
 use sign::Signable;
 
@@ -76,7 +75,7 @@ impl<'r> BucketEnd<'r> {
     }
 
     /// What a blob is called.
-    fn object(digest: &Digest) -> String {
+    fn named(digest: &Digest) -> String {
         format!("blobs/sha256/{}", digest.hex())
     }
 
@@ -113,7 +112,7 @@ impl<'r> BucketEnd<'r> {
 
     /// Whether a blob is there. What is said instead of that, writing will hear as well, and with words.
     fn has(&self, blob: &Descriptor) -> Result<bool, RegistryError> {
-        let object = Self::object(&blob.digest);
+        let object = Self::named(&blob.digest);
         self.registries.retrying(|| {
             let request = Request { method: Method::HEAD, ..Request::get() };
             let response = self.send(&object, &Digest::of(b""), request)?;
@@ -191,9 +190,27 @@ impl<'r> BucketEnd<'r> {
     }
 }
 
+impl<'r> Objects<'r> for BucketEnd<'r> {
+    fn registries(&self) -> &'r Registries {
+        self.registries
+    }
+
+    fn place(&self) -> String {
+        self.bucket.to_string()
+    }
+
+    fn object(&self, digest: &Digest) -> String {
+        Self::named(digest)
+    }
+
+    fn ask(&self, digest: &Digest, offset: u64) -> Result<Option<Response<ureq::Body>>, RegistryError> {
+        self.get(&Self::named(digest), offset)
+    }
+}
+
 impl Source for BucketEnd<'_> {
     fn document(&self, entry: &Descriptor) -> Result<Option<Vec<u8>>, RegistryError> {
-        let object = Self::object(&entry.digest);
+        let object = Self::named(&entry.digest);
         let Some(bytes) = self.small(&object)? else { return Ok(None) };
         let (registry, expected, actual) = (self.bucket.to_string(), entry.digest, Digest::of(&bytes));
         if actual == expected {
@@ -232,7 +249,7 @@ impl Target for BucketEnd<'_> {
     }
 
     fn put_blob(&self, blob: &Descriptor, content: &dyn Content, _: &[String]) -> Result<Sent, RegistryError> {
-        let object = Self::object(&blob.digest);
+        let object = Self::named(&blob.digest);
         if blob.size > LARGEST {
             let reason = format!("it has {} bytes, and one request can put no more than {LARGEST}", blob.size);
             return Err(RegistryError::Malformed { registry: self.bucket.to_string(), what: object, reason });
@@ -245,7 +262,7 @@ impl Target for BucketEnd<'_> {
     }
 
     fn put_document(&self, entry: &Descriptor, bytes: &[u8]) -> Result<(), RegistryError> {
-        self.put(&Self::object(&entry.digest), &entry.digest, || Body::Bytes(bytes))
+        self.put(&Self::named(&entry.digest), &entry.digest, || Body::Bytes(bytes))
     }
 }
 

@@ -1,20 +1,40 @@
-//! An object of a bucket as a reader, which goes on where a connection broke. Whatever comes has the promised size and, at
-//! its end, the promised digest, or reading fails.
+//! An object of a bucket or of a service as a reader, which goes on where a connection broke. Whatever comes has the promised
+//! size and, at its end, the promised digest, or reading fails.
 
 use std::io::{self, Read};
 
-use ureq::http::{StatusCode, header};
+use ureq::http::{Response, StatusCode, header};
 
-use super::BucketEnd;
-use crate::digest::HashingWriter;
+use super::retry::Tries;
+use super::{Check, Registries, RegistryError, request};
+use crate::digest::{Digest, HashingWriter};
 use crate::oci::Descriptor;
-use crate::registry::retry::Tries;
-use crate::registry::{Check, RegistryError, request};
 use crate::source::http::{self as web, Failure, Pace};
 
+/// A place that gives out objects.
+pub(super) trait Objects<'r>: Send {
+    /// The connections to it.
+    fn registries(&self) -> &'r Registries;
+
+    /// What messages call it.
+    fn place(&self) -> String;
+
+    /// What a blob is called there.
+    fn object(&self, digest: &Digest) -> String;
+
+    /// Asks for a blob from some byte on, once; none if it is not there.
+    fn ask(&self, digest: &Digest, offset: u64) -> Result<Option<Response<ureq::Body>>, RegistryError>;
+
+    /// Whether it may still be read.
+    fn go_on(&self) -> Result<(), RegistryError> {
+        self.registries().go_on()
+    }
+}
+
 /// A blob that is being read. Errors are [`RegistryError`]s within [`io::Error`]s.
-pub(super) struct Object<'r> {
-    end: BucketEnd<'r>,
+pub(super) struct Object<'r, P> {
+    place: P,
+    registries: &'r Registries,
     blob: Descriptor,
     hasher: Option<HashingWriter<io::Sink>>,
     body: Option<Body>,
@@ -27,25 +47,19 @@ struct Body {
     pace: Pace,
 }
 
-impl<'r> Object<'r> {
+impl<'r, P: Objects<'r>> Object<'r, P> {
     /// A blob from `offset` on; none if it is not there.
-    pub(super) fn open(
-        end: BucketEnd<'r>,
-        blob: &Descriptor,
-        offset: u64,
-        check: Check,
-    ) -> Result<Option<Self>, RegistryError> {
+    pub(super) fn open(place: P, blob: &Descriptor, offset: u64, check: Check) -> Result<Option<Self>, RegistryError> {
         let hasher = (check == Check::Digest && offset == 0).then(|| HashingWriter::new(io::sink()));
-        let (blob, body) = (blob.clone(), None);
-        let mut object = Self { end, blob, hasher, body, received: offset, tries: Tries::first(offset) };
+        let (blob, body, registries) = (blob.clone(), None, place.registries());
+        let mut object = Self { place, registries, blob, hasher, body, received: offset, tries: Tries::first(offset) };
         Ok(object.connect()?.then_some(object))
     }
 
     /// Connects, for what is not there yet; whether it is to be had.
     fn connect(&mut self) -> Result<bool, RegistryError> {
-        let (end, received) = (&self.end, self.received);
-        let object = BucketEnd::object(&self.blob.digest);
-        let response = end.registries.retrying(|| end.get(&object, received))?;
+        let (place, digest, received) = (&self.place, &self.blob.digest, self.received);
+        let response = self.registries.retrying(|| place.ask(digest, received))?;
         let Some(response) = response else { return Ok(false) };
         if received > 0 && response.status() != StatusCode::PARTIAL_CONTENT {
             return Err(self.broken("it does not send parts of objects".into(), false));
@@ -55,31 +69,31 @@ impl<'r> Object<'r> {
             return Err(self.too_large());
         }
         let reader = Box::new(response.into_body().into_with_config().limit(u64::MAX).reader());
-        self.body = Some(Body { reader, pace: Pace::new(&self.end.registries.settings.http) });
+        self.body = Some(Body { reader, pace: Pace::new(&self.registries.settings.http) });
         Ok(true)
     }
 
     fn too_large(&self) -> RegistryError {
-        let (registry, what) = (self.end.bucket.to_string(), BucketEnd::object(&self.blob.digest));
+        let (registry, what) = (self.place.place(), self.place.object(&self.blob.digest));
         RegistryError::TooLarge { registry, what, limit: self.blob.size }
     }
 
     fn broken(&self, reason: String, again: bool) -> RegistryError {
-        let object = BucketEnd::object(&self.blob.digest);
-        RegistryError::Connection { url: format!("{}: {object}", self.end.bucket), reason, again }
+        let object = self.place.object(&self.blob.digest);
+        RegistryError::Connection { url: format!("{}: {object}", self.place.place()), reason, again }
     }
 
     /// After a failure: waits and connects again, unless that was done often enough.
     fn again(&mut self, error: RegistryError) -> Result<(), RegistryError> {
         self.body = None;
-        self.tries.again(self.end.registries, self.received, error)?;
+        self.tries.again(self.registries, self.received, error)?;
         if self.connect()? { Ok(()) } else { Err(RegistryError::Missing(self.blob.digest)) }
     }
 
     fn next(&mut self, buffer: &mut [u8]) -> Result<usize, RegistryError> {
         loop {
-            let registries = self.end.registries;
-            registries.go_on()?;
+            let registries = self.registries;
+            self.place.go_on()?;
             let left = self.blob.size.saturating_sub(self.received);
             let Some(body) = &mut self.body else { return Ok(0) };
             let error = match body.reader.read(buffer) {
@@ -99,13 +113,13 @@ impl<'r> Object<'r> {
                     }
                     if slow {
                         let settings = &registries.settings.http;
-                        self.again(request::too_slow(&self.end.bucket.to_string(), settings))?;
+                        self.again(request::too_slow(&self.place.place(), settings))?;
                     }
                     return Ok(read);
                 }
                 Err(error) => {
                     let settings = &registries.settings.http;
-                    let failure = Failure::of(&web::of_reading(error), &self.end.bucket.to_string(), settings);
+                    let failure = Failure::of(&web::of_reading(error), &self.place.place(), settings);
                     self.broken(failure.reason, failure.again)
                 }
             };
@@ -118,15 +132,15 @@ impl<'r> Object<'r> {
         self.body = None;
         let Some(hasher) = self.hasher.take() else { return Ok(()) };
         let (_, actual, _) = hasher.finish();
-        let (registry, expected) = (self.end.bucket.to_string(), self.blob.digest);
+        let (registry, expected) = (self.place.place(), self.blob.digest);
         if actual == expected {
             return Ok(());
         }
-        Err(RegistryError::Digest { registry, what: BucketEnd::object(&expected), expected, actual })
+        Err(RegistryError::Digest { registry, what: self.place.object(&expected), expected, actual })
     }
 }
 
-impl Read for Object<'_> {
+impl<'r, P: Objects<'r>> Read for Object<'r, P> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         if buffer.is_empty() {
             return Ok(0);
