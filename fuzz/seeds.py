@@ -7,14 +7,19 @@ Names are the digests of the bytes, as libFuzzer has them, so this can be run ag
 """
 import base64
 import bz2
+import contextlib
 import gzip
 import hashlib
 import io
 import json
 import lzma
 import pathlib
+import sqlite3
+import struct
 import sys
 import tarfile
+import tempfile
+import zlib
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 CASES = ROOT / "tests/conformance/cases"
@@ -217,6 +222,104 @@ def tables():
         yield b"imgtoc\0\x01" + count.to_bytes(8, "little") + b"".join(entries[:count])
 
 
+def rpm_header(name, version="1.0", epoch=None, more=0):
+    """A package as rpm's databases have it: an index of tags, and their values."""
+    index, values = b"", b""
+    texts = [(1000, name), (1001, version), (1002, "1.fc40"), (1004, "x" * more), (1011, "Somebody"), (1014, "MIT"), (1022, "noarch"),
+             (1044, name + ".src.rpm")]
+    tags = [(tag, 6, text.encode() + b"\0") for tag, text in texts]
+    if epoch is not None:
+        tags.insert(0, (1003, 4, struct.pack(">I", epoch)))
+    for tag, kind, value in tags:
+        index += struct.pack(">IIII", tag, kind, len(values), 1)
+        values += value
+    return struct.pack(">II", len(index) // 16, len(values)) + index + values
+
+
+def rpm_headers():
+    return [rpm_header("small"), rpm_header("large", "2~rc1", 4, more=900), rpm_header("gpg-pubkey")]
+
+
+def rpm_sqlite():
+    """The real thing, with pages as small as may be."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = pathlib.Path(folder) / "rpmdb.sqlite"
+        with contextlib.closing(sqlite3.connect(path)) as database:
+            database.execute("PRAGMA page_size = 512")
+            database.execute("CREATE TABLE 'Packages' (hnum INTEGER PRIMARY KEY AUTOINCREMENT,blob BLOB NOT NULL)")
+            database.executemany("INSERT INTO Packages(blob) VALUES(?)", [(header,) for header in rpm_headers()])
+            database.commit()
+        return path.read_bytes()
+
+
+def rpm_ndb():
+    slots, blobs = b"", b""
+    for number, header in enumerate(rpm_headers(), 1):
+        block = (4096 + len(blobs)) // 16
+        blobs += struct.pack("<4sIII", b"BlbS", number, 1, len(header)) + header
+        blobs += bytes(-(len(blobs) + 12) % 16) + struct.pack("<II4s", 0, len(header), b"BlbE")
+        slots += struct.pack("<4sIII", b"Slot", number, block, (4096 + len(blobs)) // 16 - block)
+    head = struct.pack("<4sIIIIIII", b"RpmP", 0, 1, 1, 9, 0, 0, 0) + slots
+    return head + struct.pack("<4sIII", b"Slot", 0, 0, 0) * ((4096 - len(head)) // 16) + blobs
+
+
+def rpm_berkeley(order):
+    """A hash with one bucket, in the order of bytes of one machine or another."""
+    size, bucket, offsets, pages = 512, b"", [], []
+
+    def page(number, following, items, free, kind):
+        return struct.pack(order + "8xIIIHHBB", number, 0, following, items, free, 0, kind)
+    for number, header in enumerate(rpm_headers()):
+        item = b"\1" + header
+        if len(header) > 300:
+            parts = [header[at:at + size - 26] for at in range(0, len(header), size - 26)]
+            first = 2 + len(pages)
+            for at, part in enumerate(parts, 1):
+                following = first + at if at < len(parts) else 0
+                pages.append((page(first + at - 1, following, 1, len(part), 7) + part).ljust(size, b"\0"))
+            item = struct.pack(order + "B3xII", 3, first, len(header))
+        for part in (struct.pack(order + "BI", 1, number), item):
+            bucket = part + bucket
+            offsets.append(size - len(bucket))
+    head = page(1, 0, len(offsets), size - len(bucket), 13) + struct.pack(f"{order}{len(offsets)}H", *offsets)
+    meta = struct.pack(order + "12xIII48xI20xI", 0x61561, 9, size, 0, 1)
+    return meta.ljust(size, b"\0") + head + bytes(size - len(head) - len(bucket)) + bucket + b"".join(pages)
+
+
+def elf(section, data, wide=True, order="<"):
+    """A program with one section with a name, and a segment of the same bytes."""
+    word, start = ("Q", 64 + 56) if wide else ("I", 52 + 32)
+    names = b"\0" + section + b"\0.shstrtab\0"
+    head = b"\x7fELF" + bytes([1 + wide, 1 + (order == ">"), 1]).ljust(12, b"\0")
+    head += struct.pack(f"{order}HHI{word}{word}{word}IHHHHHH", 2, 62, 1, 0, 64 if wide else 52, start + len(data) + len(names), 0,
+                        64 if wide else 52, 56 if wide else 32, 1, 64 if wide else 40, 3, 2)
+    place, size = start, len(data)
+    if wide:
+        head += struct.pack(order + "IIQQQQQQ", 1, 6, place, place, place, size, size, 8)
+    else:
+        head += struct.pack(order + "IIIIIIII", 1, place, place, place, size, size, 6, 8)
+
+    def entry(name, kind, place, size):
+        return struct.pack(f"{order}II{word}{word}{word}{word}", name, kind, 0, 0, place, size).ljust(64 if wide else 40, b"\0")
+    return head + data + names + entry(0, 0, 0, 0) + entry(1, 1, place, size) + entry(2 + len(section), 3, place + size, len(names))
+
+
+def programs():
+    """What the linkers of Go before and since 1.18 write, and cargo-auditable."""
+    text = b"<" * 16 + b"path\ta/cmd\nmod\ta\t(devel)\t\ndep\tb\tv1.0.0\n=>\tc\tv1.0.1\th1:x=\nbuild\tvcs.revision=12\n" + b">" * 16
+    yield elf(b".go.buildinfo", (b"\xff Go buildinf:\x08\x02").ljust(32, b"\0") + b"\x08go1.22.0" + bytes([len(text)]) + text)
+    for wide, order in ((True, "<"), (False, ">")):
+        word, size, start = ("Q", 8, 64 + 56) if wide else ("I", 4, 52 + 32)
+        strings = start + 32
+        data = (b"\xff Go buildinf:" + bytes([size, order == ">"]) + struct.pack(order + 2 * word, strings, strings + 2 * size)).ljust(32, b"\0")
+        data += struct.pack(order + 4 * word, strings + 4 * size, 6, strings + 4 * size + 6, len(text)) + b"go1.17" + text
+        yield elf(b".go.buildinfo", data, wide, order)
+    crates = {"packages": [{"name": "own", "version": "0.1.0", "source": "local", "root": True},
+                           {"name": "serde", "version": "1.0.0", "source": "crates.io"},
+                           {"name": "cc", "version": "1.0.0", "source": "crates.io", "kind": "build"}]}
+    yield elf(b".dep-v0", zlib.compress(json.dumps(crates).encode()))
+
+
 def packages():
     """A file of each kind, after the byte that `fuzz/src/packages.rs` knows the kind by."""
     yield b"\0ID=debian\nVERSION_ID=\"12\"\n"
@@ -230,7 +333,13 @@ def packages():
     yield b'\6{"name": "@a/b", "version": "1.0.0", "license": {"type": "MIT"}}'
     yield b"\7Metadata-Version: 2.1\nName: Py_YAML\nVersion: 6.0\nLicense-Expression: MIT\n\nText\n"
     yield b"\10flask[async] == 3.0.0 ; python_version > '3'\nurllib3==2.0 --hash=x\n"
-
+    yield b"\11module a\nrequire (\n\tb/c v1.0.0 // indirect\n\td v1.0.0\n)\nreplace b/c => e v1.1.0\nreplace d v1.0.0 => ./d\n"
+    yield b"\12" + rpm_sqlite()
+    yield b"\13" + rpm_ndb()
+    for order in "<>":
+        yield b"\14" + rpm_berkeley(order)
+    for program in programs():
+        yield b"\15" + program
 
 
 def answers():

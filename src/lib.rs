@@ -38,6 +38,8 @@ pub mod frontend;
 
 pub mod compress;
 
+pub mod users;
+
 pub mod store;
 
 pub mod source;

@@ -23,7 +23,7 @@ missing=
 for need in cc:gcc git:git openssl:openssl python3:python3 mmdebstrap:mmdebstrap skopeo:skopeo umoci:umoci podman:podman \
     buildah:buildah docker-registry:docker-registry htpasswd:apache2-utils runc:runc ssh:openssh-client sshd:openssh-server \
     newuidmap:uidmap qemu-aarch64-static:qemu-user-static faketime:faketime /bin/busybox:busybox-static xz:xz-utils zstd:zstd bzip2:bzip2 \
-    ip:iproute2 pasta:passt slirp4netns:slirp4netns chromium:chromium; do
+    ip:iproute2 pasta:passt slirp4netns:slirp4netns chromium:chromium rpmbuild:rpm db5.3_load:db5.3-util; do
     command -v "${need%%:*}" >/dev/null || missing="$missing ${need#*:}"
 done
 # The package is for the system's Python, which need not be the first in the PATH.

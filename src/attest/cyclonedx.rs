@@ -30,6 +30,9 @@ pub fn cyclonedx(subject: &Subject, inventory: &Inventory) -> Value {
         if let Some(license) = &package.license {
             component["licenses"] = json!([{"license": {"name": license}}]);
         }
+        if let Some(supplier) = &package.supplier {
+            component["supplier"] = json!({"name": supplier});
+        }
         components.push(component);
     }
     json!({

@@ -4,7 +4,11 @@ use std::collections::BTreeMap;
 
 use super::format::Format;
 use super::package::{Distribution, Ecosystem, Package};
-use super::{apk, dpkg, languages};
+use super::pieces::Pieces;
+use super::{apk, dpkg, executable, languages, rpm};
+
+/// The longest name or version that a package is believed to have, in bytes.
+const MAX_NAME: usize = 1024;
 
 /// What is in an image, as far as its files say.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -16,8 +20,12 @@ pub struct Inventory {
 impl Inventory {
     /// Adds what a file says. Give the files in the order of their paths: the first that names a package is the one that
     /// the package is said to be found in.
-    pub fn read(&mut self, path: &str, format: Format, bytes: &[u8]) {
-        let text = String::from_utf8_lossy(bytes);
+    pub fn read(&mut self, path: &str, format: Format, file: &mut Pieces<'_>) {
+        let bytes = match format.is_text() {
+            true => file.at(0, file.size()).unwrap_or_default(),
+            false => Vec::new(),
+        };
+        let text = String::from_utf8_lossy(&bytes);
         let found = match format {
             // `/etc` comes first, and is what the administrator says.
             Format::OsRelease => {
@@ -34,9 +42,13 @@ impl Inventory {
             Format::NpmPackage => languages::npm_package(&text),
             Format::PythonMetadata => languages::python_metadata(&text),
             Format::Requirements => languages::requirements(&text),
+            Format::GoMod => languages::go_mod(&text),
+            Format::RpmSqlite | Format::RpmNdb | Format::RpmBerkeley => rpm::read(format, file),
+            Format::Executable => executable::read(file),
         };
         for package in found {
-            if package.name.is_empty() || package.version.is_empty() {
+            let fits = |text: &String| (1..=MAX_NAME).contains(&text.len());
+            if !fits(&package.name) || !fits(&package.version) {
                 continue;
             }
             let (name, architecture) = (package.canonical_name(), package.architecture.clone());

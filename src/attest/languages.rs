@@ -108,3 +108,32 @@ pub fn requirements(text: &str) -> Vec<Package> {
     };
     text.lines().filter_map(requirement).collect()
 }
+
+/// `go.mod`: the modules that are required, with what replaces them. Since Go 1.17 that is all of them.
+pub fn go_mod(text: &str) -> Vec<Package> {
+    let (mut required, mut replaced) = (Vec::new(), BTreeMap::new());
+    let mut block = None;
+    for line in text.lines() {
+        let line = line.split("//").next().unwrap_or_default();
+        let mut words: Vec<&str> = line.split_whitespace().map(|word| word.trim_matches(['"', '`'])).collect();
+        match (block, words.as_slice()) {
+            (None, [verb, "("]) => block = Some(*verb),
+            (Some(_), [")"]) => block = None,
+            (Some(verb), _) => words.insert(0, verb),
+            _ => {}
+        }
+        match words.as_slice() {
+            ["require", path, version] => required.push((*path, *version)),
+            // What is replaced by a folder has no version there, and is called by its name.
+            ["replace", path, "=>", by, to] => drop(replaced.insert((*path, None), (*by, *to))),
+            ["replace", path, version, "=>", by, to] => drop(replaced.insert((*path, Some(*version)), (*by, *to))),
+            _ => {}
+        }
+    }
+    let package = |(path, version)| {
+        let by = replaced.get(&(path, Some(version))).or_else(|| replaced.get(&(path, None)));
+        let (path, version) = by.copied().unwrap_or((path, version));
+        Package::new(Ecosystem::Go, path, version)
+    };
+    required.into_iter().map(package).collect()
+}

@@ -1,7 +1,7 @@
 //! What is said about an image, beside it: the packages in it (an SBOM, in SPDX's or CycloneDX's form) and how it was made
 //! (provenance, in SLSA's), each as an in-toto statement.
 //!
-//! Values and text only: which files of a file system are of interest ([`Format::of`]), what their bytes say
+//! Values and bytes only: which files of a file system are of interest ([`Format::of`]), what they say
 //! ([`Inventory::read`]), and the documents. Somebody else reads the files, and puts the documents beside the image. The
 //! same image gives the same bytes: lists are sorted, identifiers come from digests, and the only time is that of the
 //! image itself.
@@ -12,19 +12,23 @@
 mod apk;
 mod cyclonedx;
 mod dpkg;
+mod executable;
 mod format;
 mod inventory;
 mod languages;
 mod package;
+mod pieces;
 mod provenance;
+mod rpm;
 mod spdx;
 mod stanza;
 mod statement;
 
 pub use cyclonedx::cyclonedx;
-pub use format::{Format, MAX_FILE, MAX_PACKAGES};
+pub use format::{Format, MAX_ALL, MAX_FILE, MAX_PACKAGES};
 pub use inventory::Inventory;
 pub use package::{Distribution, Ecosystem, Package};
+pub use pieces::{Pieces, ReadSeek};
 pub use provenance::{Build, Dependency, Detail, provenance};
 pub use spdx::spdx;
 pub use statement::{Predicate, ReadStatement, read_statement, statement};

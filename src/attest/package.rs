@@ -11,10 +11,14 @@ pub enum Ecosystem {
     Cargo,
     /// Debian and what descends from it.
     Debian,
+    /// Go's modules, and as `stdlib` what comes with its compiler.
+    Go,
     /// Node's packages.
     Npm,
     /// Python's distributions.
     Python,
+    /// Fedora, SUSE, and what else has rpm.
+    Rpm,
 }
 
 /// A package that is in an image.
@@ -24,12 +28,14 @@ pub struct Package {
     pub ecosystem: Ecosystem,
     /// Its name.
     pub name: String,
-    /// Its version.
+    /// Its version, with the epoch before a colon where there is one.
     pub version: String,
     /// For which processor, as its distribution calls it.
     pub architecture: Option<String>,
     /// The package that it was built from, if it says so.
     pub source: Option<String>,
+    /// Who distributes it, if it says so.
+    pub supplier: Option<String>,
     /// Its licence, as it says itself.
     pub license: Option<String>,
     /// The file that says that it is there.
@@ -65,6 +71,7 @@ impl Package {
             version: version.to_owned(),
             architecture: None,
             source: None,
+            supplier: None,
             license: None,
             found_in: String::new(),
         }
@@ -73,9 +80,9 @@ impl Package {
     /// Its name as its ecosystem compares it.
     pub fn canonical_name(&self) -> String {
         match self.ecosystem {
-            Ecosystem::Alpine | Ecosystem::Debian => self.name.to_lowercase(),
+            Ecosystem::Alpine | Ecosystem::Debian | Ecosystem::Go => self.name.to_lowercase(),
             Ecosystem::Python => self.name.to_lowercase().replace('_', "-"),
-            Ecosystem::Cargo | Ecosystem::Npm => self.name.clone(),
+            Ecosystem::Cargo | Ecosystem::Npm | Ecosystem::Rpm => self.name.clone(),
         }
     }
 
@@ -86,21 +93,29 @@ impl Package {
             id => id.to_lowercase(),
         };
         let name = self.canonical_name();
-        let (kind, namespace, name) = match self.ecosystem {
-            Ecosystem::Alpine => ("apk", known("alpine"), name),
-            Ecosystem::Debian => ("deb", known("debian"), name),
-            Ecosystem::Cargo => ("cargo", String::new(), name),
-            Ecosystem::Python => ("pypi", String::new(), name),
-            Ecosystem::Npm => match name.split_once('/') {
-                Some((scope, name)) => ("npm", scope.to_owned(), name.to_owned()),
-                None => ("npm", String::new(), name),
-            },
+        let split = |at: Option<(&str, &str)>| match at {
+            Some((namespace, name)) => (namespace.to_owned(), name.to_owned()),
+            None => (String::new(), name.clone()),
+        };
+        let (kind, (namespace, name)) = match self.ecosystem {
+            Ecosystem::Alpine => ("apk", (known("alpine"), name)),
+            Ecosystem::Debian => ("deb", (known("debian"), name)),
+            Ecosystem::Rpm => ("rpm", (known(""), name)),
+            Ecosystem::Cargo => ("cargo", (String::new(), name)),
+            Ecosystem::Python => ("pypi", (String::new(), name)),
+            Ecosystem::Npm => ("npm", split(name.split_once('/'))),
+            Ecosystem::Go => ("golang", split(name.rsplit_once('/'))),
+        };
+        // What stands for itself in other versions is a qualifier of those of rpm.
+        let (epoch, version) = match self.version.split_once(':') {
+            Some((epoch, version)) if self.ecosystem == Ecosystem::Rpm => (Some(epoch), version),
+            _ => (None, self.version.as_str()),
         };
         let mut purl = format!("pkg:{kind}/");
-        if !namespace.is_empty() {
-            purl = purl + &encoded(&namespace) + "/";
+        for part in namespace.split('/').filter(|part| !part.is_empty()) {
+            purl = purl + &encoded(part) + "/";
         }
-        purl = purl + &encoded(&name) + "@" + &encoded(&self.version);
+        purl = purl + &encoded(&name) + "@" + &encoded(version);
         let mut separator = '?';
         let mut qualify = |key: &str, value: &str| {
             // Writing to a string does not fail.
@@ -110,11 +125,15 @@ impl Package {
         if let Some(architecture) = &self.architecture {
             qualify("arch", architecture);
         }
-        if matches!(self.ecosystem, Ecosystem::Alpine | Ecosystem::Debian) && !distribution.id.is_empty() {
+        let distributed = matches!(self.ecosystem, Ecosystem::Alpine | Ecosystem::Debian | Ecosystem::Rpm);
+        if distributed && !distribution.id.is_empty() {
             match distribution.version.as_str() {
                 "" => qualify("distro", &distribution.id),
                 version => qualify("distro", &format!("{}-{version}", distribution.id)),
             }
+        }
+        if let Some(epoch) = epoch {
+            qualify("epoch", epoch);
         }
         purl
     }

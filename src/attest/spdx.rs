@@ -47,6 +47,9 @@ pub fn spdx(subject: &Subject, inventory: &Inventory) -> Value {
                 "referenceLocator": purl,
             }],
         }));
+        if let (Some(supplier), Some(last)) = (&package.supplier, packages.last_mut()) {
+            last["supplier"] = json!(format!("Organization: {supplier}"));
+        }
         // Only what is an expression of SPDX may stand where one is wanted; this says it in the package's own words.
         if let (Some(license), Some(last)) = (&package.license, packages.last_mut()) {
             last["licenseComments"] = json!(format!("the package says: {license}"));

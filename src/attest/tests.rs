@@ -1,5 +1,7 @@
 //! Packages of made-up file systems, and what the statements about them say.
 
+use std::io::Cursor;
+
 use proptest::prelude::*;
 use serde_json::Value;
 
@@ -7,11 +9,19 @@ use super::*;
 use crate::fstree::TreePath;
 use crate::oci::Platform;
 
+/// Reads bytes as a file.
+pub(super) fn read(inventory: &mut Inventory, path: &str, format: Format, bytes: &[u8]) {
+    let mut file = Cursor::new(bytes);
+    let mut pieces = Pieces::new(&mut file, bytes.len() as u64);
+    inventory.read(path, format, &mut pieces);
+    pieces.finish().unwrap();
+}
+
 fn purls(files: &[(&str, &str)]) -> Vec<String> {
     let mut inventory = Inventory::default();
     for (path, text) in files {
-        let format = Format::of(&TreePath::clean(path)).unwrap_or_else(|| panic!("{path} is of no interest"));
-        inventory.read(path, format, text.as_bytes());
+        let format = Format::of(&TreePath::clean(path), 0o644).unwrap_or_else(|| panic!("{path} is of no interest"));
+        read(&mut inventory, path, format, text.as_bytes());
     }
     inventory.packages().map(|package| package.purl(inventory.distribution())).collect()
 }
@@ -53,6 +63,21 @@ fn distributions() {
 }
 
 #[test]
+fn parts_of_urls() {
+    let check = |ecosystem: Ecosystem, name: &str, version: &str, release: &str, expected: &str| {
+        let package = Package { architecture: Some("noarch".into()), ..Package::new(ecosystem, name, version) };
+        assert_eq!(package.purl(&Distribution::parse(release)), expected);
+    };
+    let fedora = "ID=fedora\nVERSION_ID=40\n";
+    let expected = "pkg:rpm/fedora/Foo@1.0-1.fc40?arch=noarch&distro=fedora-40";
+    check(Ecosystem::Rpm, "Foo", "1.0-1.fc40", fedora, expected);
+    let expected = "pkg:rpm/opensuse-leap/Foo@1.0%2B1-1?arch=noarch&distro=opensuse-leap-15.6&epoch=2";
+    check(Ecosystem::Rpm, "Foo", "2:1.0+1-1", "ID=\"opensuse-leap\"\nVERSION_ID=\"15.6\"\n", expected);
+    check(Ecosystem::Rpm, "Foo", "0:1-1", "", "pkg:rpm/Foo@1-1?arch=noarch&epoch=0");
+    check(Ecosystem::Go, "example.org/A/b/v2", "v2.0.0", fedora, "pkg:golang/example.org/a/b/v2@v2.0.0?arch=noarch");
+}
+
+#[test]
 fn languages() {
     let lock = "version = 4\n[[package]]\nname = \"own\"\nversion = \"0.1.0\"\n\
                 [[package]]\nname = \"nix\"\nversion = \"0.31.0\"\nsource = \"registry+x\"\n";
@@ -88,6 +113,24 @@ fn languages() {
 }
 
 #[test]
+fn modules_of_go() {
+    let text = "module example.org/own\n\ngo 1.22\n\nrequire example.org/one v1.0.0 // indirect\nrequire (\n\t\
+                github.com/BurntSushi/toml v1.2.0\n\t\"example.org/Fork/v2\" v2.0.0+incompatible // x\n\t// no v9.9.9\n\
+                \texample.org/here v1.1.1\n)\nexclude example.org/one v0.9.0\nreplace (\n\texample.org/Fork/v2 => \
+                example.org/new v2.1.0\n\texample.org/one v0.9.0 => example.org/no v1.0.0\n)\n\
+                replace example.org/here => ./here\nretract [v1.0.0, v1.9.9]\n";
+    check(
+        &[("app/go.mod", text)],
+        &[
+            "pkg:golang/example.org/here@v1.1.1",
+            "pkg:golang/example.org/new@v2.1.0",
+            "pkg:golang/example.org/one@v1.0.0",
+            "pkg:golang/github.com/burntsushi/toml@v1.2.0",
+        ],
+    );
+}
+
+#[test]
 fn a_package_is_listed_once() {
     let metadata = ("a/x-1.dist-info/METADATA", "Name: Foo_Bar\nVersion: 1\n");
     check(&[metadata, ("b/requirements.txt", "foo-bar==1\n")], &["pkg:pypi/foo-bar@1"]);
@@ -95,8 +138,11 @@ fn a_package_is_listed_once() {
 
 #[test]
 fn knows_which_files_to_read() {
-    let check =
-        |path: &str, expected: Option<Format>| assert_eq!(Format::of(&TreePath::clean(path)), expected, "{path}");
+    let check = |path: &str, expected: Option<Format>| {
+        assert_eq!(Format::of(&TreePath::clean(path), 0o644), expected, "{path}");
+        let executable = Format::of(&TreePath::clean(path), 0o755);
+        assert_eq!(executable, expected.or(Some(Format::Executable)), "{path}");
+    };
     check("var/lib/dpkg/status", Some(Format::DpkgStatus));
     check("srv/var/lib/dpkg/status", None);
     check("var/lib/dpkg/status.d/base.md5sums", None);
@@ -106,6 +152,13 @@ fn knows_which_files_to_read() {
     check("node_modules/a/lib/package.json", None);
     check("node_modules/@a/b/package.json", Some(Format::NpmPackage));
     check("METADATA", None);
+    check("var/lib/rpm/rpmdb.sqlite", Some(Format::RpmSqlite));
+    check("usr/lib/sysimage/rpm/Packages.db", Some(Format::RpmNdb));
+    check("var/lib/rpm/Packages", Some(Format::RpmBerkeley));
+    check("srv/var/lib/rpm/Packages", None);
+    check("Packages", None);
+    check("src/go.mod", Some(Format::GoMod));
+    check("root/go/pkg/mod/golang.org/x/sys@v0.1.0/go.mod", None);
 }
 
 fn subject() -> Subject {
@@ -115,7 +168,7 @@ fn subject() -> Subject {
 fn inventory() -> Inventory {
     let mut inventory = Inventory::default();
     for (path, text) in [RELEASE, STATUS] {
-        inventory.read(path, Format::of(&TreePath::clean(path)).unwrap(), text.as_bytes());
+        read(&mut inventory, path, Format::of(&TreePath::clean(path), 0o644).unwrap(), text.as_bytes());
     }
     inventory
 }
@@ -180,7 +233,7 @@ fn times_are_whole_seconds() {
     check(None, "1980-01-01T00:00:00Z");
 }
 
-const FORMATS: [Format; 9] = [
+const FORMATS: [Format; 14] = [
     Format::OsRelease,
     Format::DpkgStatus,
     Format::DpkgPart,
@@ -190,6 +243,11 @@ const FORMATS: [Format; 9] = [
     Format::NpmPackage,
     Format::PythonMetadata,
     Format::Requirements,
+    Format::GoMod,
+    Format::RpmSqlite,
+    Format::RpmNdb,
+    Format::RpmBerkeley,
+    Format::Executable,
 ];
 
 proptest! {
@@ -206,7 +264,7 @@ proptest! {
     ) {
         for format in FORMATS {
             let mut inventory = Inventory::default();
-            inventory.read("a/b", format, &bytes);
+            read(&mut inventory, "a/b", format, &bytes);
             prop_assert!(inventory.packages().len() <= bytes.len());
             let documents = [spdx(&subject(), &inventory), cyclonedx(&subject(), &inventory)];
             prop_assert!(documents.iter().all(Value::is_object));

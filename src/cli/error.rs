@@ -1,8 +1,8 @@
 //! The one place that turns an error into what a person reads: a message, the source it is about, what to do, and the
 //! exit code.
 //!
-//! Sources are drawn in rustc's manner ([`source`]); programs get the same as data ([`json`]). Texts may come from anywhere, a Dockerfile of a stranger or a process in a
-//! step, so nothing reaches the terminal that [`clean`] has not seen.
+//! Sources are drawn in rustc's manner (`source`); programs get the same as data (`json`). Texts may come from anywhere, a
+//! Dockerfile of a stranger or a process in a step, so nothing reaches the terminal that [`clean`] has not seen.
 
 mod json;
 mod source;

@@ -8,3 +8,4 @@ pub mod diagnostic;
 pub mod dockerfile;
 pub mod dsl;
 pub mod steps;
+mod toml;

@@ -63,10 +63,12 @@ impl Lockfile {
             rows.push(Row { key, fields: vec![("definition", text(definition))] });
         }
         for ((target, platform), output) in &self.outputs {
-            let LockedOutput { manifest, layers } = output;
+            let LockedOutput { manifest, layers, definition } = output;
             let layers = Field::List(layers.iter().map(ToString::to_string).collect());
             let key = LockKey::Output { target: target.clone(), platform: platform.clone() };
-            rows.push(Row { key, fields: vec![("manifest", text(manifest)), ("layers", layers)] });
+            let mut fields: Vec<_> = definition.iter().map(|definition| ("definition", text(definition))).collect();
+            fields.extend([("manifest", text(manifest)), ("layers", layers)]);
+            rows.push(Row { key, fields });
         }
         rows
     }
@@ -214,6 +216,8 @@ struct Output {
     target: Option<Spanned<String>>,
     #[schemars(with = "String")]
     platform: Spanned<String>,
+    #[schemars(with = "Option<String>")]
+    definition: Option<DefinitionDigest>,
     #[schemars(with = "String")]
     manifest: Digest,
     #[schemars(with = "Vec<String>")]
@@ -284,10 +288,10 @@ impl Reader<'_> {
             let key = (name.map(Spanned::into_inner).unwrap_or_default(), self.platform(&platform)?);
             self.insert(&mut lock.targets, key, definition, span)?;
         }
-        for Output { target, platform, manifest, layers } in file.output {
+        for Output { target, platform, definition, manifest, layers } in file.output {
             let span = target.as_ref().map_or_else(|| platform.span(), Spanned::span);
             let key = (target.map(Spanned::into_inner).unwrap_or_default(), self.platform(&platform)?);
-            self.insert(&mut lock.outputs, key, LockedOutput { manifest, layers }, span)?;
+            self.insert(&mut lock.outputs, key, LockedOutput { manifest, layers, definition }, span)?;
         }
         Ok(lock)
     }

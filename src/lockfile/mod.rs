@@ -9,8 +9,8 @@
 //! | `[[image]]` | reference as written, platform | digests of index, manifest, configuration |
 //! | `[[http]]` | URL | SHA-256, size, `Last-Modified` |
 //! | `[[git]]` | URL, ref as written | commit |
-//! | `[[target]]` | name (left out where there is none), platform | digest of the definition, by which a stale lock is noticed |
-//! | `[[output]]` | target (as above), platform | digests of manifest and layers; only on request, for `imgbuild verify` |
+//! | `[[target]]` | name (left out where there is none), platform | digest of the definition as the files alone have it, by which a stale lock is noticed |
+//! | `[[output]]` | target (as above), platform | digests of manifest and layers, and of the definition if it was another one; only on request, for `imgbuild verify` |
 //!
 //! Values only: reading and writing the file, and what to do when it does not fit the build, is somebody else's.
 
@@ -122,6 +122,8 @@ pub struct LockedOutput {
     pub manifest: Digest,
     /// The diff IDs of the layers, bottom first.
     pub layers: Vec<DiffId>,
+    /// What it was made of, if flags or the environment said something else than the files; else what its target says.
+    pub definition: Option<DefinitionDigest>,
 }
 
 /// Everything that is pinned.

@@ -26,11 +26,11 @@ fn sample() -> Lockfile {
         "https://example.org/\"x\"\u{1}",
         LockedHttp { sha256: Digest::of(b"x"), size: 1, last_modified: Some(315_532_800) },
     );
-    lock.record_output(
-        "",
-        &amd,
-        LockedOutput { manifest: Digest::of(b""), layers: vec![DiffId::from_bytes([7; 32]); 2] },
-    );
+    let output =
+        LockedOutput { manifest: Digest::of(b""), layers: vec![DiffId::from_bytes([7; 32]); 2], definition: None };
+    let definition = Some(DefinitionDigest::from_bytes([8; 32]));
+    lock.record_output("web", &amd, LockedOutput { layers: Vec::new(), definition, ..output.clone() });
+    lock.record_output("", &amd, output);
     lock
 }
 
@@ -81,6 +81,13 @@ layers = [
     "sha256:0707070707070707070707070707070707070707070707070707070707070707",
     "sha256:0707070707070707070707070707070707070707070707070707070707070707",
 ]
+
+[[output]]
+target = "web"
+platform = "linux/amd64"
+definition = "key:0808080808080808080808080808080808080808080808080808080808080808"
+manifest = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+layers = []
 "#;
 
 #[test]
@@ -95,7 +102,7 @@ fn reads_what_it_wrote() {
     assert_eq!(Lockfile::parse(&Lockfile::new().to_string()).unwrap(), Lockfile::new());
     let older = TEXT
         .replace("[[target]]\n", "[[target]]\nname = \"\"\n")
-        .replace("[[output]]\n", "[[output]]\ntarget = \"\"\n");
+        .replace("[[output]]\nplatform", "[[output]]\ntarget = \"\"\nplatform");
     assert_eq!(Lockfile::parse(&older).unwrap(), sample(), "as earlier versions wrote what has no name");
 }
 

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::null_is_default;
 use crate::digest::DiffId;
 
 /// An image's configuration. Fields that are not listed here are kept in `other`.
@@ -167,14 +168,6 @@ impl ImageConfig {
 
 fn is_zero(number: &i64) -> bool {
     *number == 0
-}
-
-fn null_is_default<'de, D, T>(deserializer: D) -> Result<T, D::Error>
-where
-    D: serde::Deserializer<'de>,
-    T: Default + Deserialize<'de>,
-{
-    Ok(Option::deserialize(deserializer)?.unwrap_or_default())
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::null_is_default;
 use crate::digest::{DiffId, Digest};
 use crate::oci::{ImageConfig, Platform, media};
 
@@ -354,14 +355,6 @@ impl Document {
             Self::Manifest(manifest) => manifest.media_type.as_deref().unwrap_or(media::MANIFEST),
         }
     }
-}
-
-fn null_is_default<'de, D, T>(deserializer: D) -> Result<T, D::Error>
-where
-    D: serde::Deserializer<'de>,
-    T: Default + Deserialize<'de>,
-{
-    Ok(Option::deserialize(deserializer)?.unwrap_or_default())
 }
 
 #[cfg(test)]

@@ -66,6 +66,10 @@ pub struct ImportedImage {
 ///
 /// The tar is read to its end before anything enters the store.
 pub fn import(store: &Store, input: impl Read + Send, options: ImportOptions) -> Result<ImportedImage, ImportError> {
+    store.confined(|| bring(store, input, options)).map_err(ImportError::Read)?
+}
+
+fn bring(store: &Store, input: impl Read + Send, options: ImportOptions) -> Result<ImportedImage, ImportError> {
     let mut config = changes::apply(&options.changes, &options.platform).map_err(Box::new)?;
     let (layer, diff_id, media_type) = read_layer(store, input, options.compression)?;
 
@@ -191,6 +195,7 @@ fn check_tar(input: impl Read, meter: &Meter) -> Result<DiffId, ImportError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::Hole;
 
     fn rootfs() -> Vec<u8> {
         let mut tar = tar::Builder::new(Vec::new());
@@ -268,6 +273,15 @@ mod tests {
                 import(&store, input, ImportOptions { compression, ..options() }).unwrap_err();
                 assert_eq!((store.blobs().unwrap().len(), store.list_references().unwrap().len()), (0, 0));
             }
+        }
+    }
+
+    #[test]
+    fn a_hole_leads_nowhere() {
+        let (_folder, store) = setup();
+        let outside = tempfile::tempdir().unwrap();
+        for input in [rootfs(), zstd::encode_all(&rootfs()[..], 3).unwrap()] {
+            import(&store, Hole(&input[..], outside.path().into()), options()).unwrap();
         }
     }
 

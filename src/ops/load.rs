@@ -86,14 +86,14 @@ pub struct LoadOptions {
 
 /// Loads all images from a stream: a tar, perhaps compressed.
 pub fn load(store: &Store, input: impl Read + Send, options: &LoadOptions) -> Result<Vec<LoadedImage>> {
-    Archive::from_stream(store, input)?.load(options)
+    store.confined(|| Archive::from_stream(store, input)?.load(options)).map_err(LoadError::Read)?
 }
 
 /// Loads all images from a file or folder.
 pub fn load_path(store: &Store, path: &Path, options: &LoadOptions) -> Result<Vec<LoadedImage>> {
     let told = |error: io::Error| LoadError::Read(io::Error::new(error.kind(), format!("{}: {error}", path.display())));
     if path.is_dir() {
-        return Archive::from_folder(store, path).load(options);
+        return store.confined(|| Archive::from_folder(store, path).load(options)).map_err(LoadError::Read)?;
     }
     load(store, File::open(path).map_err(told)?, options)
 }
@@ -102,6 +102,10 @@ pub fn load_path(store: &Store, path: &Path, options: &LoadOptions) -> Result<Ve
 ///
 /// `wanted` is a tag or a digest; none if the layout holds only one image. Returns the digest of its manifest or index.
 pub fn load_layout(store: &Store, folder: &Path, wanted: Option<&str>) -> Result<Digest> {
+    store.confined(|| bring_layout(store, folder, wanted)).map_err(LoadError::Read)?
+}
+
+fn bring_layout(store: &Store, folder: &Path, wanted: Option<&str>) -> Result<Digest> {
     let mut archive = Archive::from_folder(store, folder);
     let missing = || LoadError::NotAnArchive(format!("{} is not an OCI image layout", folder.display()));
     let json = archive.bytes("index.json", MAX_MANIFEST)?.ok_or_else(missing)?;

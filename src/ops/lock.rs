@@ -11,7 +11,7 @@ use crate::frontend::dockerfile;
 use crate::lockfile::{Change, LockKey, LockedOutput, Lockfile, Precise, SourcePolicy};
 use crate::oci::Platform;
 use crate::ops::Error;
-use crate::ops::build::{self, Dockerfile, Lock, LockMode, LockPlace, Prepared, Session, Target};
+use crate::ops::build::{self, Dockerfile, Lock, LockMode, LockPlace, Prepared, Session, Target, Written};
 use crate::source::regular;
 
 /// What to lock.
@@ -86,7 +86,8 @@ pub fn lock(session: &Session<'_>, request: LockRequest<'_>) -> Result<LockRepor
     if request.outputs {
         for made in build::make(session, &prepared, targets)? {
             let layers = made.image.layers.iter().map(|layer| layer.diff_id).collect();
-            let output = LockedOutput { manifest: made.image.manifest.digest, layers };
+            let definition = prepared.lock.built_otherwise(&made.target, &made.platform);
+            let output = LockedOutput { manifest: made.image.manifest.digest, layers, definition };
             prepared.lock.record_output(&made.target, &made.platform, output);
         }
     }
@@ -210,7 +211,12 @@ fn variant(target: &Target, stage: Option<&String>, platform: &Platform) -> Targ
     if variant.platforms.is_empty() {
         variant.platforms = vec![platform.clone()];
     }
-    variant.stage = stage.cloned().or(variant.stage);
+    if let Some(stage) = stage {
+        variant.stage = Some(stage.clone());
+        if let Written::Otherwise(wording) = &mut variant.written {
+            wording.stage = Some(stage.clone());
+        }
+    }
     variant
 }
 
@@ -218,14 +224,14 @@ fn variant(target: &Target, stage: Option<&String>, platform: &Platform) -> Targ
 fn drop_unused(lock: &mut Lock, unchecked: &BTreeSet<Platform>) {
     let mut platforms = BTreeSet::from([Platform::host()]);
     let mut references = BTreeSet::new();
-    for key in lock.used() {
+    let built = lock.mentioned();
+    for key in &built {
         match key {
             LockKey::Target { platform, .. } => drop(platforms.insert(platform.clone())),
             LockKey::Image { reference, .. } => drop(references.insert(reference.clone())),
             _ => {}
         }
     }
-    let built = lock.used().clone();
     lock.drop_unused(|key| match key {
         // A stage that runs on the machine that builds (`$BUILDPLATFORM`) needs another image on another machine.
         LockKey::Image { reference, platform } => {

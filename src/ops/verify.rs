@@ -14,9 +14,9 @@ use std::time::{Duration, Instant};
 
 use crate::digest::DiffId;
 use crate::event::{Event, Reporter, Silent};
-use crate::lockfile::{LockKey, Lockfile};
+use crate::lockfile::Lockfile;
 use crate::ops::Error;
-use crate::ops::build::{self, Lock, LockMode, LockPlace, Prepared, Session, Target, TargetImage};
+use crate::ops::build::{self, Lock, LockMode, LockPlace, Prepared, Session, Target, TargetImage, Written};
 use crate::ops::fetch::bring_images;
 use crate::store::Store;
 use crate::trust::Policy;
@@ -46,15 +46,16 @@ pub fn verify(
     let pinned = prepared.lock.pinned().clone();
     let started = Instant::now();
     let again = Rebuild::run(session, &prepared, targets, mode, session.reporter)?;
-    let stale: Vec<LockKey> = prepared.lock.changes().into_iter().map(|change| change.key).collect();
     let recorded = |made: &TargetImage| pinned.lookup_output(&made.target, &made.platform);
     if again.made.iter().all(|made| recorded(made).is_some()) {
         let images = again.made.iter().filter_map(|made| Some((made, recorded(made)?)));
         let images = images.map(|(made, output)| {
             let was = Image::recorded(&session.store, output.manifest, &output.layers)?;
-            let key = LockKey::Target { name: made.target.clone(), platform: made.platform.clone() };
             let image = compare(&again.prepared, made, &was, &Image::made(&again.fresh.store, made)?)?;
-            Ok(VerifiedImage { definition_changed: stale.contains(&key), ..image })
+            let (name, platform) = (&made.target, &made.platform);
+            let definition_changed =
+                prepared.lock.recorded_by(name, platform) != prepared.lock.built_by(name, platform);
+            Ok(VerifiedImage { definition_changed, ..image })
         });
         return Ok(VerifyReport { expectation: Expectation::Recorded, images: images.collect::<Result<_, Error>>()? });
     }
@@ -95,7 +96,12 @@ impl Rebuild {
         let session = Session { store: fresh.store.clone(), policies: &[], ..session.reporting_to(reporter) };
         let policies: Arc<[Policy]> = Arc::new([]);
         // What is pinned now counts, even where something else was asked for.
-        let again = |target: &Target| Target { pull: false, policies: policies.clone(), ..target.clone() };
+        let again = |target: &Target| Target {
+            pull: false,
+            policies: policies.clone(),
+            written: Written::Same,
+            ..target.clone()
+        };
         let targets: Vec<Target> = targets.iter().map(again).collect();
         let prepared = build::prepare_with(&session, &targets, Lock::fixed(pinned.clone(), mode))?;
         fresh.share_checkouts(known, &prepared)?;

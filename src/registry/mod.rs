@@ -20,6 +20,7 @@
 
 pub mod actions;
 mod auth;
+mod blob;
 mod download;
 mod error;
 mod fetch;
@@ -27,7 +28,6 @@ mod fetch;
 pub mod fuzzing;
 mod host;
 mod listing;
-mod object;
 pub mod origins;
 mod referrers;
 mod repository;

@@ -13,6 +13,8 @@ use std::process::Command;
 use nix::unistd::{ForkResult, Pid};
 use rustix::io::Errno;
 
+use crate::users::Users;
+
 /// What this process may do to files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Privileges {
@@ -52,11 +54,7 @@ impl From<Errno> for UserNamespaceError {
 /// Whether this process is in a user namespace, and not in the machine's own. There overlayfs keeps its notes in
 /// `user.overlay.*` attributes, since `trusted.*` ones are root's.
 pub(super) fn inside() -> bool {
-    static INSIDE: std::sync::OnceLock<bool> = std::sync::OnceLock::new();
-    *INSIDE.get_or_init(|| {
-        let map = std::fs::read_to_string("/proc/self/uid_map").unwrap_or_default();
-        !map.is_empty() && !map.split_whitespace().eq(["0", "0", "4294967295"])
-    })
+    Users::of_process() != Users::All
 }
 
 /// A range of users or groups that belongs to this user: the first one, and how many.

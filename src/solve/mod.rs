@@ -1,9 +1,9 @@
 //! Runs a graph: what is known is taken from the action cache, the rest is run, side by side.
 //!
-//! Which step is next is pure bookkeeping ([`schedule`]). One loop owns that state ([`solver`]); every step that runs has a
-//! thread of its own ([`step`]), which sends back what came of it. A step is looked up twice ([`lookup`]): by its
-//! definition key before anything runs, and by its resolved key once its inputs are there, so that an input that came out
-//! as before stops the rebuild.
+//! Which step is next is pure bookkeeping ([`schedule`]). One loop owns that state (`solver`); every step that runs has a
+//! thread of its own (`step`), which sends back what came of it. A step is looked up twice (`lookup`): by its definition key
+//! before anything runs, and by its resolved key once its inputs are there, so that an input that came out as before stops
+//! the rebuild.
 
 mod archive;
 mod contexts;

@@ -28,6 +28,35 @@ struct Ended {
     elapsed: Duration,
 }
 
+/// How far all steps have come.
+struct Course {
+    schedule: Schedule,
+    solved: Solved,
+    outcomes: HashMap<StepId, Outcome>,
+    /// The step that failed first.
+    failure: Option<SolveError>,
+}
+
+impl Course {
+    fn new(graph: &Graph) -> Self {
+        let (solved, outcomes) = (Solved::default(), HashMap::new());
+        Self { schedule: Schedule::new(graph), solved, outcomes, failure: None }
+    }
+
+    fn done(&mut self, id: StepId, state: State) {
+        self.solved.states.insert(id, state);
+        self.schedule.finish(id);
+    }
+
+    /// Says whether it is the first that fails.
+    fn failed(&mut self, id: StepId, error: StepError) -> bool {
+        self.schedule.fail(id);
+        let first = self.failure.is_none();
+        self.failure.get_or_insert(SolveError { step: Some(id), error });
+        first
+    }
+}
+
 impl<'a, 'e> Solver<'a, 'e> {
     /// Opens contexts, tells of the steps, and computes keys. The keys may fail on their own, when there is something to tell about already.
     #[expect(clippy::type_complexity, reason = "three things that are made together, for two callers")]
@@ -57,49 +86,35 @@ impl<'a, 'e> Solver<'a, 'e> {
         Ok((solver, needed, keys))
     }
 
+    /// Runs what is missing of the targets.
     pub(super) fn run(
         &self,
         keys: &DefinitionKeys,
         needed: &[StepId],
         targets: &[StepId],
     ) -> Result<Solved, SolveError> {
-        let mut schedule = Schedule::new(self.graph);
-        let mut solved = Solved::default();
-        let mut outcomes: HashMap<StepId, Outcome> = HashMap::new();
+        let mut course = Course::new(self.graph);
+        let Course { schedule, solved, outcomes, .. } = &mut course;
         for target in targets {
-            schedule
-                .demand(*target, &mut |id| Ok::<_, SolveError>(self.known(keys, id, &mut solved, &mut outcomes)))?;
+            schedule.demand(*target, &mut |id| Ok::<_, SolveError>(self.known(keys, id, solved, outcomes)))?;
         }
-        let mut failure: Option<SolveError> = None;
         let (sender, receiver) = mpsc::channel::<Ended>();
         std::thread::scope(|scope| {
             let mut running = 0;
             loop {
                 if self.environment.cancel.is_canceled() {
-                    schedule.stop();
+                    course.schedule.stop();
                 }
                 while running < self.environment.jobs.max(1) {
-                    let Some(id) = schedule.start_next() else { break };
+                    let Some(id) = course.schedule.start_next() else { break };
                     let inputs: Vec<State> =
-                        self.graph.inputs(id).iter().map(|input| solved.state(*input).to_vec()).collect();
-                    // These only put layers together: there is nothing to run, and nothing to tell.
-                    let joined = match &self.graph[id].op {
-                        Op::Merge => Some(Ok(inputs.concat())),
-                        Op::Diff => Some(diff(&inputs)),
-                        _ => None,
-                    };
-                    match joined {
-                        Some(Ok(state)) => {
-                            solved.states.insert(id, state);
-                            schedule.finish(id);
-                            continue;
+                        self.graph.inputs(id).iter().map(|input| course.solved.state(*input).to_vec()).collect();
+                    if let Some(joined) = joined(&self.graph[id].op, &inputs) {
+                        match joined {
+                            Ok(state) => course.done(id, state),
+                            Err(error) => drop(course.failed(id, error)),
                         }
-                        Some(Err(error)) => {
-                            schedule.fail(id);
-                            failure.get_or_insert(SolveError { step: Some(id), error });
-                            continue;
-                        }
-                        None => running += 1,
+                        continue;
                     }
                     let sender = sender.clone();
                     let work = move || {
@@ -111,13 +126,12 @@ impl<'a, 'e> Solver<'a, 'e> {
                             });
                         let _ = sender.send(Ended { step: id, result, elapsed: started.elapsed() });
                     };
-                    if let Err(error) = std::thread::Builder::new().spawn_scoped(scope, work) {
-                        running -= 1;
-                        schedule.fail(id);
-                        failure = Some(SolveError {
-                            step: Some(id),
-                            error: StepError::Other(format!("no thread can be started for it: {error}")),
-                        });
+                    match std::thread::Builder::new().spawn_scoped(scope, work) {
+                        Ok(_) => running += 1,
+                        Err(error) => {
+                            let error = StepError::Other(format!("no thread can be started for it: {error}"));
+                            course.failed(id, error);
+                        }
                     }
                 }
                 if running == 0 {
@@ -125,42 +139,42 @@ impl<'a, 'e> Solver<'a, 'e> {
                 }
                 let Ok(ended) = receiver.recv() else { break };
                 running -= 1;
-                let id = ended.step;
-                let outcome = match ended.result {
-                    Ok((state, executed)) => {
-                        solved.states.insert(id, state);
-                        schedule.finish(id);
-                        if executed { Outcome::Done } else { Outcome::Cached }
-                    }
-                    Err(error) => {
-                        schedule.fail(id);
-                        // Whatever is stopped in the middle fails in some way.
-                        let canceled = self.environment.cancel.is_canceled();
-                        // Whoever asked a cache elsewhere tries again without it.
-                        let again = self.environment.layers.broken_claim().is_some();
-                        let error = if canceled { StepError::Canceled } else { error };
-                        let failed = || Outcome::Failed(error.to_string());
-                        let outcome = if canceled || again { Outcome::Canceled } else { failed() };
-                        if failure.is_none() {
-                            failure = Some(SolveError { step: Some(id), error });
-                            // What runs beside it would be thrown away.
-                            if !again {
-                                self.environment.cancel.cancel();
-                            }
-                        }
-                        outcome
-                    }
-                };
-                self.environment.reporter.report(Event::Finished(id.index(), outcome.clone(), ended.elapsed));
-                outcomes.insert(id, outcome);
+                self.ended(ended, &mut course);
             }
         });
+        let Course { mut solved, mut outcomes, failure, .. } = course;
         self.conclude(needed, failure.is_some(), &mut outcomes, &mut solved);
         match failure {
             Some(failure) => Err(failure),
             None if self.environment.cancel.is_canceled() => Err(StepError::Canceled.into()),
             None => Ok(solved),
         }
+    }
+
+    /// Takes note of a step that ended, and tells of it. The first that fails stops all others.
+    fn ended(&self, ended: Ended, course: &mut Course) {
+        let id = ended.step;
+        let outcome = match ended.result {
+            Ok((state, executed)) => {
+                course.done(id, state);
+                if executed { Outcome::Done } else { Outcome::Cached }
+            }
+            Err(error) => {
+                // Whatever is stopped in the middle fails in some way.
+                let canceled = self.environment.cancel.is_canceled();
+                // Whoever asked a cache elsewhere tries again without it.
+                let again = self.environment.layers.broken_claim().is_some();
+                let error = if canceled { StepError::Canceled } else { error };
+                let said = error.to_string();
+                // What runs beside the first one would be thrown away.
+                if course.failed(id, error) && !again {
+                    self.environment.cancel.cancel();
+                }
+                if canceled || again { Outcome::Canceled } else { Outcome::Failed(said) }
+            }
+        };
+        self.environment.reporter.report(Event::Finished(id.index(), outcome.clone(), ended.elapsed));
+        course.outcomes.insert(id, outcome);
     }
 
     /// Tells what became of the steps that never had to run, and counts.
@@ -177,6 +191,15 @@ impl<'a, 'e> Solver<'a, 'e> {
                 Outcome::Failed(_) | Outcome::Canceled => {}
             }
         }
+    }
+}
+
+/// What a step comes to that only puts layers together: there is nothing to run, and nothing to tell.
+fn joined(op: &Op, inputs: &[State]) -> Option<Result<State, StepError>> {
+    match op {
+        Op::Merge => Some(Ok(inputs.concat())),
+        Op::Diff => Some(diff(inputs)),
+        _ => None,
     }
 }
 

@@ -19,7 +19,14 @@ use crate::solve::solver::Solver;
 use crate::solve::{Environment, Failure, State, StepError, is_work};
 use crate::source::agent::Agent;
 use crate::store::KeyLock;
+use crate::store::layers::LayerId;
 use crate::store::scenes::Scene;
+
+/// What was opened of a step's inputs, and chosen of their files.
+struct Inputs {
+    trees: BTreeMap<usize, InputTree>,
+    selections: Selections,
+}
 
 impl Solver<'_, '_> {
     /// The inputs of a step, which came to these states.
@@ -39,28 +46,7 @@ impl Solver<'_, '_> {
     /// Runs a step whose inputs are done, or finds that it need not run. Says whether it ran.
     pub(super) fn step(&self, keys: &DefinitionKeys, id: StepId, states: &[State]) -> Result<(State, bool), StepError> {
         let step = &self.graph[id];
-        let layers = &self.environment.layers;
-        let nodes = self.graph.inputs(id);
-        let mut inputs: BTreeMap<usize, InputTree> = BTreeMap::new();
-        let mut selections: Selections = keys.selections(id).clone();
-        let mut input_keys = Vec::new();
-        for (number, state) in states.iter().enumerate() {
-            let key = match (selections.get(&number), partial_uses(&step.op, number)) {
-                (Some(selection), _) => InputKey::Files(selection.key()),
-                (None, Some(uses)) => {
-                    let tree = self.tree(nodes[number], state)?;
-                    let selection = select_uses(tree.view(), &uses).map_err(|error| self.explain(id, number, error))?;
-                    let key = InputKey::Files(selection.key());
-                    selections.insert(number, Arc::new(selection));
-                    inputs.insert(number, tree);
-                    key
-                }
-                // Nothing of it is read for that.
-                (None, None) => InputKey::State(state_key(state)),
-            };
-            input_keys.push(key);
-        }
-        let resolved = cache_key(step, &input_keys);
+        let (resolved, inputs) = self.resolve(keys, id, states)?;
         if !step.no_cache
             && let Some(state) = self.look_up(resolved, false)
         {
@@ -82,25 +68,69 @@ impl Solver<'_, '_> {
         if !waited {
             self.environment.reporter.report(Event::Started(id.index()));
         }
+        let Some(layer) = self.execute(keys, id, states, inputs)? else { return Ok((State::new(), false)) };
+        let mut state = states.first().cloned().unwrap_or_default();
+        state.push(layer);
+        self.record(resolved, &state)?;
+        self.record(keys.key(id), &state)?;
+        Ok((state, true))
+    }
+
+    /// The key of a step by what its inputs came to, and of these what had to be looked at for that.
+    fn resolve(&self, keys: &DefinitionKeys, id: StepId, states: &[State]) -> Result<(CacheKey, Inputs), StepError> {
+        let step = &self.graph[id];
+        let nodes = self.graph.inputs(id);
+        let mut inputs = Inputs { trees: BTreeMap::new(), selections: keys.selections(id).clone() };
+        let mut input_keys = Vec::new();
+        for (number, state) in states.iter().enumerate() {
+            let key = match (inputs.selections.get(&number), partial_uses(&step.op, number)) {
+                (Some(selection), _) => InputKey::Files(selection.key()),
+                (None, Some(uses)) => {
+                    let tree = self.tree(nodes[number], state)?;
+                    let selection = select_uses(tree.view(), &uses).map_err(|error| self.explain(id, number, error))?;
+                    let key = InputKey::Files(selection.key());
+                    inputs.selections.insert(number, Arc::new(selection));
+                    inputs.trees.insert(number, tree);
+                    key
+                }
+                // Nothing of it is read for that.
+                (None, None) => InputKey::State(state_key(state)),
+            };
+            input_keys.push(key);
+        }
+        Ok((cache_key(step, &input_keys), inputs))
+    }
+
+    /// Does what a step says; the layer that it makes, if it is one of those that make one.
+    fn execute(
+        &self,
+        keys: &DefinitionKeys,
+        id: StepId,
+        states: &[State],
+        mut inputs: Inputs,
+    ) -> Result<Option<LayerId>, StepError> {
+        let step = &self.graph[id];
+        let layers = &self.environment.layers;
+        let nodes = self.graph.inputs(id);
         if let (Op::Exec(_), Some(state)) = (&step.op, states.first()) {
             // It needs the folders; making them says what is in them.
             layers.folders(state)?;
         }
         for (number, state) in states.iter().enumerate() {
-            if let Entry::Vacant(place) = inputs.entry(number) {
+            if let Entry::Vacant(place) = inputs.trees.entry(number) {
                 place.insert(self.tree(nodes[number], state)?);
             }
         }
-        let root = scene::root(layers, &inputs)?;
-        let layer = match &step.op {
+        let root = scene::root(layers, &inputs.trees)?;
+        Ok(Some(match &step.op {
             Op::File(op) => {
                 let scratch = || Ok(layers.store().tmp_path("archive")?);
                 let step = FileStep {
                     op,
                     times: step.times,
                     root: &root,
-                    inputs: &inputs,
-                    selections: &selections,
+                    inputs: &inputs.trees,
+                    selections: &inputs.selections,
                     archives: layers.store().archives(),
                     scratch: &scratch,
                 };
@@ -113,7 +143,7 @@ impl Solver<'_, '_> {
                     platform: &step.platform,
                     times: step.times,
                     root: &root,
-                    inputs: &inputs,
+                    inputs: &inputs.trees,
                 };
                 process.run(&ExecContext {
                     layers,
@@ -134,13 +164,8 @@ impl Solver<'_, '_> {
             Op::Image(op) => {
                 return Err(StepError::Other(format!("the layers of {} are not in the store", op.reference)));
             }
-            Op::Scratch | Op::Local(_) | Op::Merge | Op::Diff => return Ok((State::new(), false)),
-        };
-        let mut state = states.first().cloned().unwrap_or_default();
-        state.push(layer);
-        self.record(resolved, &state)?;
-        self.record(keys.key(id), &state)?;
-        Ok((state, true))
+            Op::Scratch | Op::Local(_) | Op::Merge | Op::Diff => return Ok(None),
+        }))
     }
 
     /// Takes the right to run a step with this key; says whether somebody else had it, which counts as running for those

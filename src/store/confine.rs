@@ -1,4 +1,5 @@
-//! A thread that can write to the store and nowhere else, for work on archives that anybody may have made.
+//! A thread that can write to one folder and nowhere else, for work on archives that anybody may have made. Mostly that is
+//! the store's.
 //!
 //! That paths of archives lead nowhere else does not depend on it: they are resolved below a descriptor. It is for the day
 //! when a reader or a decompressor has a hole. The kernel's Landlock does it, for a thread and for all that it starts, but
@@ -9,7 +10,7 @@
 //! Reading is not limited, and neither is the network: the files of lower layers may have to be fetched on the way.
 
 use std::io;
-use std::path::Path;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::thread;
 
 use landlock::{
@@ -26,17 +27,31 @@ impl Store {
     /// # Errors
     /// If there is no thread to be had.
     pub fn confined<T: Send>(&self, work: impl FnOnce() -> T + Send) -> io::Result<T> {
-        // What the kernel cannot do is not missed; see above.
-        let Ok(rules) = rules(self.root()) else { return Ok(work()) };
-        make_pool();
-        thread::scope(|scope| {
-            let thread = thread::Builder::new().name("unpack".into()).spawn_scoped(scope, || {
-                let _ = rules.restrict_self();
-                work()
-            })?;
-            Ok(thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
-        })
+        // If the store itself is gone, nothing is to be written.
+        let folder = PathFd::new(self.root()).ok();
+        confined(folder.as_ref().map(AsFd::as_fd), work)
     }
+}
+
+/// The same with another folder than the store's, which is open.
+///
+/// # Errors
+/// If there is no thread to be had.
+pub fn confined_to<T: Send>(folder: BorrowedFd<'_>, work: impl FnOnce() -> T + Send) -> io::Result<T> {
+    confined(Some(folder), work)
+}
+
+fn confined<T: Send>(folder: Option<BorrowedFd<'_>>, work: impl FnOnce() -> T + Send) -> io::Result<T> {
+    // What the kernel cannot do is not missed; see above.
+    let Ok(rules) = rules(folder) else { return Ok(work()) };
+    make_pool();
+    thread::scope(|scope| {
+        let thread = thread::Builder::new().name("unpack".into()).spawn_scoped(scope, || {
+            let _ = rules.restrict_self();
+            work()
+        })?;
+        Ok(thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+    })
 }
 
 /// Makes rayon's threads, if there are none yet. They take no signals: whoever waits for one blocks it in its own thread, and
@@ -52,15 +67,13 @@ fn make_pool() {
 
 /// Writing, below a folder only. Fails where the kernel knows no such rules, or would forbid links and renames between
 /// folders altogether.
-fn rules(folder: &Path) -> Result<RulesetCreated, RulesetError> {
+fn rules(folder: Option<BorrowedFd<'_>>) -> Result<RulesetCreated, RulesetError> {
     let refer = Ruleset::default().set_compatibility(CompatLevel::HardRequirement).handle_access(AccessFs::Refer)?;
     let writing = AccessFs::from_write(ABI::V3);
     let rules = refer.set_compatibility(CompatLevel::BestEffort).handle_access(writing)?.create()?;
-    let below = |path: &Path| PathFd::new(path).map(|fd| PathBeneath::new(fd, writing));
-    let rules = match below(folder) {
-        Ok(rule) => rules.add_rule(rule)?,
-        // The store itself is gone: then nothing is to be written.
-        Err(_) => rules,
+    let rules = match folder {
+        Some(folder) => rules.add_rule(PathBeneath::new(folder, writing))?,
+        None => rules,
     };
     // Programs are started with it.
     match PathFd::new("/dev/null") {
@@ -69,9 +82,23 @@ fn rules(folder: &Path) -> Result<RulesetCreated, RulesetError> {
     }
 }
 
+/// A reader with a hole: whenever somebody reads from it, it makes a file in a folder if it can.
+#[cfg(test)]
+pub(crate) struct Hole<R>(pub R, pub std::path::PathBuf);
+
+#[cfg(test)]
+impl<R: io::Read> io::Read for Hole<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let made = std::fs::File::create(self.1.join("made"));
+        assert!(made.is_err() || rules(None).is_err(), "what reads this can write to {}", self.1.display());
+        self.0.read(buffer)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::fs::File;
+    use std::path::Path;
 
     use super::*;
 
@@ -81,7 +108,7 @@ mod tests {
         let store = Store::open(&folder.path().join("store")).unwrap();
         let outside = folder.path().join("outside");
         std::fs::write(&outside, "as it was").unwrap();
-        if rules(store.root()).is_err() {
+        if rules(None).is_err() {
             eprintln!("skipped: the kernel has no Landlock");
             return;
         }
@@ -106,6 +133,14 @@ mod tests {
             std::fs::read_to_string(&outside).unwrap()
         };
         assert_eq!(store.confined(attempts).unwrap(), "as it was");
+        // In another folder, it is the store that is outside.
+        let other = tempfile::tempdir().unwrap();
+        let opened = File::open(&other).unwrap();
+        let attempts = || {
+            File::create_new(other.path().join("new")).unwrap();
+            assert!(File::create_new(inside.join("new")).is_err(), "a file can be made");
+        };
+        confined_to(opened.as_fd(), attempts).unwrap();
         // This thread is as free as it was, and so are those of the pool.
         rayon::join(
             || std::fs::write(&outside, "new").unwrap(),

@@ -1,10 +1,9 @@
 //! Layers by identity, in whatever form they exist: as data, as a folder, as a blob, or only as the promise of a step
 //! that has just said what they hold.
 //!
-//! A form is made when somebody needs it and kept: the folder ([`folder`]) when a process is to run on it, the blob
-//! ([`blob`]) when it leaves the store. Each is made once, whoever asks, and appears in the store by one rename. What is in
-//! a blob can be told without unpacking it ([`archive`]). What others say about a layer that is in no form here is a
-//! [`Claim`] ([`claims`]).
+//! A form is made when somebody needs it and kept: the folder (`folder`) when a process is to run on it, the blob (`blob`)
+//! when it leaves the store. Each is made once, whoever asks, and appears in the store by one rename. What is in a blob can
+//! be told without unpacking it (`archive`). What others say about a layer that is in no form here is a [`Claim`].
 
 mod archive;
 mod blob;

@@ -72,6 +72,9 @@ pub use actions::ActionRecord;
 pub use archive::{ArchiveFormat, ArchiveImage};
 pub use blobs::{Blob, BlobReader, BlobWriter, StagedBlob};
 pub use check::Flaw;
+#[cfg(test)]
+pub(crate) use confine::Hole;
+pub use confine::confined_to;
 pub use error::{Result, StoreError, io_error};
 pub use fetch::{Fetch, FetchError};
 pub use find::{FindError, Found};

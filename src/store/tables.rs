@@ -43,8 +43,12 @@ impl Store {
     }
 
     fn listed(&self, blob: &Descriptor, below: &[Arc<Toc>]) -> Option<Toc> {
-        let (_, reader) = compress::reader(self.reader(&blob.digest).ok()?).ok()?;
-        let mut tar = TarReader::new(reader, Dialect::Layer, Limits::default());
-        snapshot::list(&mut tar, Some(&Merged::new(below.to_vec())), &implied_root()).ok()
+        let reader = self.reader(&blob.digest).ok()?;
+        let list = || {
+            let (_, reader) = compress::reader(reader).ok()?;
+            let mut tar = TarReader::new(reader, Dialect::Layer, Limits::default());
+            snapshot::list(&mut tar, Some(&Merged::new(below.to_vec())), &implied_root()).ok()
+        };
+        self.confined(list).ok()?
     }
 }

@@ -290,6 +290,9 @@ fn files_are_found_as_docker_finds_them() {
     assert_eq!(from(&["-f", "docker-bake.hcl"]), "hcl");
     assert_eq!(from(&["-f", "docker-bake.override.hcl", "-f", "docker-bake.hcl"]), "hcl");
     assert!(folder.complaint(2, &["-f", "docker-bake.hcl", "-f", "build.toml"]).contains("cannot be merged"));
+    // As a shell makes it before `bake --convert > build.toml` runs.
+    fs::write(folder.file("build.toml"), "").unwrap();
+    assert!(text(&run(&mut folder.bake(&["--convert"], &[])).stdout).contains("override"));
     fs::write(folder.file("build.toml"), "target.default.args.FROM = 'own'").unwrap();
     assert_eq!(from(&[]), "own");
     assert!(folder.complaint(2, &["--convert"]).contains("is a build.toml already"));

@@ -418,3 +418,287 @@ fn there_must_be_a_place_for_it() {
     assert_eq!(child.status.code(), Some(2), "{}", text(&child.stderr));
     assert!(text(&child.stderr).contains("no place for a lockfile"), "{}", text(&child.stderr));
 }
+
+/// Runs the program in a folder with a variable set; it must succeed.
+#[track_caller]
+fn ok_with(store: &Store, folder: &Path, (name, value): (&str, &str), arguments: &[&str]) -> String {
+    let (code, out, err) = outcome(store.command().current_dir(folder).env(name, value).args(arguments));
+    assert_eq!(code, 0, "{name}={value} {arguments:?}: {out}{err}");
+    out + &err
+}
+
+const NOTHING: [&str; 4] = ["--progress", "quiet", "-o", "type=cacheonly"];
+
+#[test]
+fn flags_do_not_change_the_lockfile_of_a_dockerfile() {
+    let (store, folder) = (Store::with_busybox(), scratch());
+    let folder = folder.path();
+    put(
+        folder,
+        "Dockerfile",
+        "FROM busybox AS files\nFROM busybox\nARG VERSION=1\nLABEL version=$VERSION\nRUN echo $VERSION > /version\nCOPY --from=files /etc/passwd /\n",
+    );
+    ok(&store, folder, &["lock"]);
+    let lock = lockfile(folder, "Dockerfile.lock");
+    put(folder, "etc/passwd", "");
+    let all: &[&[&str]] = &[
+        &[],
+        &["--build-arg", "VERSION=2"],
+        &["--build-arg", "UNUSED=2", "--label", "revision=4711", "--annotation", "a=b", "-t", "app:2"],
+        &["--network", "none", "--security-opt", "no-new-privileges", "--scrub", "apt", "--add-host", "x=10.0.0.1"],
+        &["--shm-size", "10m", "--memory", "1g", "--ulimit", "nofile=1000", "--no-cache", "--step-timeout", "10m"],
+        &["--build-context", "files=.", "--build-arg", "VERSION=3"],
+        &["--build-context", "files=docker-image://busybox"],
+    ];
+    for flags in all {
+        ok(&store, folder, &[&["build", "--locked"], &NOTHING[..], flags, &["."]].concat());
+        ok(&store, folder, &[&["build"], &NOTHING[..], flags, &["."]].concat());
+        assert_eq!(lockfile(folder, "Dockerfile.lock"), lock, "{flags:?}");
+        assert_eq!(ok(&store, folder, &[&["lock", "--check"], *flags].concat()), "", "{flags:?}");
+        fs::remove_file(folder.join("Dockerfile.lock")).unwrap();
+        ok(&store, folder, &[&["build"], &NOTHING[..], flags, &["."]].concat());
+        assert_eq!(lockfile(folder, "Dockerfile.lock"), lock, "{flags:?}, as the first build");
+    }
+    let locked = [&["build", "--locked"], &NOTHING[..], &["."]].concat();
+    ok_with(&store, folder, ("SOURCE_DATE_EPOCH", "1700000000"), &locked);
+
+    // What the file says counts, whatever is said besides.
+    edit(&folder.join("Dockerfile"), "VERSION=1", "VERSION=5");
+    for flags in all {
+        let said = fails(&store, folder, &[&["build", "--locked"], &NOTHING[..], flags, &["."]].concat());
+        assert!(said.contains("definition of target (linux/amd64): definition key:"), "{flags:?}: {said}");
+    }
+    let said = ok(&store, folder, &["lock", "--build-arg", "VERSION=2"]);
+    assert!(said.starts_with("  Updating definition of target (linux/amd64)"), "{said}");
+    assert_eq!(ok(&store, folder, &["lock", "--check"]), "");
+}
+
+#[test]
+fn a_stage_has_its_definition_whatever_the_arguments() {
+    let (store, folder) = (Store::with_busybox(), scratch());
+    let folder = folder.path();
+    put(folder, "Dockerfile", "FROM busybox AS test\nARG X\nLABEL x=$X\nFROM test\nLABEL y=1\n");
+    ok(&store, folder, &[&["build"], &NOTHING[..], &["--target", "test", "--build-arg", "X=1", "."]].concat());
+    ok(&store, folder, &["lock"]);
+    for flags in [&["--target", "test"][..], &["--target", "Test", "--build-arg", "X=2"], &["--label", "x=y"]] {
+        ok(&store, folder, &[&["build", "--locked"], &NOTHING[..], flags, &["."]].concat());
+    }
+    assert_eq!(ok(&store, folder, &["lock", "--label", "a=b", "--check"]), "");
+    let said = ok(&store, folder, &["lock", "--platform", "linux/arm64", "--build-arg", "X=3"]);
+    assert!(said.contains("Adding definition of target (linux/arm64)"), "{said}");
+    assert_eq!(ok(&store, folder, &["lock", "--platform", "linux/arm64"]), "");
+    // Those of other platforms and stages that the lockfile knows are looked at along with it.
+    edit(&folder.join("Dockerfile"), "LABEL x=$X", "LABEL z=1 x=$X");
+    let said = ok(&store, folder, &["lock", "--build-arg", "X=4"]);
+    assert_eq!(said.matches("Updating definition of target").count(), 3, "{said}");
+    assert_eq!(ok(&store, folder, &["lock", "--check"]), "");
+}
+
+#[test]
+fn what_flags_lead_to_is_pinned_beside_what_the_file_leads_to() {
+    let (store, folder) = (Store::with_busybox(), scratch());
+    let folder = folder.path();
+    image(&store, "other:1", "other", &[]);
+    put(folder, "Dockerfile", "ARG BASE=busybox\nFROM $BASE\nLABEL x=1\n");
+    let with_other = |command: &[&'static str]| [command, &["--build-arg", "BASE=other:1"]].concat();
+    ok(&store, folder, &["lock"]);
+    let said = fails(&store, folder, &with_other(&["build", "--locked", "."]));
+    assert!(said.contains("image other:1 (linux/amd64): is not pinned yet") && !said.contains("definition"), "{said}");
+    let said = ok(&store, folder, &with_other(&["lock"]));
+    assert_eq!(said, "    Adding other:1 (linux/amd64)\n", "and what the file says is not dropped");
+    for command in
+        [&["build", "--locked", "."][..], &["lock", "--check"], &["fetch", "--locked"], &["build", "--frozen", "."]]
+    {
+        ok(&store, folder, &with_other(command));
+    }
+    ok(&store, folder, &["build", "--locked", "."]);
+    assert_eq!(ok(&store, folder, &["lock"]), "  Removing other:1 (linux/amd64)\n");
+
+    // Nobody looks for an image that is only a default.
+    put(folder, "Dockerfile", "ARG BASE=nowhere.invalid/base:1\nFROM $BASE\nLABEL x=1\n");
+    fs::remove_file(folder.join("Dockerfile.lock")).unwrap();
+    ok(&store, folder, &with_other(&["build", "."]));
+    let lock = lockfile(folder, "Dockerfile.lock");
+    assert!(lock.contains("[[target]]") && !lock.contains("nowhere"), "{lock}");
+    ok(&store, folder, &with_other(&["build", "--locked", "--label", "a=b", "."]));
+    edit(&folder.join("Dockerfile"), "x=1", "x=2");
+    let said = fails(&store, folder, &with_other(&["build", "--locked", "."]));
+    assert!(said.contains("definition of target"), "{said}");
+    ok(&store, folder, &with_other(&["build", "."]));
+
+    // Without a default, the file alone defines nothing.
+    edit(&folder.join("Dockerfile"), "BASE=nowhere.invalid/base:1", "BASE");
+    let said = fails(&store, folder, &with_other(&["build", "--locked", "."]));
+    assert!(said.contains("definition of target (linux/amd64): is not used any more"), "{said}");
+    ok(&store, folder, &with_other(&["build", "."]));
+    assert!(!lockfile(folder, "Dockerfile.lock").contains("[[target]]"));
+    ok(&store, folder, &with_other(&["build", "--locked", "."]));
+}
+
+#[test]
+fn flags_and_variables_do_not_change_the_lockfile_of_a_build_file() {
+    let (store, folder) = (Store::with_busybox(), scratch());
+    let folder = folder.path();
+    image(&store, "other:1", "other", &[]);
+    put(
+        folder,
+        "Dockerfile",
+        "ARG BASE=busybox\nFROM $BASE AS first\nARG X\nLABEL x=$X\nFROM first\nARG Y\nLABEL y=$Y\n",
+    );
+    put(folder, "other/Dockerfile", "FROM base\nLABEL other=1\n");
+    put(
+        folder,
+        "build.toml",
+        r#"
+[variable]
+X = "1"
+RELEASE = { required = true }
+TAGS = ["a", "b"]
+[group]
+default = ["app", "linked", "each"]
+[target.app]
+args = { X = "${X}", RELEASE = "${RELEASE}" }
+tags = ["app:${RELEASE}"]
+labels = { release = "${RELEASE}" }
+[target.linked]
+context = "other"
+contexts = { base = "target:app" }
+[target.each]
+matrix = { Y = ["1", "2"] }
+args = { Y = "${Y}", T = "${join(',', TAGS)}" }
+"#,
+    );
+    let with = |release: &'static str| ("RELEASE", release);
+    let said = ok_with(&store, folder, with("1"), &["lock"]);
+    let names = ["app", "each-1", "each-2", "linked"];
+    let adding: String =
+        names.iter().map(|name| format!("    Adding definition of target {name} (linux/amd64)\n")).collect();
+    assert_eq!(said, format!("    Adding busybox (linux/amd64)\n{adding}"));
+    let lock = lockfile(folder, "build.lock");
+    let locked = [&["bake", "--locked"], &NOTHING[..2], &["--set", "*.output=type=cacheonly"]].concat();
+    for flags in [
+        &["--set", "*.args.X=7"][..],
+        &["--set", "app.target=first", "--set", "app.labels.a=b", "--set", "each*.tags=x:1", "--build-arg", "Y=4"],
+        &["--set", "app.dockerfile=other/Dockerfile", "--set", "app.contexts.base=docker-image://busybox"],
+        &["--set", "each-1.context=other", "--set", "each-1.contexts.base=docker-image://busybox"],
+        &["--set", "app.network=none", "--set", "app.no-cache=true", "--label", "revision=1", "app"],
+    ] {
+        ok_with(&store, folder, with("2"), &[&locked[..], flags].concat());
+        ok_with(&store, folder, with("2"), &[&["lock"], flags].concat());
+        assert_eq!(lockfile(folder, "build.lock"), lock, "{flags:?}");
+    }
+    for variable in [("X", "9"), ("TAGS", "a,c"), ("SOURCE_DATE_EPOCH", "1700000000")] {
+        let mut program = store.command();
+        program.current_dir(folder).env("RELEASE", "3").env(variable.0, variable.1).args(&locked);
+        let (code, _, said) = outcome(&mut program);
+        assert_eq!(code, 0, "{variable:?}: {said}");
+    }
+    assert_eq!(ok_with(&store, folder, with("4"), &["lock", "--check"]), "");
+
+    // A link that is not there because of a flag leaves what is known alone, and says so.
+    let unlinked = ["--set", "linked.contexts.base=docker-image://busybox", "linked"];
+    let said = ok_with(&store, folder, with("2"), &[&locked[..1], &["--locked"], &locked[4..], &unlinked].concat());
+    assert!(said.contains("could not be compared: it is linked to app, which is not part of this build"), "{said}");
+    assert_eq!(lockfile(folder, "build.lock"), lock);
+
+    // What the file says counts: the default of a variable, and what a target is linked to.
+    let stale = |names: &[&str]| {
+        let (code, out, err) =
+            outcome(store.command().current_dir(folder).env("RELEASE", "5").env("X", "8").args(&locked));
+        assert_eq!(code, 1, "{out}{err}");
+        for name in ["app", "each-1", "each-2", "linked"] {
+            let expected = names.contains(&name);
+            assert_eq!(err.contains(&format!("definition of target {name} (linux/amd64)")), expected, "{name}: {err}");
+        }
+    };
+    edit(&folder.join("build.toml"), "X = \"1\"", "X = \"2\"");
+    stale(&["app", "linked"]);
+    edit(&folder.join("build.toml"), "X = \"2\"", "X = \"1\"");
+    edit(&folder.join("build.toml"), "[\"a\", \"b\"]", "[\"a\", \"d\"]");
+    put(
+        folder,
+        "Dockerfile",
+        "ARG BASE=busybox\nFROM $BASE AS first\nARG X\nLABEL x=$X\nFROM first\nARG Y T\nLABEL y=$Y t=$T\n",
+    );
+    stale(&["app", "each-1", "each-2", "linked"]);
+}
+
+#[test]
+fn the_environment_does_not_change_the_lockfile_of_dockers_build_files() {
+    let (store, folder) = (Store::with_busybox(), scratch());
+    let folder = folder.path();
+    put(folder, "Dockerfile", "FROM busybox\nARG V\nARG TIME\nLABEL v=$V time=$TIME\n");
+    let check = |name: &str, text: &str, (old, new): (&str, &str), dotenv: bool| {
+        put(folder, name, text);
+        let arguments = |command: &[&'static str]| -> Vec<String> {
+            let command = command.iter().map(|word| word.to_string());
+            command.chain(["-f".to_owned(), name.to_owned()]).collect()
+        };
+        let run = |variable: Option<&str>, command: &[&'static str]| {
+            let mut program = store.command();
+            program.current_dir(folder).args(arguments(command)).envs(variable.map(|value| ("V", value)));
+            let (code, out, err) = outcome(&mut program);
+            (code, out + &err)
+        };
+        assert_eq!(run(None, &["lock"]).0, 0, "{name}");
+        for variable in [None, Some("2"), Some("")] {
+            for command in [
+                &["bake", "--locked", "--print"][..],
+                &["bake", "--locked", "--progress", "quiet"],
+                &["lock", "--check"],
+            ] {
+                let (code, said) = run(variable, command);
+                assert_eq!(code, 0, "{name}: {variable:?} {command:?}: {said}");
+            }
+        }
+        if dotenv {
+            put(folder, ".env", "V=3\n");
+            assert_eq!(run(None, &["lock", "--check"]), (0, String::new()), "{name}");
+            fs::remove_file(folder.join(".env")).unwrap();
+        }
+        edit(&folder.join(name), old, new);
+        let (code, said) = run(Some("2"), &["lock", "--check"]);
+        assert!(code == 1 && said.contains("definition of target app"), "{name}: {said}");
+        fs::remove_file(folder.join(name)).unwrap();
+        fs::remove_file(folder.join("build.lock")).unwrap();
+    };
+    check(
+        "docker-bake.hcl",
+        "variable \"V\" { default = \"1\" }\ntarget \"app\" { args = { V = V == \"1\" ? \"one\" : upper(\"x${V}\") } }\ngroup \"default\" { targets = [\"app\"] }\n",
+        ("default = \"1\"", "default = \"4\""),
+        false,
+    );
+    check(
+        "compose.yaml",
+        "services:\n  app:\n    build:\n      context: .\n      args:\n        V: ${V:-1}\n",
+        ("${V:-1}", "${V:-4}"),
+        true,
+    );
+}
+
+#[test]
+fn outputs_say_which_arguments_they_are_of() {
+    let (store, folder) = (Store::with_busybox(), scratch());
+    let folder = folder.path();
+    put(folder, "Dockerfile", "FROM busybox\nARG V=1\nLABEL v=$V\n");
+    let verify = |flags: &[&str]| {
+        let (code, said) = run_in(&store, folder, &[&["verify", "--format", "json", "-q"], flags].concat());
+        let report: serde_json::Value = serde_json::from_str(&said).unwrap_or_else(|error| panic!("{error}: {said}"));
+        assert_eq!(report["expected"], "recorded", "{report}");
+        (code, report["images"][0]["definition-changed"].as_bool().unwrap())
+    };
+    ok(&store, folder, &["lock", "--outputs"]);
+    let plain = lockfile(folder, "Dockerfile.lock");
+    assert_eq!(plain.matches("definition = ").count(), 1, "{plain}");
+    assert_eq!(verify(&[]), (0, false));
+    assert_eq!(verify(&["--build-arg", "V=1"]), (0, false), "it is said twice");
+    assert_eq!(verify(&["--build-arg", "V=2"]), (1, true));
+    ok(&store, folder, &["lock", "--outputs", "--build-arg", "V=2"]);
+    let other = lockfile(folder, "Dockerfile.lock");
+    assert_eq!(other.matches("definition = ").count(), 2, "{other}");
+    assert_eq!(verify(&["--build-arg", "V=2"]), (0, false));
+    assert_eq!(verify(&[]), (1, true));
+    ok(&store, folder, &["build", "--locked", "."]);
+    edit(&folder.join("Dockerfile"), "LABEL v", "LABEL w=1 v");
+    assert_eq!(verify(&["--build-arg", "V=2"]), (1, true));
+}

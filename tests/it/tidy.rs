@@ -19,6 +19,7 @@ const ROOMS: &[&str] = &[
     "trust",
     "frontend",
     "compress",
+    "users",
     "store",
     "source",
     "registry",

@@ -1,7 +1,6 @@
 //! `imgbuild log`: what a build showed while it ran, again.
 
-use clap::ValueEnum;
-
+use super::TextFormat;
 use crate::cli::Session;
 use crate::cli::choose::choose;
 use crate::cli::progress::{Json, Plain};
@@ -33,17 +32,7 @@ pub struct Args {
     pub step: Option<String>,
     /// How to print
     #[arg(long, value_enum, default_value_t, hide_default_value = true, value_name = "FORMAT")]
-    pub format: Format,
-}
-
-/// How a log is printed.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
-pub enum Format {
-    /// As --progress plain
-    #[default]
-    Text,
-    /// As --progress json
-    Json,
+    pub format: TextFormat,
 }
 
 /// Prints the log.
@@ -71,7 +60,7 @@ fn show(args: &Args, session: &Session, store: &Store, build: &Summary, step: Op
         None => None,
     };
     let Some(log) = record::log(store, build) else {
-        if args.format == Format::Json {
+        if args.format == TextFormat::Json {
             return Ok(());
         }
         let ago = human::ago(when(build), super::now()).to_lowercase();
@@ -93,8 +82,8 @@ fn show(args: &Args, session: &Session, store: &Store, build: &Summary, step: Op
         }
     };
     match args.format {
-        Format::Json => tell(&Json::new(session.env.stdout(), replay.clock())),
-        Format::Text => {
+        TextFormat::Json => tell(&Json::new(session.env.stdout(), replay.clock())),
+        TextFormat::Text => {
             let colours = session.env.stdout_is_terminal() && session.env.colours();
             let plain = Plain::new(session.env.stdout(), replay.clock(), colours);
             tell(&plain);

@@ -87,6 +87,16 @@ pub enum Format {
     Json,
 }
 
+/// How what is no list is printed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub enum TextFormat {
+    /// For people
+    #[default]
+    Text,
+    /// For programs, as JSON
+    Json,
+}
+
 /// Runs an operation with the progress display that was asked for, and shows its error after the display is gone. The
 /// error that comes back is the exit code of one that has been shown.
 fn with_progress<T>(

@@ -2,9 +2,7 @@
 
 use std::fmt::Write as _;
 
-use clap::ValueEnum;
-
-use super::json_pretty;
+use super::{TextFormat, json_pretty};
 use crate::cli::Session;
 use crate::cli::args::subject::SubjectArgs;
 use crate::cli::explain::{document, is_work, target, title};
@@ -33,17 +31,7 @@ pub struct Args {
     pub all: bool,
     /// How to print
     #[arg(long, value_enum, default_value_t, hide_default_value = true, value_name = "FORMAT")]
-    pub format: Format,
-}
-
-/// How a plan is printed.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
-pub enum Format {
-    /// For people
-    #[default]
-    Text,
-    /// One JSON document
-    Json,
+    pub format: TextFormat,
 }
 
 /// Prints the plan.
@@ -51,8 +39,8 @@ pub fn run(args: Args, session: &Session) -> Result<(), Error> {
     let look = Look::open(&args.subject.subject()?, session)?;
     let mut account = look.plan()?;
     let text = match args.format {
-        Format::Text => text(&mut account, args.all),
-        Format::Json => {
+        TextFormat::Text => text(&mut account, args.all),
+        TextFormat::Json => {
             let all = 0..account.snapshot.steps.len();
             let wanted: Vec<usize> = all.filter(|step| is_work(&account.snapshot.steps[*step])).collect();
             json_pretty(&document(&mut account, wanted.into_iter()))?

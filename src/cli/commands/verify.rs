@@ -3,9 +3,7 @@
 mod document;
 mod text;
 
-use clap::ValueEnum;
-
-use super::{json_pretty, with_progress};
+use super::{TextFormat, json_pretty, with_progress};
 use crate::cli::args::progress::ProgressArgs;
 use crate::cli::args::subject::SubjectArgs;
 use crate::cli::library::lock;
@@ -30,20 +28,10 @@ pub struct Args {
     pub subject: SubjectArgs,
     /// How to print
     #[arg(long, value_enum, default_value_t, hide_default_value = true, value_name = "FORMAT")]
-    pub format: Format,
+    pub format: TextFormat,
     /// What is shown.
     #[command(flatten)]
     pub progress: ProgressArgs,
-}
-
-/// How findings are printed.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
-pub enum Format {
-    /// For people
-    #[default]
-    Text,
-    /// One JSON document
-    Json,
 }
 
 /// Verifies.
@@ -56,8 +44,8 @@ pub fn run(args: Args, session: &Session) -> Result<u8, Error> {
         Err(code) => return Ok(code),
     };
     session.print(match args.format {
-        Format::Text => text::render(&report),
-        Format::Json => json_pretty(&document::Document::of(&report))?,
+        TextFormat::Text => text::render(&report),
+        TextFormat::Json => json_pretty(&document::Document::of(&report))?,
     })?;
     Ok(if report.is_good() { error::OK } else { error::BUILD_FAILED })
 }

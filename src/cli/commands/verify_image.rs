@@ -5,8 +5,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use super::verify::Format;
-use super::{json_pretty, with_progress};
+use super::{TextFormat, json_pretty, with_progress};
 use crate::cli::args::progress::ProgressArgs;
 use crate::cli::library::{network, trust};
 use crate::cli::{Session, error};
@@ -46,7 +45,7 @@ pub struct Args {
     pub offline: bool,
     /// How to print
     #[arg(long, value_enum, default_value_t, hide_default_value = true, value_name = "FORMAT")]
-    pub format: Format,
+    pub format: TextFormat,
     /// What is shown.
     #[command(flatten)]
     pub progress: ProgressArgs,
@@ -72,8 +71,8 @@ pub fn run(args: &Args, session: &Session) -> Result<u8, Error> {
         Err(code) => return Ok(code),
     };
     session.print(match args.format {
-        Format::Text => text(&args.image, &found),
-        Format::Json => json_pretty(&Document::of(&args.image, &found))?,
+        TextFormat::Text => text(&args.image, &found),
+        TextFormat::Json => json_pretty(&Document::of(&args.image, &found))?,
     })?;
     Ok(if found.holds() { error::OK } else { error::BUILD_FAILED })
 }

@@ -3,8 +3,7 @@
 use std::fmt::Write as _;
 use std::path::Path;
 
-use super::plan::Format;
-use super::{json_pretty, now};
+use super::{TextFormat, json_pretty, now};
 use crate::cli::Session;
 use crate::cli::args::subject::{Subject, SubjectArgs};
 use crate::cli::choose::choose;
@@ -41,7 +40,7 @@ pub struct Args {
     pub last: bool,
     /// How to print
     #[arg(long, value_enum, default_value_t, hide_default_value = true, value_name = "FORMAT")]
-    pub format: Format,
+    pub format: TextFormat,
 }
 
 /// Prints the reasons.
@@ -79,8 +78,8 @@ pub fn run(mut args: Args, session: &Session) -> Result<(), Error> {
         None => chosen.into_iter().filter(|step| account.states[*step].is_miss()).collect(),
     };
     let text = match args.format {
-        Format::Text => text(&mut account, &chosen, args.name.is_some(), now()),
-        Format::Json => json_pretty(&document(&mut account, chosen.into_iter()))?,
+        TextFormat::Text => text(&mut account, &chosen, args.name.is_some(), now()),
+        TextFormat::Json => json_pretty(&document(&mut account, chosen.into_iter()))?,
     };
     session.print(text)
 }

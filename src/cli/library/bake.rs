@@ -9,8 +9,9 @@ use crate::cli::args::attest::Attest;
 use crate::cli::args::bake::List;
 use crate::cli::args::values::{Secret, Ssh};
 use crate::cli::library::build::{
-    apply_attest, apply_cache, apply_image, apply_run, apply_values, cache_from, cache_to, check_signing, lock_mode,
-    named_context, no_gateway, outputs, push_too, read_secret, references, ssh_agent, warnings, write_results,
+    apply_attest, apply_cache, apply_image, apply_run, apply_values, cache_from, cache_to, check_signing, defines,
+    lock_mode, named_context, no_gateway, outputs, push_too, read_secret, references, ssh_agent, warnings,
+    write_results,
 };
 use crate::cli::library::foreign::{self, Chosen};
 use crate::cli::library::{changes, include, network, running, trust};
@@ -22,7 +23,7 @@ use crate::frontend::diagnostic::{Diagnostic, Part};
 use crate::frontend::dockerfile::{LineStarts, line_starts};
 use crate::graph;
 use crate::ops::Error;
-use crate::ops::build::{self, Dockerfile, Folder, LockPlace, NamedContext, NoCache, Target};
+use crate::ops::build::{self, Dockerfile, Folder, LockPlace, NamedContext, NoCache, Target, Wording, Written};
 use crate::ops::error::Diagnostics;
 use crate::remote_cache::Place;
 use crate::solve::SecretValue;
@@ -61,8 +62,15 @@ impl Definition {
         let file = File::read(args, session)?;
         let plan = file.plan(args, session)?;
         let policies: Arc<[Policy]> = file.policies(args)?.into();
-        let target = |target| {
-            let target = file.target(target, args, session)?;
+        let written = file.written(&plan, args, session);
+        let target = |resolved: &buildfile::Target| {
+            let mut target = file.target(resolved, args, session)?;
+            if let Some(written) = &written {
+                match written.get(&resolved.name) {
+                    Some(wording) => target.is_written(wording.clone()),
+                    None => target.written = Written::Nothing,
+                }
+            }
             Ok::<_, Error>(Target { policies: policies.clone(), ..target })
         };
         let targets = plan.targets.iter().map(target).collect::<Result<_, _>>()?;
@@ -130,6 +138,8 @@ struct File {
     model: BuildFile,
     /// What was remarked while reading it.
     notes: Vec<Diagnostic>,
+    /// Of docker's files that were read as the environment has it, the same files as they are without.
+    alone: Option<Box<Result<File, Error>>>,
 }
 
 impl File {
@@ -166,16 +176,23 @@ impl File {
             folder,
             model,
             notes: Vec::new(),
+            alone: None,
         })
     }
 
     /// Docker's files, whose paths start where the command runs. The lockfile is beside the first.
     fn docker(paths: &[PathBuf], session: &Session) -> Result<Self, Error> {
-        let Read { file: model, notes, .. } = foreign::load(paths, session)?;
+        let (read, told) = foreign::load(paths, session)?;
+        let alone = told.then(|| Box::new(foreign::load_alone(paths).map(|read| Self::of_docker(paths, read))));
+        Ok(Self { alone, ..Self::of_docker(paths, read) })
+    }
+
+    fn of_docker(paths: &[PathBuf], Read { file: model, notes, .. }: Read) -> Self {
         let (text, parts) = model.sources();
         let (lines, text, parts) = (line_starts(text), text.into(), parts.into());
         let lock = paths.first().and_then(|path| path.parent()).unwrap_or(Path::new("")).to_owned();
-        Ok(Self { name: foreign::names(paths), text, lines, parts, folder: PathBuf::new(), lock, model, notes })
+        let (name, folder) = (foreign::names(paths), PathBuf::new());
+        Self { name, text, lines, parts, folder, lock, model, notes, alone: None }
     }
 
     /// What may be built on: as the files say, and as flags say.
@@ -226,11 +243,37 @@ impl File {
         })
     }
 
-    /// A resolved target as the library wants it: paths against the build file's folder, flags on top.
-    fn target(&self, resolved: &buildfile::Target, args: &BakeArgs, session: &Session) -> Result<Target, Error> {
+    /// What defines the targets of a plan by the files alone, of those of which they say enough; none if nobody else says
+    /// anything that could define a target.
+    fn written(&self, plan: &Plan, args: &BakeArgs, session: &Session) -> Option<BTreeMap<String, Wording>> {
+        let chosen = !args.set.is_empty() || self.alone.is_some() || !self.environment(session).is_empty();
+        if !chosen && !defines(&args.values, &args.image, &args.run, session) {
+            return None;
+        }
+        let file = match self.alone.as_deref() {
+            None => self,
+            Some(Ok(file)) => file,
+            Some(Err(_)) => return Some(BTreeMap::new()),
+        };
+        let names: Vec<String> = plan.targets.iter().map(|target| target.name.clone()).collect();
+        let resolved = match buildfile::as_written(&file.model, &names) {
+            _ if !chosen => plan.targets.clone(),
+            Ok(plan) => plan.targets,
+            // One that cannot be told says nothing of the others.
+            Err(_) => {
+                let alone = |name| buildfile::as_written(&file.model, &[name]).ok();
+                names.into_iter().filter_map(alone).flat_map(|plan| plan.targets).collect()
+            }
+        };
+        let wording =
+            |resolved: &buildfile::Target| Some((resolved.name.clone(), file.defined(resolved).ok()?.wording()));
+        Some(resolved.iter().filter_map(wording).collect())
+    }
+
+    /// What defines a resolved target: paths against the build file's folder.
+    fn defined(&self, resolved: &buildfile::Target) -> Result<Target, Error> {
         let name = &resolved.name;
-        let file = self.model.file_of(name).unwrap_or(&self.name);
-        let usage = |error: String| Error::Usage(format!("{file}: target {name}: {error}"));
+        let file = self.file_of(name);
         let context = match &resolved.context {
             ContextSource::Path(path) => {
                 let folder = self.folder.join(path);
@@ -242,7 +285,10 @@ impl File {
                 Some(Folder { name: graph_name(path), path: folder })
             }
             ContextSource::Url(_) => None,
-            other => return Err(usage(format!("the context {other:?} is no folder, which this version needs"))),
+            other => {
+                let problem = format!("the context {other:?} is no folder, which this version needs");
+                return Err(self.usage(name, problem));
+            }
         };
         let dockerfile = match &resolved.dockerfile {
             buildfile::Dockerfile::Path(path) if matches!(resolved.context, ContextSource::Url(_)) => {
@@ -269,30 +315,37 @@ impl File {
         if let ContextSource::Url(url) = &resolved.context {
             target.remote_context = Some(url.clone());
         }
-        target.requested = resolved.requested;
         target.stage.clone_from(&resolved.stage);
         target.args.clone_from(&resolved.args);
         target.labels.clone_from(&resolved.labels);
-        target.annotations.clone_from(&resolved.annotations);
-        target.platforms.clone_from(&resolved.platforms);
         target.network = resolved.network;
         target.no_new_privileges = resolved.no_new_privileges;
+        target.scrubs.clone_from(&resolved.scrubs);
+        for (name, source) in &resolved.contexts {
+            target.contexts.insert(name.clone(), self.context(&resolved.name, name, source)?);
+        }
+        Ok(target)
+    }
+
+    /// A resolved target as the library wants it, flags on top.
+    fn target(&self, resolved: &buildfile::Target, args: &BakeArgs, session: &Session) -> Result<Target, Error> {
+        let usage = |error: String| self.usage(&resolved.name, error);
+        let mut target = self.defined(resolved)?;
+        target.requested = resolved.requested;
+        target.annotations.clone_from(&resolved.annotations);
+        target.platforms.clone_from(&resolved.platforms);
         target.limits.clone_from(&resolved.limits);
         for (name, address) in &resolved.extra_hosts {
             // Steps share this machine's network.
             let address = if address == "host-gateway" { "127.0.0.1" } else { address };
             target.hosts.push((name.clone(), address.to_owned()));
         }
-        target.scrubs.clone_from(&resolved.scrubs);
         target.pull = resolved.pull;
         target.no_cache = match (resolved.no_cache, resolved.no_cache_filter.is_empty()) {
             (true, _) => NoCache::All,
             (false, true) => NoCache::Use,
             (false, false) => NoCache::Stages(resolved.no_cache_filter.iter().cloned().collect()),
         };
-        for (name, source) in &resolved.contexts {
-            target.contexts.insert(name.clone(), self.context(name, source, &usage)?);
-        }
         for secret in &resolved.secrets {
             let secret: Secret = secret.to_argument().parse().map_err(usage)?;
             let (id, value) = read_secret(&secret, session, &self.folder)?;
@@ -368,13 +421,20 @@ impl File {
         Ok(())
     }
 
-    fn context(
-        &self,
-        name: &str,
-        source: &ContextSource,
-        usage: &dyn Fn(String) -> Error,
-    ) -> Result<NamedContext, Error> {
+    /// The file that says what a target is.
+    fn file_of(&self, target: &str) -> &str {
+        self.model.file_of(target).unwrap_or(&self.name)
+    }
+
+    /// That something about a target cannot be.
+    fn usage(&self, target: &str, error: String) -> Error {
+        Error::Usage(format!("{}: target {target}: {error}", self.file_of(target)))
+    }
+
+    /// A named context of a target.
+    fn context(&self, target: &str, name: &str, source: &ContextSource) -> Result<NamedContext, Error> {
         use crate::cli::args::values::ContextSource as Argument;
+        let usage = |error| self.usage(target, error);
         let argument = match source {
             ContextSource::Path(path) => Argument::Folder(path.into()),
             ContextSource::Image(reference) => Argument::Image(reference.clone()),

@@ -66,6 +66,7 @@ pub(super) fn target(args: &BuildArgs, session: &Session, run: &running::Run) ->
         target.remote_context = Some(url.clone());
     }
     target.stage.clone_from(&args.target);
+    let wording = target.wording();
     apply_values(&mut target, &args.values, session)?;
     apply_image(&mut target, &args.image)?;
     apply_attest(&mut target, args.attest.all());
@@ -76,6 +77,7 @@ pub(super) fn target(args: &BuildArgs, session: &Session, run: &running::Run) ->
     target.outputs = outputs(&args.output.outputs)?;
     push_too(&mut target, &args.output);
     check_signing(&target)?;
+    target.is_written(wording);
     Ok((target, lock))
 }
 
@@ -153,6 +155,13 @@ fn dockerfile_of(context: &Path, named: Option<&Path>) -> PathBuf {
 /// How the lockfile is used.
 pub(super) fn lock_mode(args: LockArgs) -> LockMode {
     LockMode { locked: args.is_locked(), offline: args.is_offline(), ignored: args.no_lock }
+}
+
+/// Whether flags or the environment say anything of what defines a target.
+pub(super) fn defines(values: &ValueArgs, image: &ImageArgs, run: &RunArgs, session: &Session) -> bool {
+    let inputs = !values.build_arg.is_empty() || !values.build_context.is_empty() || !image.label.is_empty();
+    let steps = run.network != Network::Default || !run.security_opt.is_empty() || !run.scrub.is_empty();
+    inputs || steps || session.env.variable("SOURCE_DATE_EPOCH").is_some()
 }
 
 /// Build arguments, contexts, secrets and agents.

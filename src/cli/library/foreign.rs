@@ -1,5 +1,6 @@
 //! Docker's build files: which of them are meant, and what they are told of the environment.
 
+use std::cell::Cell;
 use std::path::{Path, PathBuf};
 
 use super::bake::diagnostics;
@@ -44,7 +45,8 @@ pub(super) fn choose(args: &BakeArgs) -> Result<Chosen, Error> {
     }
     let is_docker = |path: &Path| Format::of(&path.to_string_lossy()).is_some();
     match args.files.as_slice() {
-        [] if Path::new(OWN).is_file() => Ok(Chosen::Own(OWN.into())),
+        // In `bake --convert > build.toml`, the shell has just made it.
+        [] if Path::new(OWN).is_file() && !(args.convert && is_empty(Path::new(OWN))) => Ok(Chosen::Own(OWN.into())),
         [] => {
             let found: Vec<PathBuf> = DOCKER.iter().map(PathBuf::from).filter(|path| path.is_file()).collect();
             if found.is_empty() { Ok(Chosen::Own(OWN.into())) } else { Ok(Chosen::Docker(found)) }
@@ -61,8 +63,36 @@ pub(super) fn choose(args: &BakeArgs) -> Result<Chosen, Error> {
     }
 }
 
-/// Reads docker's files. Their paths start at the folder in which the command runs.
-pub(super) fn load(paths: &[PathBuf], session: &Session) -> Result<Read, Error> {
+fn is_empty(file: &Path) -> bool {
+    file.metadata().is_ok_and(|found| found.len() == 0)
+}
+
+/// Reads docker's files. Their paths start at the folder in which the command runs. Also returns whether the environment had
+/// something to say, so that they could be others without it.
+pub(super) fn load(paths: &[PathBuf], session: &Session) -> Result<(Read, bool), Error> {
+    let told = Cell::new(false);
+    let variable = |name: &str| {
+        let value = session.env.variable(name)?.into_string().ok();
+        told.set(told.get() || value.is_some());
+        value
+    };
+    let (dotenv, epoch) = (dotenv()?, session.env.source_date_epoch()?);
+    told.set(dotenv.is_some() || epoch.is_some());
+    let read = read(paths, &variable, dotenv, epoch)?;
+    Ok((read, told.get()))
+}
+
+/// The same without any environment. A file `.env` is one: it is for a machine, and mostly not committed.
+pub(super) fn load_alone(paths: &[PathBuf]) -> Result<Read, Error> {
+    read(paths, &|_| None, None, None)
+}
+
+fn read(
+    paths: &[PathBuf],
+    variable: &dyn Fn(&str) -> Option<String>,
+    dotenv: Option<String>,
+    epoch: Option<i64>,
+) -> Result<Read, Error> {
     let mut files = Vec::new();
     for path in paths {
         let name = path.display().to_string();
@@ -74,10 +104,10 @@ pub(super) fn load(paths: &[PathBuf], session: &Session) -> Result<Read, Error> 
         files.push(Source { name, text });
     }
     let surroundings = Surroundings {
-        variable: &|name| session.env.variable(name)?.into_string().ok(),
-        dotenv: dotenv()?,
+        variable,
+        dotenv,
         platform: Platform::host().to_string(),
-        epoch: session.env.source_date_epoch()?.unwrap_or(Times::default().epoch),
+        epoch: epoch.unwrap_or(Times::default().epoch),
     };
     let name = names(paths);
     foreign::read(&Sources::new(files), &surroundings)
@@ -104,7 +134,7 @@ pub(super) fn convert(args: &BakeArgs, session: &Session) -> Result<String, Erro
             Err(Error::Usage(format!("{} is a build.toml already: name docker's file with -f", path.display())))
         }
         Chosen::Own(path) => Err(missing(&path.display().to_string())),
-        Chosen::Docker(paths) => Ok(foreign::toml(&load(&paths, session)?, &names(&paths))),
+        Chosen::Docker(paths) => Ok(foreign::toml(&load(&paths, session)?.0, &names(&paths))),
     }
 }
 

@@ -84,6 +84,8 @@ pub(super) fn variables_of(text: &Text) -> Vec<String> {
 pub(super) struct Scope {
     /// None for variables without a value.
     values: BTreeMap<String, Result<Value, Fault>>,
+    /// Whether variables without a value are empty, where they must have one.
+    lenient: bool,
 }
 
 impl Scope {
@@ -100,6 +102,12 @@ impl Scope {
             faults.extend(scope.condition(variable, environment.contains_key(&variable.name)));
         }
         (scope, faults)
+    }
+
+    /// The values as the file alone has them. A variable that only the environment can give a value is empty; what else is
+    /// wrong is wrong where it is used.
+    pub(super) fn of_file(file: &BuildFile) -> Self {
+        Self { lenient: true, ..Self::new(file, &BTreeMap::new()).0 }
     }
 
     fn define(
@@ -230,6 +238,7 @@ impl Scope {
             Some(Ok(value)) => Ok(value.clone()),
             Some(Err(fault)) => Err(Wrong::Elsewhere(fault.clone())),
             None if unset => Ok(Value::Unset),
+            None if self.lenient => Ok(Value::Text(String::new())),
             None => Err(Wrong::Here(Mistake {
                 part: part.clone(),
                 message: format!("the variable `{name}` has no value"),

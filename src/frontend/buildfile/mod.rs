@@ -47,7 +47,7 @@ pub use model::{BuildFile, Group};
 pub use overrides::{Override, OverrideError};
 pub use parse::parse;
 pub use print::{Listed, ListedVariable, Printed, list, variables};
-pub use resolve::{Error, Plan, resolve};
+pub use resolve::{Error, Plan, as_written, resolve};
 pub use schema::schema;
 pub use suggest::nearest;
 pub use target::{Call, ContextSource, Dockerfile, Entitlement, Output, Secret, Ssh, Target};

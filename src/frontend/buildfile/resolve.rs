@@ -61,6 +61,16 @@ pub fn resolve(
     }
     let (scope, faults) = Scope::new(file, environment);
     report(faults)?;
+    plan(file, names, scope, overrides)
+}
+
+/// The targets as the file alone defines them: without environment, without options. Variables that only the environment
+/// can give a value are empty.
+pub fn as_written(file: &BuildFile, names: &[String]) -> Result<Plan, Error> {
+    plan(file, names, Scope::of_file(file), &[])
+}
+
+fn plan(file: &BuildFile, names: &[String], scope: Scope, overrides: &[Override]) -> Result<Plan, Error> {
     let mut resolver = Resolver {
         file,
         scope,

@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::image::Image;
-use super::toml::{self, key, string, value};
+use super::toml::{self, value};
 use crate::frontend::steps::Shape;
+use crate::frontend::toml::{key, string};
 
 /// Why a project is no build file.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

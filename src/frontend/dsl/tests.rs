@@ -72,11 +72,3 @@ fn refuses_one_name_for_two_things() {
     let twice = project(&one).target(Target::new("t", &two));
     assert_eq!(twice.to_toml(), Err(Error::Target("t".into())));
 }
-
-#[test]
-fn quotes_what_toml_needs_quoted() {
-    let check = |text: &str, expected: &str| assert_eq!(toml::string(text), expected);
-    check("a \"b\" \\ c", r#""a \"b\" \\ c""#);
-    check("line\nbreak\ttab\u{1}ä", r#""line\nbreak\ttab\u0001ä""#);
-    assert_eq!((toml::key("a-b_1"), toml::key("a.b")), ("a-b_1".into(), "\"a.b\"".into()));
-}

@@ -1,6 +1,7 @@
 //! Values as TOML text. Our own few lines, because the order of keys and the look of steps matter here.
 
 use crate::frontend::steps::{Shape, Stage, shape_of, shape_of_base};
+use crate::frontend::toml::{key, string};
 
 /// A stage as the keys of a table.
 pub(super) fn stage(stage: &Stage) -> String {
@@ -27,28 +28,4 @@ pub(super) fn value(shape: &Shape) -> String {
             if pairs.is_empty() { "{}".into() } else { format!("{{ {} }}", pairs.join(", ")) }
         }
     }
-}
-
-/// A key, in quotes where it needs them.
-pub(super) fn key(name: &str) -> String {
-    let bare = !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-');
-    if bare { name.to_owned() } else { string(name) }
-}
-
-/// A basic string.
-pub(super) fn string(text: &str) -> String {
-    let mut quoted = String::with_capacity(text.len() + 2);
-    quoted.push('"');
-    for c in text.chars() {
-        match c {
-            '"' | '\\' => quoted.extend(['\\', c]),
-            '\n' => quoted.push_str("\\n"),
-            '\t' => quoted.push_str("\\t"),
-            '\r' => quoted.push_str("\\r"),
-            c if c.is_control() => quoted.push_str(&format!("\\u{:04X}", u32::from(c))),
-            c => quoted.push(c),
-        }
-    }
-    quoted.push('"');
-    quoted
 }

@@ -10,7 +10,7 @@ mod entry;
 mod header;
 mod list;
 mod pax;
-pub mod read;
+mod read;
 mod sparse;
 pub mod write;
 

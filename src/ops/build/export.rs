@@ -6,20 +6,24 @@ use std::time::Instant;
 use crate::compress::Compression;
 use crate::event::{Event, ImageSummary};
 use crate::graph::Graph;
-use crate::oci::Descriptor;
+use crate::oci::{Descriptor, Platform};
 use crate::ops::Error;
 use crate::ops::build::lowering::Lowered;
 use crate::ops::build::{Built, Output, OutputKind, Session, Target, attest, caching, make, output};
 use crate::registry::origins;
-use crate::solve::Solved;
+use crate::solve::{Solved, State};
 use crate::store::layers::Layers;
 
 /// An image as one of the outputs wants it.
 struct Made {
     compression: Compression,
     image: Descriptor,
+    /// Its configuration, if it is for one platform.
+    config: Option<Descriptor>,
     /// The layers of all platforms. Those of base images may not be in the store.
     blobs: Vec<Descriptor>,
+    /// Its size in bytes, of all platforms.
+    size: u64,
 }
 
 /// A target whose outputs are written.
@@ -63,43 +67,17 @@ pub(super) fn export(
         if output::wants_image(&output.kind) && !made.iter().any(|made| made.compression == output.compression) {
             session.reporter.report(Event::TaskStarted(task, exporting.clone()));
             let started = Instant::now();
-            let (mut manifests, mut described) = (Vec::new(), Vec::new());
-            let mut blobs = Vec::new();
-            let mut size = 0;
-            let images = make::images(target, lowered, solved, layers, output.compression)?;
-            for (build, image) in lowered.platforms.iter().zip(images) {
-                let of = (target, build);
-                described.extend(attest::describe(layers, graph, of, solved.state(build.step), &image)?);
-                size += image.size();
-                let parts: Vec<Descriptor> = image.layers.iter().map(|layer| layer.descriptor.clone()).collect();
-                blobs.extend(parts);
-                built.config = Some(image.config.clone());
-                manifests.push(image.manifest);
-            }
-            let image = match (&manifests[..], lowered.multi_platform) {
-                ([only], false) if described.is_empty() => only.clone(),
-                _ => crate::export::index_of(layers, [manifests, described].concat())?,
-            };
-            if lowered.platforms.len() != 1 {
-                built.config = None;
-            }
+            let image = make_image(layers, (graph, target, lowered), solved, output.compression)?;
             session.reporter.report(Event::TaskFinished(task, started.elapsed()));
-            summary.digest = image.digest.to_string();
-            summary.size = size;
-            built.image = Some(image.clone());
-            made.push(Made { compression: output.compression, image, blobs });
+            summary.digest = image.image.digest.to_string();
+            summary.size = image.size;
+            built.image = Some(image.image.clone());
+            built.config.clone_from(&image.config);
+            made.push(image);
         }
         let made = made.iter().find(|made| made.compression == output.compression);
         if let Some(made) = made {
-            if output::wants_layers(&output.kind) {
-                // Base images are what their registries say; what a cache says is checked first.
-                states.iter().try_for_each(|(_, state)| layers.secure(state))?;
-                layers.bring(&made.blobs)?;
-            } else {
-                let elsewhere = |blob: &&Descriptor| !origins::known(layers.store(), &blob.digest).is_empty();
-                let (_, only_here): (Vec<&Descriptor>, Vec<&Descriptor>) = made.blobs.iter().partition(elsewhere);
-                layers.bring(&only_here.into_iter().cloned().collect::<Vec<_>>())?;
-            }
+            bring(layers, &output.kind, &states, &made.blobs)?;
         }
         let image = made.map(|made| &made.image);
         if let Some(image) = image {
@@ -114,4 +92,40 @@ pub(super) fn export(
     }
     summary.tags = target.tags.iter().map(|tag| tag.familiar()).collect();
     Ok(Exported { done: built, image: summary, sent })
+}
+
+/// Makes the image of all platforms, with what is to be said about it.
+fn make_image(
+    layers: &Layers,
+    (graph, target, lowered): (&Graph, &Target, &Lowered),
+    solved: &Solved,
+    compression: Compression,
+) -> Result<Made, Error> {
+    let (mut manifests, mut described, mut configs) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut blobs, mut size) = (Vec::new(), 0);
+    let images = make::images(target, lowered, solved, layers, compression)?;
+    for (build, image) in lowered.platforms.iter().zip(images) {
+        described.extend(attest::describe(layers, graph, (target, build), solved.state(build.step), &image)?);
+        size += image.size();
+        blobs.extend(image.layers.into_iter().map(|layer| layer.descriptor));
+        configs.push(image.config);
+        manifests.push(image.manifest);
+    }
+    let config = if configs.len() == 1 { configs.pop() } else { None };
+    let image = match (&manifests[..], lowered.multi_platform) {
+        ([only], false) if described.is_empty() => only.clone(),
+        _ => crate::export::index_of(layers, [manifests, described].concat())?,
+    };
+    Ok(Made { compression, image, config, blobs, size })
+}
+
+/// Brings what an output needs of an image's layers: all, or only those that can be had nowhere else.
+fn bring(layers: &Layers, kind: &OutputKind, states: &[(Platform, State)], blobs: &[Descriptor]) -> Result<(), Error> {
+    if output::wants_layers(kind) {
+        // Base images are what their registries say; what a cache says is checked first.
+        states.iter().try_for_each(|(_, state)| layers.secure(state))?;
+        return Ok(layers.bring(blobs)?);
+    }
+    let only_here = |blob: &&Descriptor| origins::known(layers.store(), &blob.digest).is_empty();
+    Ok(layers.bring(&blobs.iter().filter(only_here).cloned().collect::<Vec<_>>())?)
 }

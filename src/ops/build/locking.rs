@@ -51,6 +51,12 @@ pub struct Lock {
     new: Lockfile,
     /// What was looked up in this build.
     used: BTreeSet<LockKey>,
+    /// What only the files lead to, where flags or the environment led somewhere else.
+    aside: BTreeSet<LockKey>,
+    /// What those targets are defined by that flags or the environment made others.
+    changed: BTreeMap<(String, Platform), CacheKey>,
+    /// Definitions that could not be compared, and why.
+    doubts: Vec<String>,
     /// What is to be looked up anew, whatever is pinned.
     stale: BTreeSet<LockKey>,
     /// What the stale ones must be.
@@ -96,6 +102,9 @@ impl Lock {
             new: pinned.clone(),
             old: pinned,
             used: BTreeSet::new(),
+            aside: BTreeSet::new(),
+            changed: BTreeMap::new(),
+            doubts: Vec::new(),
             stale: BTreeSet::new(),
             precise: None,
             policy: SourcePolicy::default(),
@@ -147,6 +156,20 @@ impl Lock {
     /// What was looked up so far.
     pub fn used(&self) -> &BTreeSet<LockKey> {
         &self.used
+    }
+
+    /// What was looked up so far, also what only the files lead to.
+    pub fn mentioned(&self) -> BTreeSet<LockKey> {
+        self.used.union(&self.aside).cloned().collect()
+    }
+
+    /// Looks up what only the files lead to: none of it is needed to build.
+    pub fn aside<T>(&mut self, look_up: impl FnOnce(&mut Self) -> T) -> T {
+        let used = self.used.clone();
+        let found = look_up(self);
+        let all = std::mem::replace(&mut self.used, used);
+        self.aside.extend(all.difference(&self.used).cloned());
+        found
     }
 
     /// What something must be, if that was said and it is to be looked up anew.
@@ -227,6 +250,42 @@ impl Lock {
         self.new.record_target(name, platform, definition);
     }
 
+    /// Notes what a target is defined by as it is built, and as the files alone define it: by nothing if they define none.
+    pub fn record_changed(&mut self, name: &str, platform: &Platform, built: CacheKey, written: Option<CacheKey>) {
+        match written {
+            Some(definition) => self.record_target(name, platform, definition),
+            None => drop(self.new.remove(LockKey::Target { name: name.to_owned(), platform: platform.clone() })),
+        }
+        self.changed.insert((name.to_owned(), platform.clone()), built);
+    }
+
+    /// The same if it cannot be told what the files alone define: then that stays as it is.
+    pub fn doubt(&mut self, name: &str, platform: &Platform, built: CacheKey, why: &str) {
+        let key = LockKey::Target { name: name.to_owned(), platform: platform.clone() };
+        if self.new.lookup_target(name, platform).is_some() {
+            self.doubts.push(format!("the {key} could not be compared: {why}"));
+            self.used.insert(key);
+        }
+        self.changed.insert((name.to_owned(), platform.clone()), built);
+    }
+
+    /// What a target is defined by as it is built.
+    pub fn built_by(&self, name: &str, platform: &Platform) -> Option<CacheKey> {
+        self.built_otherwise(name, platform).or_else(|| self.new.lookup_target(name, platform))
+    }
+
+    /// The same if that is not what the files alone define.
+    pub fn built_otherwise(&self, name: &str, platform: &Platform) -> Option<CacheKey> {
+        let built = self.changed.get(&(name.to_owned(), platform.clone())).copied();
+        built.filter(|built| self.new.lookup_target(name, platform) != Some(*built))
+    }
+
+    /// What a target was defined by when it was built for its recorded output.
+    pub fn recorded_by(&self, name: &str, platform: &Platform) -> Option<CacheKey> {
+        let output = self.old.lookup_output(name, platform)?;
+        output.definition.or_else(|| self.old.lookup_target(name, platform))
+    }
+
     /// Notes what a target came to.
     pub fn record_output(&mut self, name: &str, platform: &Platform, output: LockedOutput) {
         self.new.record_output(name, platform, output);
@@ -234,7 +293,7 @@ impl Lock {
 
     /// Drops what this build did not look up, unless it is to be kept.
     pub fn drop_unused(&mut self, keep: impl Fn(&LockKey) -> bool) {
-        let used = &self.used;
+        let used = self.mentioned();
         self.new.retain(|key| used.contains(key) || keep(key));
     }
 
@@ -251,6 +310,7 @@ impl Lock {
                 let message = format!("there is no lockfile {}, and --locked forbids to make one", path.display());
                 return Err(Error::build(message).help("build once without --locked, and commit the lockfile"));
             }
+            self.doubts.iter().for_each(|doubt| reporter.report(Event::Warning(doubt.clone())));
             let changes = self.changes();
             // A file that was only formatted differently says the same.
             if changes.is_empty() {

@@ -1,8 +1,8 @@
 //! `build` and everything that builds like it: targets are lowered into one graph, the graph is run once, and the
 //! results are written.
 //!
-//! The order is always the same: read the definitions, look up what they name (in the lockfile first), lower ([`prepare`]),
-//! settle the lockfile, run ([`solving`]), write the outputs ([`export`]). Nothing is run before every definition was
+//! The order is always the same: read the definitions, look up what they name (in the lockfile first), lower (`prepare`),
+//! settle the lockfile, run (`solving`), write the outputs (`export`). Nothing is run before every definition was
 //! understood.
 
 mod attest;
@@ -30,7 +30,7 @@ use std::time::Instant;
 pub use locking::LockPlace;
 pub use target::{
     Attestations, Destination, Dockerfile, Entitlement, Folder, Line, LockMode, NamedContext, NoCache, Output,
-    OutputKind, Target,
+    OutputKind, Target, Wording, Written,
 };
 
 use crate::event::{Event, Reporter, Summary};

@@ -75,6 +75,45 @@ pub struct Target {
     pub sign: Vec<PrivateKey>,
     /// What images it may be built on, besides what the session says. The same for all targets of a build.
     pub policies: Arc<[Policy]>,
+    /// What the files alone say of it. The lockfile knows it by that.
+    pub written: Written,
+}
+
+/// What the files alone say of a target, without flags and environment.
+#[derive(Debug, Clone, Default)]
+pub enum Written {
+    /// The same.
+    #[default]
+    Same,
+    /// Something else.
+    Otherwise(Box<Wording>),
+    /// Nothing that could be built.
+    Nothing,
+}
+
+/// What defines a target, of all that there is to say about it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Wording {
+    /// Its instructions.
+    pub dockerfile: Dockerfile,
+    /// Its build context.
+    pub context: Option<Folder>,
+    /// The URL of its build context.
+    pub remote_context: Option<String>,
+    /// Contexts by name.
+    pub contexts: BTreeMap<String, NamedContext>,
+    /// The stage that is built.
+    pub stage: Option<String>,
+    /// Build arguments.
+    pub args: BTreeMap<String, String>,
+    /// Labels of the image.
+    pub labels: BTreeMap<String, String>,
+    /// The network of steps that do not say.
+    pub network: Network,
+    /// Whether set-user-ID programs give steps nothing.
+    pub no_new_privileges: bool,
+    /// What is taken away from the layers of steps.
+    pub scrubs: BTreeSet<Scrub>,
 }
 
 /// What is said about an image, beside it. Nothing, unless somebody asks.
@@ -116,6 +155,7 @@ impl Target {
             attestations: Attestations::default(),
             sign: Vec::new(),
             policies: Arc::new([]),
+            written: Written::Same,
             cache_from: Vec::new(),
             cache_to: Vec::new(),
         }
@@ -127,6 +167,50 @@ impl Target {
             ("", Some(stage)) => stage.to_lowercase(),
             (name, _) => name.to_owned(),
         }
+    }
+
+    /// What defines it.
+    pub fn wording(&self) -> Wording {
+        Wording {
+            dockerfile: self.dockerfile.clone(),
+            context: self.context.clone(),
+            remote_context: self.remote_context.clone(),
+            contexts: self.contexts.clone(),
+            stage: self.stage.clone(),
+            args: self.args.clone(),
+            labels: self.labels.clone(),
+            network: self.network,
+            no_new_privileges: self.no_new_privileges,
+            scrubs: self.scrubs.clone(),
+        }
+    }
+
+    /// Notes what the files alone say of it.
+    pub fn is_written(&mut self, wording: Wording) {
+        self.written = if wording == self.wording() { Written::Same } else { Written::Otherwise(Box::new(wording)) };
+    }
+
+    /// The target that the files alone define, for the same platforms; none if they define none.
+    pub fn as_written(&self) -> Option<Self> {
+        let mut target = Self { pull: false, ..self.clone() };
+        match &self.written {
+            Written::Same => {}
+            Written::Nothing => return None,
+            Written::Otherwise(wording) => {
+                let wording = (**wording).clone();
+                target.dockerfile = wording.dockerfile;
+                target.context = wording.context;
+                target.remote_context = wording.remote_context;
+                target.contexts = wording.contexts;
+                target.stage = wording.stage;
+                target.args = wording.args;
+                target.labels = wording.labels;
+                target.network = wording.network;
+                target.no_new_privileges = wording.no_new_privileges;
+                target.scrubs = wording.scrubs;
+            }
+        }
+        Some(target)
     }
 }
 

@@ -26,8 +26,8 @@ use crate::fstree::{Entry, Kind, Toc, TreePath};
 use crate::sandbox;
 use crate::store::containers::ContainerLock;
 use crate::store::layers::Layers;
-use crate::store::remove_tree;
 use crate::store::snapshot::{self, Settle, SnapshotFiles};
+use crate::store::{confined_to, remove_tree};
 
 /// The end of a copy that is on this machine.
 pub enum Side<'a> {
@@ -338,8 +338,13 @@ enum Owner {
     Here { keep: bool },
 }
 
-/// Writes everything below `target`, which nothing leads out of.
+/// Writes everything below `target`, which nothing leads out of, in a thread that can write nowhere else.
 fn write_all(source: &Source, name: &TreePath, target: BorrowedFd<'_>, owner: Owner) -> Result<(), Error> {
+    let failed = |error| Error::build(format!("cannot copy {name}")).caused_by(error);
+    confined_to(target, || write_entries(source, name, target, owner)).map_err(failed)?
+}
+
+fn write_entries(source: &Source, name: &TreePath, target: BorrowedFd<'_>, owner: Owner) -> Result<(), Error> {
     let toc = source.renamed(name);
     let files = SnapshotFiles::new(source.folder.try_clone().map_err(|error| Error::build(error.to_string()))?);
     let mut new_folders = Vec::new();

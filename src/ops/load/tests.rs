@@ -342,3 +342,17 @@ fn loads_only_the_platforms_that_are_wanted() {
     let message = check(&["linux/s390x", "windows/amd64"], 0, 0);
     assert_eq!(message.as_deref(), Some("the image archive has no image for linux/s390x or windows/amd64"));
 }
+
+#[test]
+fn a_hole_leads_nowhere() {
+    let (_folder, store) = store();
+    let outside = tempfile::tempdir().unwrap();
+    let layer = tar(&[("file", b"x")]);
+    let config = config("linux/amd64", &[&layer]);
+    let manifest = manifest(&config, &[&layer]);
+    let image = layout(&[&layer, &config, &manifest], vec![named(media::MANIFEST, &manifest, "box:1")]);
+    for input in [image.clone(), zstd::encode_all(&image[..], 3).unwrap()] {
+        let input = crate::store::Hole(&input[..], outside.path().into());
+        assert_eq!(super::load(&store, input, &LoadOptions::default()).unwrap().len(), 1);
+    }
+}

@@ -90,7 +90,10 @@ pub fn compare(
         match blobs {
             _ if old != new => {
                 let files = match blobs {
-                    (Some(a), Some(b)) => Some(layers((was.store, a), (is.store, b))?),
+                    (Some(a), Some(b)) => {
+                        let read = || layers((was.store, a), (is.store, b));
+                        Some(was.store.confined(read).map_err(unreadable)??)
+                    }
                     _ => None,
                 };
                 let mut finding = LayerFinding { part: part(), was: *old, is: *new, files };

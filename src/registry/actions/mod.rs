@@ -22,11 +22,11 @@ mod service;
 use std::io::Read;
 use std::time::Instant;
 
-use ureq::http::Response;
+use ureq::http::StatusCode;
 
 pub use service::{DEFAULT_SCOPE, DEFAULT_TIMEOUT, Service};
 
-use super::object::{Object, Objects};
+use super::download::{Answer, Download, Origin};
 use super::request;
 use super::transfer::{Source, Target};
 use super::upload::{Content, Sent};
@@ -145,23 +145,29 @@ impl<'r> ActionsEnd<'r> {
     }
 }
 
-impl<'r> Objects<'r> for ActionsEnd<'r> {
-    fn registries(&self) -> &'r Registries {
+impl Origin for ActionsEnd<'_> {
+    fn registries(&self) -> &Registries {
         self.registries
     }
 
-    fn place(&self) -> String {
-        self.registry()
+    fn registry(&self) -> String {
+        Self::registry(self)
     }
 
-    fn object(&self, digest: &Digest) -> String {
+    fn name_of(&self, digest: &Digest) -> String {
         Service::blob(digest)
     }
 
     /// Addresses are good for some time only, so each connection has a new one.
-    fn ask(&self, digest: &Digest, offset: u64) -> Result<Option<Response<ureq::Body>>, RegistryError> {
-        let Some(entry) = self.find(&Service::blob(digest))? else { return Ok(None) };
-        self.get(&entry.key, &entry.address, offset)
+    fn ask(&self, blob: &Descriptor, offset: u64) -> Result<Option<Answer>, RegistryError> {
+        self.registries.retrying(|| {
+            let Some(Entry { key, address }) = self.find(&Service::blob(&blob.digest))? else { return Ok(None) };
+            let response = self.get(&key, &address, offset)?;
+            Ok(response.map(|response| {
+                let skip = if response.status() == StatusCode::PARTIAL_CONTENT { 0 } else { offset };
+                Answer { response, url: request::shown(&address), skip }
+            }))
+        })
     }
 
     fn go_on(&self) -> Result<(), RegistryError> {
@@ -189,8 +195,7 @@ impl Source for ActionsEnd<'_> {
         offset: u64,
         check: Check,
     ) -> Result<Option<Box<dyn Read + Send + '_>>, RegistryError> {
-        let object = Object::open(self.clone(), blob, offset, check)?;
-        Ok(object.map(|object| Box::new(object) as _))
+        Ok(Download::open(self.clone(), blob, offset, check)?.map(|download| Box::new(download) as _))
     }
 
     fn repositories(&self, _: &Descriptor) -> Vec<String> {

@@ -19,7 +19,7 @@ use ureq::http::{Method, Response, StatusCode};
 
 pub use bucket::Bucket;
 
-use super::object::{Object, Objects};
+use super::download::{Answer, Download, Origin};
 use super::request::{self, Body, Open, REFUSAL, Request};
 use super::transfer::{Source, Target};
 use super::upload::{Content, Sent};
@@ -75,7 +75,7 @@ impl<'r> BucketEnd<'r> {
     }
 
     /// What a blob is called.
-    fn named(digest: &Digest) -> String {
+    fn object(digest: &Digest) -> String {
         format!("blobs/sha256/{}", digest.hex())
     }
 
@@ -112,7 +112,7 @@ impl<'r> BucketEnd<'r> {
 
     /// Whether a blob is there. What is said instead of that, writing will hear as well, and with words.
     fn has(&self, blob: &Descriptor) -> Result<bool, RegistryError> {
-        let object = Self::named(&blob.digest);
+        let object = Self::object(&blob.digest);
         self.registries.retrying(|| {
             let request = Request { method: Method::HEAD, ..Request::get() };
             let response = self.send(&object, &Digest::of(b""), request)?;
@@ -190,27 +190,9 @@ impl<'r> BucketEnd<'r> {
     }
 }
 
-impl<'r> Objects<'r> for BucketEnd<'r> {
-    fn registries(&self) -> &'r Registries {
-        self.registries
-    }
-
-    fn place(&self) -> String {
-        self.bucket.to_string()
-    }
-
-    fn object(&self, digest: &Digest) -> String {
-        Self::named(digest)
-    }
-
-    fn ask(&self, digest: &Digest, offset: u64) -> Result<Option<Response<ureq::Body>>, RegistryError> {
-        self.get(&Self::named(digest), offset)
-    }
-}
-
 impl Source for BucketEnd<'_> {
     fn document(&self, entry: &Descriptor) -> Result<Option<Vec<u8>>, RegistryError> {
-        let object = Self::named(&entry.digest);
+        let object = Self::object(&entry.digest);
         let Some(bytes) = self.small(&object)? else { return Ok(None) };
         let (registry, expected, actual) = (self.bucket.to_string(), entry.digest, Digest::of(&bytes));
         if actual == expected {
@@ -225,8 +207,7 @@ impl Source for BucketEnd<'_> {
         offset: u64,
         check: Check,
     ) -> Result<Option<Box<dyn Read + Send + '_>>, RegistryError> {
-        let object = Object::open(self.clone(), blob, offset, check)?;
-        Ok(object.map(|object| Box::new(object) as _))
+        Ok(Download::open(self.clone(), blob, offset, check)?.map(|download| Box::new(download) as _))
     }
 
     fn repositories(&self, _: &Descriptor) -> Vec<String> {
@@ -235,6 +216,29 @@ impl Source for BucketEnd<'_> {
 
     fn has_at_hand(&self, _: &Descriptor) -> Result<bool, RegistryError> {
         Ok(false)
+    }
+}
+
+impl Origin for BucketEnd<'_> {
+    fn registries(&self) -> &Registries {
+        self.registries
+    }
+
+    fn registry(&self) -> String {
+        self.bucket.to_string()
+    }
+
+    fn name_of(&self, digest: &Digest) -> String {
+        Self::object(digest)
+    }
+
+    fn ask(&self, blob: &Descriptor, offset: u64) -> Result<Option<Answer>, RegistryError> {
+        let object = Self::object(&blob.digest);
+        let response = self.registries.retrying(|| self.get(&object, offset))?;
+        Ok(response.map(|response| {
+            let skip = if response.status() == StatusCode::PARTIAL_CONTENT { 0 } else { offset };
+            Answer { response, url: format!("{}: {object}", self.bucket), skip }
+        }))
     }
 }
 
@@ -249,7 +253,7 @@ impl Target for BucketEnd<'_> {
     }
 
     fn put_blob(&self, blob: &Descriptor, content: &dyn Content, _: &[String]) -> Result<Sent, RegistryError> {
-        let object = Self::named(&blob.digest);
+        let object = Self::object(&blob.digest);
         if blob.size > LARGEST {
             let reason = format!("it has {} bytes, and one request can put no more than {LARGEST}", blob.size);
             return Err(RegistryError::Malformed { registry: self.bucket.to_string(), what: object, reason });
@@ -262,7 +266,7 @@ impl Target for BucketEnd<'_> {
     }
 
     fn put_document(&self, entry: &Descriptor, bytes: &[u8]) -> Result<(), RegistryError> {
-        self.put(&Self::named(&entry.digest), &entry.digest, || Body::Bytes(bytes))
+        self.put(&Self::object(&entry.digest), &entry.digest, || Body::Bytes(bytes))
     }
 }
 

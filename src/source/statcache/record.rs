@@ -47,7 +47,10 @@ impl Record {
             let path = TreePath::clean(take_bytes(&mut rest)?);
             let start = end - rest.len();
             let section = Section::read(&mut rest)?;
-            debug_assert!(section.len() > 0, "a folder is written for its entries");
+            // A folder is written for its entries.
+            if section.len() == 0 {
+                return None;
+            }
             folders.insert(path, start..end - rest.len());
         }
         Some(Self { bytes, folders })

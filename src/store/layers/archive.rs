@@ -148,7 +148,9 @@ impl Layers {
             return Ok(None);
         }
         let (reader, meter) = self.read_blob(id, &self.place(id, &known)?.descriptor)?;
-        find(meter.tar(reader, tar::Dialect::Layer), size, content)
+        let found = self.store.confined(|| find(meter.tar(reader, tar::Dialect::Layer), size, content));
+        found
+            .map_err(|error| LayerError::Unpack { id, source: error.into() })?
             .map_err(|error| LayerError::Unpack { id, source: error.into() })
     }
 }

@@ -134,8 +134,9 @@ impl Layers {
         self.bring(std::slice::from_ref(descriptor)).map_err(|error| broken(error.to_string()))?;
         let packed = self.store.read(&descriptor.digest, MAX_PACKED).map_err(|error| broken(error.to_string()))?;
         let mut bytes = Vec::new();
-        let unpacked =
-            compress::reader(&packed[..]).and_then(|(_, reader)| reader.take(MAX_TOC).read_to_end(&mut bytes));
+        let unpack =
+            || compress::reader(&packed[..]).and_then(|(_, reader)| reader.take(MAX_TOC).read_to_end(&mut bytes));
+        let unpacked = self.store.confined(unpack).flatten();
         // No other table has this hash.
         let fits = unpacked.is_ok() && matches!(id, LayerId::Made(digest) if TreeDigest::of(&bytes) == digest);
         match Toc::decode(&bytes) {

@@ -29,10 +29,10 @@ pub mod walk;
 mod write;
 
 use std::io;
-use std::sync::OnceLock;
 
 use crate::fstree::TreePath;
 use crate::fstree::tar::TarError;
+use crate::users::Users;
 
 pub use commit::{CommitOptions, commit, import, import_at, look};
 pub use files::{SnapshotFiles, StackedFiles};
@@ -54,14 +54,9 @@ pub enum Overlay {
 }
 
 impl Overlay {
-    /// What the kernel allows this process: the user namespace that it is in decides (user_namespaces(7)).
+    /// What the kernel allows this process: the user namespace that it is in decides.
     pub fn of_process() -> Self {
-        std::fs::read_to_string("/proc/self/uid_map").map_or(Self::Trusted, |map| Self::of_map(&map))
-    }
-
-    fn of_map(map: &str) -> Self {
-        let all = ["0", "0", "4294967295"];
-        if map.split_whitespace().eq(all) { Self::Trusted } else { Self::User }
+        if Users::of_process() == Users::All { Self::Trusted } else { Self::User }
     }
 
     /// The attribute of an opaque folder; its value is `y`.
@@ -78,15 +73,6 @@ impl Overlay {
             Self::User => b"user.overlay.",
         }
     }
-}
-
-/// Whether the user namespace of this process has one user only.
-fn only_root_exists() -> bool {
-    static ONLY: OnceLock<bool> = OnceLock::new();
-    *ONLY.get_or_init(|| {
-        let map = std::fs::read_to_string("/proc/self/uid_map").unwrap_or_default();
-        map.split_whitespace().skip(2).eq(["1"])
-    })
 }
 
 /// A snapshot that cannot be made or read.

@@ -14,8 +14,9 @@ use rustix::fs::{
 use rustix::io::Errno;
 
 use super::tree::{name_in_parent, os};
-use super::{Overlay, attributes, only_root_exists};
+use super::{Overlay, attributes};
 use crate::fstree::{Kind, Meta, TreePath};
+use crate::users::Users;
 
 /// A modification time; the access time is the same, so that nothing depends on the clock.
 pub(super) fn times(mtime: i64) -> Timestamps {
@@ -31,7 +32,7 @@ fn owner(meta: &Meta) -> (Option<Uid>, Option<Gid>) {
 /// the data says otherwise.
 fn owned(result: Result<(), Errno>, meta: &Meta) -> io::Result<()> {
     match result {
-        Err(Errno::INVAL) if only_root_exists() => Ok(()),
+        Err(Errno::INVAL) if Users::of_process() == Users::OnlyRoot => Ok(()),
         Err(Errno::INVAL) => Err(io::Error::other(format!(
             "it belongs to user {} and group {}, which are beyond the ranges of this user in /etc/subuid and /etc/subgid",
             meta.uid, meta.gid

@@ -38,7 +38,10 @@ fn one(expectation: Expectation, image: &VerifiedImage, out: &mut String) {
     }
     let _ = writeln!(out, "{name}: differs: {}, {other} {}", short(&image.is), short(&image.was));
     if image.definition_changed {
-        let _ = writeln!(out, "  its definition has changed since: `imgbuild lock --outputs` records it anew");
+        let _ = writeln!(
+            out,
+            "  its definition is another one than it was recorded with, in the files or by flags and variables"
+        );
     }
     for finding in &image.findings {
         match finding {

@@ -42,7 +42,8 @@ fn message(error: &Error) -> String {
 }
 
 fn wrong(error: &Error, text: &str, start: usize) -> Diagnostic {
-    let at = error.location().offset().min(text.len());
+    // The parser counts bytes, and may stop in the middle of a character.
+    let at = text.floor_char_boundary(error.location().offset());
     let end = text[at..].chars().next().map_or(at, |c| at + c.len_utf8());
     Diagnostic::error(start + at..start + end, message(error))
 }
@@ -338,5 +339,22 @@ fn operator(operator: BinaryOperator) -> Operator {
         BinaryOperator::Mod => Operator::Modulo,
         BinaryOperator::And => Operator::And,
         BinaryOperator::Or => Operator::Or,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mistake_is_at_a_whole_character() {
+        let check = |text: &str, expected: &str| {
+            let mistakes = read(text, 0, &mut Definition::default()).unwrap_err();
+            let span = mistakes[0].annotations[0].span.clone();
+            assert_eq!(text.get(span), Some(expected), "{text}");
+        };
+        check("a = \n", "\n");
+        check("a = f(\"b\",\u{6bb}", "\u{6bb}");
+        check("a = \u{20ac}", "\u{20ac}");
     }
 }

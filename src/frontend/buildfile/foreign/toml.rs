@@ -5,6 +5,7 @@
 use super::super::keys::{Kind, Kind::Flag};
 use super::super::model::{BuildFile, Declaration, Entry, Text, Value};
 use super::Read;
+use crate::frontend::toml::{key, string};
 
 /// The widest line on which a list or a table stands.
 const WIDEST: usize = 100;
@@ -151,12 +152,6 @@ fn list(items: Vec<String>) -> String {
     format!("[\n{}]", items.iter().map(|item| format!("    {item},\n")).collect::<String>())
 }
 
-/// A key, in quotes where it needs them.
-fn key(name: &str) -> String {
-    let bare = !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-');
-    if bare { name.to_owned() } else { string(name) }
-}
-
 /// A string that stands on several lines as it is, if it can.
 fn lines(text: &str) -> String {
     let odd = |c: char| c.is_control() && c != '\n' && c != '\t';
@@ -164,22 +159,4 @@ fn lines(text: &str) -> String {
         return string(text);
     }
     format!("'''\n{text}'''")
-}
-
-/// A basic string.
-fn string(text: &str) -> String {
-    let mut quoted = String::with_capacity(text.len() + 2);
-    quoted.push('"');
-    for c in text.chars() {
-        match c {
-            '"' | '\\' => quoted.extend(['\\', c]),
-            '\n' => quoted.push_str("\\n"),
-            '\t' => quoted.push_str("\\t"),
-            '\r' => quoted.push_str("\\r"),
-            c if c.is_control() => quoted.push_str(&format!("\\u{:04X}", u32::from(c))),
-            c => quoted.push(c),
-        }
-    }
-    quoted.push('"');
-    quoted
 }

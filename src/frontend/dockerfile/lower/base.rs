@@ -7,7 +7,7 @@ use super::stage::Current;
 use crate::frontend::diagnostic::Diagnostic;
 use crate::frontend::dockerfile::ast::{Join, Span};
 use crate::frontend::dockerfile::lint::{Linter, rule};
-use crate::graph::{CopyAction, CopySource, FileAction, FileOp, Op, StepId, Unpack};
+use crate::graph::{Op, Unpack};
 use crate::oci::{ImageConfig, Platform};
 
 impl<'a> Lowering<'a> {
@@ -72,7 +72,10 @@ impl<'a> Lowering<'a> {
                 let (step, config) = self.context(name, source, &platform, &span)?;
                 current.step = match source {
                     // A folder is no layer yet.
-                    ContextSource::Local { .. } => step.map(|step| self.whole_folder(step, &platform, name)),
+                    ContextSource::Local { .. } => step.map(|step| {
+                        let label = self.label(format!("FROM {name}"), None);
+                        self.all_of(step, "", Unpack::Never, &platform, label)
+                    }),
                     _ => step,
                 };
                 let missing = step.is_none() && matches!(source, ContextSource::Image(_));
@@ -95,23 +98,6 @@ impl<'a> Lowering<'a> {
         current.config = empty_image(&current.platform);
         current.guessed = true;
         true
-    }
-
-    /// All of a folder as a layer.
-    fn whole_folder(&mut self, folder: StepId, platform: &Platform, name: &str) -> StepId {
-        let copy = CopyAction {
-            sources: vec![CopySource::Path { input: 1, path: String::new(), wildcard: false }],
-            dest: "/".into(),
-            owner: None,
-            mode: None,
-            parents: false,
-            exclude: Vec::new(),
-            unpack: Unpack::Never,
-        };
-        let op = Op::File(FileOp { actions: vec![FileAction::Copy(Box::new(copy))] });
-        let scratch = self.scratch(platform);
-        let label = self.label(format!("FROM {name}"), None);
-        self.graph.add(op, &[scratch, folder], platform.clone(), label, false)
     }
 
     fn check_platform(&mut self, current: &Current<'_>, name: &str, span: &Span) {

@@ -83,26 +83,32 @@ impl<'a> Lowering<'a> {
             }
             ContextSource::Http(url) => {
                 let file = self.http_step(url, "context", None, platform, label.clone(), span)?;
-                (file.map(|file| self.unpacked(file, platform, label)), None)
+                (file.map(|file| self.all_of(file, "context", Unpack::Archives, platform, label)), None)
             }
         })
     }
 
-    /// The step of a file called `context` in its place, or of what it holds if it is an archive.
-    fn unpacked(&mut self, file: StepId, platform: &Platform, label: Label) -> StepId {
-        let source = CopySource::Path { input: 1, path: "context".into(), wildcard: false };
-        let action = CopyAction {
-            sources: vec![source],
+    /// A step that makes a layer of what an input has at `path`: as it is, or what it holds if it is an archive.
+    pub(super) fn all_of(
+        &mut self,
+        input: StepId,
+        path: &str,
+        unpack: Unpack,
+        platform: &Platform,
+        label: Label,
+    ) -> StepId {
+        let copy = CopyAction {
+            sources: vec![CopySource::Path { input: 1, path: path.into(), wildcard: false }],
             dest: "/".into(),
             owner: None,
             mode: None,
             parents: false,
             exclude: Vec::new(),
-            unpack: Unpack::Archives,
+            unpack,
         };
-        let op = Op::File(FileOp { actions: vec![FileAction::Copy(Box::new(action))] });
+        let op = Op::File(FileOp { actions: vec![FileAction::Copy(Box::new(copy))] });
         let empty = self.scratch(platform);
-        self.graph.add(op, &[empty, file], platform.clone(), label, false)
+        self.graph.add(op, &[empty, input], platform.clone(), label, false)
     }
 
     pub(super) fn http_step(

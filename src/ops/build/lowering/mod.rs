@@ -2,11 +2,13 @@
 //! target is lowered, linked targets first.
 //!
 //! [`definition`] reads and lowers one target and asks [`Outside`] for what it needs; here is who answers. Most targets
-//! of a large build need nothing that the ones before did not need: [`ahead`] lowers those side by side.
+//! of a large build need nothing that the ones before did not need: [`ahead`] lowers those side by side. What the lockfile
+//! knows of targets that flags or the environment change is found out by [`written`].
 
 mod ahead;
 mod definition;
 mod ignore;
+mod written;
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
@@ -75,6 +77,8 @@ pub fn lower_all(
     graph: &mut Graph,
 ) -> Result<Vec<Lowered>, Error> {
     let shared = Shared::of(lock);
+    let changed = written::changed(targets, lock);
+    let mut built = Vec::new();
     let mut done: Vec<Lowered> = Vec::new();
     let mut known = Known::default();
     let mut ahead = Ahead::default();
@@ -90,11 +94,15 @@ pub fn lower_all(
             }
         };
         known = outcome.known.unwrap_or(known);
-        for (platform, definition) in outcome.definitions {
-            lock.record_target(&target.lock_name(), &platform, definition);
+        if !changed[number] {
+            for (platform, definition) in &outcome.definitions {
+                lock.record_target(&target.lock_name(), platform, *definition);
+            }
         }
+        built.push(outcome.definitions);
         done.push(Lowered { first_step, ..outcome.lowered });
     }
+    written::note(session, targets, (&changed, &built), lock, (layers, &shared))?;
     Ok(done)
 }
 

@@ -61,9 +61,15 @@ impl Printer {
             Kind::Env(pairs) => format!("ENV {}", self::pairs(pairs)),
             Kind::Label(pairs) => format!("LABEL {}", self::pairs(pairs)),
             Kind::Expose(ports) => {
-                // They are sorted when they are read, and one that ends in a wide blank cannot have stood last.
+                // They are sorted when they are read, and one that starts with a wide blank cannot have stood first, nor one
+                // that ends in one last.
+                let ends = |port: &Word| port.value.ends_with(char::is_whitespace);
                 let mut ports = ports.clone();
-                ports.sort_by_key(|port| !port.value.ends_with(char::is_whitespace));
+                ports.sort_by_key(|port| port.value.starts_with(char::is_whitespace));
+                if let Some(at) = ports.iter().rposition(|port| !ends(port)) {
+                    let last = ports.remove(at);
+                    ports.push(last);
+                }
                 format!("EXPOSE {}", guarded(&words(&ports)))
             }
             Kind::Healthcheck(check) => {
