@@ -29,6 +29,11 @@ impl Platform {
         })
     }
 
+    /// A platform as users name it: `local` is that of this program.
+    pub fn of_user(text: &str) -> Result<Self, ParsePlatformError> {
+        if text.eq_ignore_ascii_case("local") { Ok(Self::host()) } else { text.parse() }
+    }
+
     /// A platform from its parts as an image names them, normalised.
     pub fn new(os: &str, architecture: &str, variant: Option<&str>) -> Self {
         Self::normalised(os, architecture, variant)

@@ -37,7 +37,7 @@ const STYLES: Styles = Styles::styled()
 /// Build container images: declaratively, reproducibly, without a daemon.
 #[derive(Debug, clap::Parser)]
 #[command(name = "imgbuild", version, styles = STYLES, max_term_width = 100, disable_help_subcommand = true)]
-#[command(disable_help_flag = true, arg_required_else_help = true)]
+#[command(disable_help_flag = true, arg_required_else_help = true, args_override_self = true)]
 #[command(after_help = "\
 Examples:
   imgbuild build -t app .                          build ./Dockerfile and name the image

@@ -1,6 +1,6 @@
 //! `--format` of `inspect` and of lists: paths into a JSON document, in the notation of Docker's templates.
 //!
-//! Understood are `{{.A.B}}` and `{{json .A.B}}`, among any other text; of Go's template language nothing else is. A part of a
+//! Understood are `{{.A.B}}`, `{{json .A.B}}` and `{{index .A "B" 0}}`, among any other text; of Go's template language nothing else is. A part of a
 //! path names a key in any case, or a place in a list by its number. What is no text is printed as JSON.
 
 use serde_json::Value;
@@ -12,7 +12,15 @@ pub struct Template(Vec<Piece>);
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Piece {
     Text(String),
-    Path { keys: Vec<String>, json: bool },
+    Path {
+        keys: Vec<String>,
+        json: bool,
+    },
+    /// A path, and keys behind it that may not be there.
+    Index {
+        keys: Vec<String>,
+        behind: Vec<String>,
+    },
 }
 
 impl std::str::FromStr for Template {
@@ -73,15 +81,49 @@ impl std::str::FromStr for ListFormat {
 }
 
 fn path(text: &str) -> Result<Piece, String> {
+    if let Some((keys, behind)) = text.strip_prefix("index ").and_then(|rest| rest.trim().split_once(' ')) {
+        return Ok(Piece::Index { keys: keys_of(keys, text)?, behind: words(behind).ok_or_else(|| unknown(text))? });
+    }
     let (json, path) = match text.strip_prefix("json ") {
         Some(path) => (true, path.trim()),
         None => (false, text),
     };
+    Ok(Piece::Path { keys: keys_of(path, text)?, json })
+}
+
+fn keys_of(path: &str, text: &str) -> Result<Vec<String>, String> {
     let keys = path.strip_prefix('.').filter(|path| !path.contains(|c: char| c.is_whitespace() || "()|\"".contains(c)));
-    let keys = keys.ok_or_else(|| {
-        format!("{{{{{text}}}}} is not understood: allowed are {{{{.A.B}}}} and {{{{json .A.B}}}}, where A and B are keys of the JSON")
-    })?;
-    Ok(Piece::Path { keys: keys.split('.').filter(|key| !key.is_empty()).map(str::to_owned).collect(), json })
+    let keys = keys.ok_or_else(|| unknown(text))?;
+    Ok(keys.split('.').filter(|key| !key.is_empty()).map(str::to_owned).collect())
+}
+
+/// Numbers, and strings in quotes.
+fn words(mut text: &str) -> Option<Vec<String>> {
+    let mut words = Vec::new();
+    loop {
+        text = text.trim_start();
+        let word = match text.chars().next() {
+            None => return Some(words),
+            Some(quote @ ('"' | '`')) => {
+                let (word, rest) = text[1..].split_once(quote).filter(|(word, _)| !word.contains('\\'))?;
+                text = rest;
+                word
+            }
+            Some(_) => {
+                let end = text.find(char::is_whitespace).unwrap_or(text.len());
+                let (word, rest) = text.split_at(end);
+                text = rest;
+                word.parse::<usize>().ok().map(|_| word)?
+            }
+        };
+        words.push(word.to_owned());
+    }
+}
+
+fn unknown(text: &str) -> String {
+    format!(
+        "{{{{{text}}}}} is not understood: allowed are {{{{.A.B}}}}, {{{{json .A.B}}}} and {{{{index .A \"B\"}}}}, where A and B are keys of the JSON"
+    )
 }
 
 impl Template {
@@ -89,6 +131,7 @@ impl Template {
     pub fn head(&self) -> String {
         let piece = |piece: &Piece| match piece {
             Piece::Text(text) => text.clone(),
+            Piece::Index { behind, .. } => behind.last().map(|key| key.to_uppercase()).unwrap_or_default(),
             Piece::Path { keys, .. } => keys.last().map(|key| key.to_uppercase()).unwrap_or_default(),
         };
         self.0.iter().map(piece).collect()
@@ -100,6 +143,11 @@ impl Template {
         for piece in &self.0 {
             match piece {
                 Piece::Text(piece) => text += piece,
+                Piece::Index { keys, behind } => match behind.iter().try_fold(find(document, keys)?, part) {
+                    Some(Value::String(value)) => text += value,
+                    Some(Value::Null) | None => {}
+                    Some(value) => text += &value.to_string(),
+                },
                 Piece::Path { keys, json } => match (find(document, keys)?, json) {
                     (Value::String(value), false) => text += value,
                     (Value::Null, false) => text += "<no value>",
@@ -108,6 +156,15 @@ impl Template {
             }
         }
         Ok(text)
+    }
+}
+
+/// A part of a value, if it has it: keys are taken as they are written.
+fn part<'a>(value: &'a Value, key: &String) -> Option<&'a Value> {
+    match value {
+        Value::Object(map) => map.get(key),
+        Value::Array(list) => list.get(key.parse::<usize>().ok()?),
+        _ => None,
     }
 }
 
@@ -159,6 +216,7 @@ mod tests {
         check("{{.Config.User}}", "<no value>");
         check("{{json .Config.User}}", "null");
         check("plain", "plain");
+        check("{{index .Config.Cmd 1}}|{{ index .RootFS \"Layers\" 0 }}|{{index .RootFS `No`}}", "b|x|");
         check("{{json .}}", &render("{{.}}").unwrap());
     }
 
@@ -184,6 +242,8 @@ mod tests {
         check("{{.Id", "not closed");
         check("{{range .Config.Cmd}}", "is not understood");
         check("{{.Config.Cmd | len}}", "is not understood");
+        check("{{index .Config.Cmd x}}", "is not understood");
+        check("{{index .Nope 1}}", "there are Config");
         check("{{.Nope}}", "there are Config, Id, RootFS, Size");
         check("{{.RootFS.Layers.2}}", "a number below 2");
         check("{{.Id.x}}", "has no parts");

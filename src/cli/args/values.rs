@@ -341,10 +341,7 @@ pub fn scrubs() -> PossibleValuesParser {
 
 /// `--platform`: one platform, or `local`.
 pub fn platform(text: &str) -> Result<Platform, String> {
-    match text {
-        "local" => Ok(Platform::host()),
-        _ => text.parse().map_err(|error: crate::oci::ParsePlatformError| error.to_string()),
-    }
+    Platform::of_user(text).map_err(|error| error.to_string())
 }
 
 #[cfg(test)]

@@ -27,6 +27,12 @@ pub struct Args {
     /// Also those that ended
     #[arg(short, long)]
     pub all: bool,
+    /// Only so many, the newest first, also those that ended
+    #[arg(short = 'n', long, value_name = "N")]
+    pub last: Option<usize>,
+    /// Only the newest, also if it ended: the same as -n 1
+    #[arg(short, long)]
+    pub latest: bool,
     /// Show only IDs
     #[arg(short, long, conflicts_with = "format")]
     pub quiet: bool,
@@ -63,11 +69,13 @@ pub fn run(args: &Args, session: &Session) -> Result<(), Error> {
 
 fn render(args: &Args, mut rows: Vec<ContainerRow>, now: i64) -> Result<String, Error> {
     let by_state = args.filter.iter().any(|filter| matches!(filter.key.as_str(), "status" | "exited"));
-    rows.retain(|row| args.all || by_state || row.state == ContainerState::Running);
+    let most = if args.latest { Some(1) } else { args.last };
+    rows.retain(|row| args.all || most.is_some() || by_state || row.state == ContainerState::Running);
     for filter in &args.filter {
         let fits = fits(filter)?;
         rows.retain(|row| fits(row));
     }
+    rows.truncate(most.unwrap_or(usize::MAX));
     if args.quiet {
         return Ok(rows.iter().map(|row| id(args, row).to_owned() + "\n").collect());
     }
@@ -220,6 +228,14 @@ bbbbbbbbbbbb   app:1   \"sh -c echo a long co…   3 minutes ago   Exited (137) 
 cccccccccccc   app:1   \"sh -c echo a long co…   3 minutes ago   Exited (?)                   three
 ",
         );
+    }
+
+    #[test]
+    fn the_newest_come_first() {
+        check(Args { latest: true, quiet: true, ..Args::default() }, "aaaaaaaaaaaa\n");
+        check(Args { last: Some(2), quiet: true, ..Args::default() }, "aaaaaaaaaaaa\nbbbbbbbbbbbb\n");
+        let filter = vec!["exited=137".parse().unwrap()];
+        check(Args { latest: true, quiet: true, filter, ..Args::default() }, "bbbbbbbbbbbb\n");
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use super::{now, with_layers};
 use crate::cli::args::csv;
 use crate::cli::args::limits::LimitArgs;
-use crate::cli::args::values::{self, BuildArg, SecurityOption};
+use crate::cli::args::values::{self, BuildArg, HostAddress, SecurityOption};
 use crate::cli::attach::{self, Attach};
 use crate::cli::{Session, error};
 use crate::oci::Platform;
@@ -80,6 +80,18 @@ pub struct Args {
     /// The host name [default: the start of the ID]
     #[arg(long, value_name = "NAME")]
     pub hostname: Option<String>,
+    /// Add an address to /etc/hosts
+    #[arg(long, value_name = "NAME=ADDRESS", value_parser = values::host)]
+    pub add_host: Vec<(String, HostAddress)>,
+    /// Write the container's ID to a file
+    #[arg(long, value_name = "FILE")]
+    pub cidfile: Option<PathBuf>,
+    #[expect(missing_docs, reason = "refused with a message that says why; a help text would be shown")]
+    #[arg(short, long, hide = true)]
+    pub detach: bool,
+    #[expect(missing_docs, reason = "refused with a message that says why; a help text would be shown")]
+    #[arg(short, long, hide = true)]
+    pub publish: Vec<String>,
     /// Give the container a label
     #[arg(short, long, value_name = "KEY=VALUE", value_parser = values::label)]
     pub label: Vec<(String, String)>,
@@ -186,6 +198,10 @@ fn start(args: &Args, session: &Session) -> Result<u8, Error> {
     let options = options(args, session)?;
     let namespaces = Namespaces::new().map_err(|error| Error::environment("/proc is not mounted").caused_by(error))?;
     let Created { mut container, lock, spec } = with_layers(session, |layers| create(layers, &options))?;
+    if let Some(file) = &args.cidfile {
+        let failed = |error| Error::build(format!("cannot write {}", file.display())).caused_by(error);
+        std::fs::write(file, &container.record.id).map_err(failed)?;
+    }
     // From here on the store is not in use: others may tidy it up, however long this takes.
     let attach = Attach { interactive: args.interactive, terminal: args.tty, readonly: args.read_only };
     let mut saved = Ok(());
@@ -234,7 +250,37 @@ pub(super) fn not_started(error: SandboxError, session: &Session) {
     session.complain(&error::render(&error, session.style()));
 }
 
+/// Fails for what only an engine can do.
+fn refuse(args: &Args) -> Result<(), Error> {
+    if args.detach {
+        let message = "-d: containers run in the foreground only, and end with this command";
+        return Err(Error::Usage(message.into()));
+    }
+    if let Some(port) = args.publish.first() {
+        let message = format!(
+            "-p {port}: no ports are published. On this machine's network, which is the default, the ports of a container are the machine's"
+        );
+        return Err(Error::Usage(message));
+    }
+    Ok(())
+}
+
+/// A line of `/etc/hosts`. `host-gateway` is this machine, where a container shares its network.
+fn host(args: &Args, name: &str, address: &HostAddress) -> Result<(String, String), Error> {
+    let address = match address {
+        HostAddress::Ip(address) => address.to_string(),
+        HostAddress::Gateway if args.network == RunNetwork::Host => "127.0.0.1".into(),
+        HostAddress::Gateway => {
+            return Err(Error::Usage(format!(
+                "--add-host {name}=host-gateway: from this network, nothing of this machine is reached"
+            )));
+        }
+    };
+    Ok((name.to_owned(), address))
+}
+
 fn options(args: &Args, session: &Session) -> Result<CreateOptions, Error> {
+    refuse(args)?;
     let mut env = Vec::new();
     for file in &args.env_file {
         env.extend(session.env.build_arguments(&env_file(file)?)?);
@@ -271,6 +317,7 @@ fn options(args: &Args, session: &Session) -> Result<CreateOptions, Error> {
         entrypoint: args.entrypoint.clone(),
         args: command.to_vec(),
         hostname: args.hostname.clone(),
+        hosts: args.add_host.iter().map(|(name, address)| host(args, name, address)).collect::<Result<_, _>>()?,
         labels: args.label.clone(),
         limits,
         terminal: args.tty,

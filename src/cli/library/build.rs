@@ -337,6 +337,7 @@ fn cache_place(place: &CachePlace) -> Place {
         CachePlace::Registry(reference) => Place::Registry(reference.clone()),
         CachePlace::Folder(path, name) => Place::Folder { path: path.clone(), name: name.clone() },
         CachePlace::Bucket(bucket, name) => Place::Bucket { bucket: bucket.clone(), name: name.clone() },
+        CachePlace::Actions(service) => Place::Actions(service.clone()),
     }
 }
 

@@ -273,9 +273,7 @@ pub(super) fn resolve(
         annotations: reader.strings(Key::Annotations),
         tags: reader.texts(Key::Tags, not_empty("a tag")),
         contexts,
-        platforms: reader.texts(Key::Platforms, |text| {
-            text.parse().map_err(|error: crate::oci::ParsePlatformError| error.to_string())
-        }),
+        platforms: reader.texts(Key::Platforms, |text| Platform::of_user(text).map_err(|error| error.to_string())),
         no_cache: reader.text(Key::NoCache, flag).unwrap_or_default(),
         no_cache_filter: reader.texts(Key::NoCacheFilter, not_empty("a stage")),
         pull: reader.text(Key::Pull, flag).unwrap_or_default(),

@@ -70,6 +70,8 @@ pub struct CreateOptions {
     pub args: Vec<String>,
     /// The host name; the start of the ID if none.
     pub hostname: Option<String>,
+    /// More lines for `/etc/hosts`: (name, address).
+    pub hosts: Vec<(String, String)>,
     /// Labels beside the image's.
     pub labels: Vec<(String, String)>,
     /// Whether it gets a terminal.
@@ -138,7 +140,7 @@ pub fn create(layers: &Arc<Layers>, options: &CreateOptions) -> Result<Created, 
         network: options.network,
         privileged: false,
         no_new_privileges: options.no_new_privileges,
-        hosts: hosts_file(&hostname).into(),
+        hosts: hosts_file(&hostname, &options.hosts).into(),
         resolv_conf: if options.network == Network::None { Vec::new() } else { options.resolv_conf.clone() }.into(),
         limits: options.limits.clone(),
     };
@@ -287,8 +289,10 @@ fn shown(mount: &RunMount) -> (String, String) {
     }
 }
 
-fn hosts_file(hostname: &str) -> Vec<u8> {
-    format!("127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n127.0.0.1\t{hostname}\n").into_bytes()
+fn hosts_file(hostname: &str, more: &[(String, String)]) -> Vec<u8> {
+    let more: String = more.iter().map(|(name, address)| format!("{address}\t{name}\n")).collect();
+    format!("127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n127.0.0.1\t{hostname}\n{more}")
+        .into_bytes()
 }
 
 #[cfg(test)]

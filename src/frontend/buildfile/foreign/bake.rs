@@ -45,6 +45,7 @@ pub(super) fn read(
     failed(&mut scope.variables())?;
     let groups = targets(&mut scope)?;
     decode(&mut scope, read)?;
+    read.notes.append(&mut scope.notes);
     for group in groups {
         add_group(&mut read.file, group);
     }

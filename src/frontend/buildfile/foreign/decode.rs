@@ -60,9 +60,14 @@ impl Scope<'_> {
             return Err(Box::new(Diagnostic::error(span.clone(), format!("`{name}` is not supported")).help(*why)));
         }
         let Some(info) = keys::named(name) else {
-            let mut error = Diagnostic::error(span.clone(), format!("unknown key `{name}` in a target"));
-            error.help.extend(did_you_mean(name, keys::names()));
-            return Err(Box::new(error));
+            // So it is in docker, which says nothing.
+            let message = format!("unknown key `{name}` in a target: it has no effect");
+            let mut note = Diagnostic::warning(super::RULE, span.clone(), message);
+            note.help.extend(did_you_mean(name, keys::names()));
+            if !self.notes.contains(&note) {
+                self.notes.push(note);
+            }
+            return Ok(());
         };
         if let Some(value) = self.written(info, name, &attribute.value, locals)? {
             target.values.insert(info.key, value);

@@ -24,7 +24,7 @@ mod types;
 mod value;
 mod yaml;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 pub use sources::{Source, Sources};
 pub use toml::toml;
@@ -32,6 +32,7 @@ pub use toml::toml;
 use super::check;
 use super::include::{Broken, SourceFile};
 use super::model::{BuildFile, Declaration, Group, Text};
+use super::suggest::did_you_mean;
 use super::variables::{Default, Type, Variable};
 use crate::frontend::diagnostic::Diagnostic;
 use ast::Span;
@@ -113,6 +114,7 @@ fn fill(sources: &Sources, surroundings: &Surroundings<'_>, read: &mut Read) -> 
     }
     keys::spell_out(&mut read.file);
     settle_groups(&mut read.file);
+    incomplete_groups(read);
     read.file.index();
     let mistakes = check::check(&read.file);
     if mistakes.is_empty() { Ok(()) } else { Err(mistakes) }
@@ -147,6 +149,25 @@ fn add_variable(file: &mut BuildFile, name: &str, description: Option<String>, d
 fn add_group(file: &mut BuildFile, group: Group) {
     file.groups.retain(|other| other.name != group.name);
     file.groups.push(group);
+}
+
+/// Leaves out groups of which a member does not exist: in docker, only who builds them learns of it.
+fn incomplete_groups(read: &mut Read) {
+    let file = &mut read.file;
+    loop {
+        let known: BTreeSet<&str> = file.targets().chain(file.groups.iter().map(|group| group.name.as_str())).collect();
+        let broken = file.groups.iter().enumerate().find_map(|(number, group)| {
+            let missing = group.members.iter().find(|member| !known.contains(member.text.as_str()))?;
+            let message =
+                format!("no target or group is called `{}`, so the group `{}` is left out", missing.text, group.name);
+            let mut note = Diagnostic::warning(RULE, missing.place.span(None), message);
+            note.help.extend(did_you_mean(&missing.text, known.iter().copied()));
+            Some((number, note))
+        });
+        let Some((number, note)) = broken else { return };
+        file.groups.remove(number);
+        read.notes.push(note);
+    }
 }
 
 /// A group may have a target of the same name, which then is what the name means in it. We have one kind of name: a group

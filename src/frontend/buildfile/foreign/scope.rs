@@ -21,6 +21,8 @@ pub(super) struct Scope<'a> {
     pub(super) limits: Limits,
     /// The variables of which something was made that only fits their present values.
     pub(super) frozen: BTreeSet<String>,
+    /// What is there and has no effect.
+    pub(super) notes: Vec<Diagnostic>,
     /// The targets, each with the values of its matrix.
     pub(super) targets: Vec<Instance<'a>>,
     globals: BTreeMap<String, Value>,
@@ -51,6 +53,7 @@ impl<'a> Scope<'a> {
             surroundings,
             limits: Limits::default(),
             frozen: BTreeSet::new(),
+            notes: Vec::new(),
             targets: Vec::new(),
             globals: BTreeMap::new(),
             defaults: BTreeMap::new(),

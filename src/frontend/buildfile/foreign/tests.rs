@@ -104,7 +104,8 @@ fn expressions() {
 fn mistakes_in_expressions_are_pointed_at() {
     check("TGA", "[\"TGA | there is no variable `TGA` (did you mean `TAG`?)\"]");
     check("uper(TAG)", "[\"uper | there is no function `uper` (did you mean `upper`?)\"]");
-    check("md5(TAG)", "[\"md5 | the function `md5` is not supported (use `sha256`)\"]");
+    check("md5(TAG)", "56765472680401499c79732468ba4340");
+    check("uuidv4()", "[\"uuidv4 | the function `uuidv4` is not supported (its result is another one each time)\"]");
     check("upper([])", "[\"[] | a string is needed here, not a list\"]");
     check("list[7]", "[\"list[7] | a list of 2 has no such item\"]");
     check("nested.two", "[\"nested.two | there is no `two` in it\"]");
@@ -288,13 +289,53 @@ fn later_files_change_earlier_ones() {
     assert_eq!(printed["target"]["b"]["args"], expected["args"]);
 }
 
+/// As in docker, where nobody hears of it.
+#[test]
+fn what_has_no_effect_is_told_and_left_out() {
+    let check = |text: &str, expected: &[&str]| {
+        let surroundings = Surroundings { variable: &|_| None, dotenv: None, platform: "linux/amd64".into(), epoch: 0 };
+        let sources = Sources::new(vec![Source { name: "docker-bake.hcl".into(), text: text.into() }]);
+        let found = read(&sources, &surroundings).unwrap_or_else(|broken| panic!("{text}\n{:?}", broken.list));
+        let notes: Vec<String> =
+            found.notes.iter().map(|note| [std::slice::from_ref(&note.message), &note.help[..]].concat().join(": ")).collect();
+        assert_eq!(notes, expected, "{text}");
+    };
+    check(
+        "target \"a\" { tag = [] }\ntarget \"b\" { inherits = [\"a\"] }",
+        &["unknown key `tag` in a target: it has no effect: did you mean `tags`?"],
+    );
+    check(
+        "group \"first\" { targets = [\"a\", \"missing\"] }\ngroup \"second\" { targets = [\"first\"] }\ntarget \"a\" {}",
+        &[
+            "no target or group is called `missing`, so the group `first` is left out",
+            "no target or group is called `first`, so the group `second` is left out",
+        ],
+    );
+}
+
+#[test]
+fn values_may_come_to_nothing() {
+    let text = "services:\n  a:\n    image: ${IMAGE}\n    build:\n      context: ${DIR}\n      dockerfile: $FILE\n";
+    let (found, _) = plan(&[("compose.yaml", text)], &[]).unwrap();
+    let printed = serde_json::to_value(Printed::from(&found)).unwrap();
+    assert_eq!(printed["target"]["a"], serde_json::json!({"context": ".", "dockerfile": "Dockerfile"}));
+    let (found, _) = plan(&[("compose.yaml", text)], &[("IMAGE", "i"), ("DIR", "d"), ("FILE", "f")]).unwrap();
+    let printed = serde_json::to_value(Printed::from(&found)).unwrap();
+    assert_eq!(printed["target"]["a"], serde_json::json!({"context": "d", "dockerfile": "f", "tags": ["i"]}));
+}
+
+#[test]
+fn the_platform_of_the_machine_has_a_name() {
+    let found = value(&hcl("target \"a\" { platforms = [\"local\"] }"), &[], "a", "platforms");
+    assert_eq!(found, serde_json::json!([crate::oci::Platform::host().to_string()]));
+}
+
 #[test]
 fn mistakes_in_bake_files_are_pointed_at() {
     let check = |text: &str, expected: &[&str]| {
         let found = plan(&hcl(text), &[]).map(|_| Vec::<String>::new()).unwrap_or_else(|messages| messages);
         assert_eq!(found, expected, "{text}");
     };
-    check("target \"a\" { tag = [] }", &["tag | unknown key `tag` in a target (did you mean `tags`?)"]);
     check(
         "target \"a b\" {}",
         &[
@@ -418,6 +459,7 @@ fn mistakes_in_compose_files_are_pointed_at() {
         "services: {a: {build: {contxt: x}}}",
         &["contxt | unknown key `contxt` in `build` (did you mean `context`?)"],
     );
+    check("services: {a: {build: .}}\nmore: 1\nservice: 2", &[]);
     check("services: {a: {build: [x]}}", &["[x] | `build` must be a folder or a map"]);
     check("services: {a: {build: {tags: x}}}", &["x | `tags` must be a list, not a single value"]);
     check(

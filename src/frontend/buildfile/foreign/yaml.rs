@@ -17,6 +17,9 @@ const DEEPEST: usize = 64;
 /// The most nodes, with all that aliases stand for.
 const MOST: usize = 50_000;
 
+/// The most lines that are indented less than the crate wants them.
+const MOST_JOINED: usize = 500;
+
 /// A value.
 #[derive(Debug, Clone)]
 pub(super) struct Node {
@@ -92,15 +95,76 @@ struct Open {
 
 /// Reads a file whose text begins at `start` of all texts. An empty file is null.
 pub(super) fn read(text: &str, start: usize) -> Found<Node> {
+    let mut joined = String::new();
+    for _ in 0..MOST_JOINED {
+        let shallow = match attempt(if joined.is_empty() { text } else { &joined }, start) {
+            Err(Fault::Shallow(at, error)) => {
+                join(if joined.is_empty() { text } else { &joined }, at - start).ok_or(error)
+            }
+            Err(Fault::Wrong(error)) => Err(error),
+            Ok(node) => return Ok(node),
+        };
+        joined = shallow?;
+    }
+    wrong(&(start..start), format!("more than {MOST_JOINED} lines within brackets are not indented"))
+}
+
+/// Why a text was not read.
+enum Fault {
+    /// What stands here should be further to the right.
+    Shallow(usize, Box<Diagnostic>),
+    Wrong(Box<Diagnostic>),
+}
+
+/// Puts the line that begins with what stands `at` behind the one above it, if it is within brackets, without moving
+/// anything.
+///
+/// Other readers of YAML do not care how such lines are indented, and people close brackets where the line begins that
+/// opened them.
+fn join(text: &str, at: usize) -> Option<String> {
+    let above = text[..at].trim_end_matches([' ', '\t']).strip_suffix('\n')?;
+    let closes = text[at..].starts_with([']', '}']);
+    let line = above.rfind('\n').map_or(0, |end| end + 1);
+    let comment = comment(&above[line..]).map_or(above.len(), |comment| line + comment);
+    let opens = above[..comment].trim_end().ends_with(['[', '{', ',']);
+    if !closes && !opens {
+        return None;
+    }
+    let blank = |c: char| if c == '\r' { c } else { ' ' };
+    let blanked: String = text[comment..=above.len()].chars().map(blank).collect();
+    Some([&text[..comment], &blanked, &text[above.len() + 1..]].concat())
+}
+
+/// Where the comment of a line begins.
+fn comment(line: &str) -> Option<usize> {
+    let (mut quote, mut before) = (None, ' ');
+    for (at, c) in line.char_indices() {
+        match (quote, c) {
+            (None, '#') if before.is_whitespace() => return Some(at),
+            (None, '"' | '\'') => quote = Some(c),
+            (Some(open), c) if c == open => quote = None,
+            _ => {}
+        }
+        before = c;
+    }
+    None
+}
+
+fn attempt(text: &str, start: usize) -> Result<Node, Fault> {
     let places = Places::new(text, start);
     let mut reader = Reader { text, start, anchors: BTreeMap::new(), open: Vec::new(), root: None, nodes: 0 };
     for event in Parser::new_from_str(text) {
         let (event, span) = event.map_err(|error| {
             let at = places.byte(error.marker().index());
-            Box::new(Diagnostic::error(at..at, format!("not YAML: {}", error.info())))
+            let found = Box::new(Diagnostic::error(at..at, format!("not YAML: {}", error.info())));
+            if error.info().starts_with("invalid indentation") {
+                Fault::Shallow(at, found)
+            } else {
+                Fault::Wrong(found)
+            }
         })?;
         let span = places.byte(span.start.index())..places.byte(span.end.index());
-        reader.event(event, span)?;
+        reader.event(event, span).map_err(Fault::Wrong)?;
     }
     Ok(reader.root.unwrap_or_else(|| Node::new(start..start, Kind::Scalar { text: String::new(), plain: true })))
 }
@@ -277,6 +341,9 @@ mod tests {
         );
         check("a: 1\na: 2", "the key `a` is there twice");
         check("a: *x", "not YAML: while parsing node, found unknown anchor");
+        check("a: [\n  1, # ]\n]\nb: [\n\"x # y\", # é\n{c: 1,\nd: 2\n}]\n", "{a:[1] b:[x # y {c:1 d:2}]}");
+        check("a:\n  b: [\n    1,\n\n  ]\n  c: {\n  }\n", "{a:{b:[1] c:{}}}");
+        check("a:\n    b: 1\n  c: 2\n", "not YAML: while parsing a block mapping, did not find expected key");
         check("--- a\n--- b", "a file of several documents");
         check("<<: 1", "`<<` needs a map, or a list of them");
         check(&"[".repeat(100), "nested more than 64 levels deep");

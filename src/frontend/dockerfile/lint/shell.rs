@@ -24,6 +24,15 @@ pub(super) struct Word {
     pub span: Range<usize>,
 }
 
+/// A `sudo` that starts a program.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Sudo {
+    /// Its bytes.
+    pub span: Range<usize>,
+    /// The user that the program runs as, if one is named.
+    pub user: Option<String>,
+}
+
 /// A program and its arguments.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Command {
@@ -31,8 +40,8 @@ pub(super) struct Command {
     pub words: Vec<Word>,
     /// Files that the output is written to.
     pub written: Vec<String>,
-    /// Whether `sudo` stood before it.
-    pub sudo: Option<Range<usize>>,
+    /// The `sudo` before it.
+    pub sudo: Option<Sudo>,
     /// What stands behind it.
     pub next: Next,
     /// Whether it stands in parentheses.
@@ -95,11 +104,9 @@ fn finish(mut words: Vec<Word>, written: Vec<String>, next: Next, nested: bool) 
     loop {
         let first = words.first()?;
         if first.text == "sudo" && words.len() > 1 {
-            sudo = Some(first.span.clone());
+            let span = first.span.clone();
             words.remove(0);
-            while words.first().is_some_and(|word| word.text.starts_with('-')) {
-                words.remove(0);
-            }
+            sudo = Some(Sudo { span, user: sudo_flags(&mut words) });
         } else if BEFORE.contains(&first.text.as_str()) || is_assignment(&first.text) {
             words.remove(0);
         } else if CLOSING.contains(&first.text.as_str()) {
@@ -108,6 +115,30 @@ fn finish(mut words: Vec<Word>, written: Vec<String>, next: Next, nested: bool) 
             return Some(Command { words, written, sudo, next, nested });
         }
     }
+}
+
+/// Takes away the flags of `sudo`; the user that they name.
+fn sudo_flags(words: &mut Vec<Word>) -> Option<String> {
+    let mut user = None;
+    while words.first().is_some_and(|word| word.text.starts_with('-')) {
+        let flag = words.remove(0).text;
+        if flag == "--" {
+            break;
+        }
+        if let Some(name) = flag.strip_prefix("--user=") {
+            user = Some(name.to_owned());
+        }
+        // Flags can be one word, `-Eu`, and the last of them has a value if it is one of these.
+        let long = matches!(flag.as_str(), "--user" | "--group" | "--host" | "--prompt" | "--chdir");
+        let last = flag.chars().last().filter(|_| !flag.starts_with("--"));
+        if (long || last.is_some_and(|c| "ughpCDrtTU".contains(c))) && !words.is_empty() {
+            let value = words.remove(0).text;
+            if flag == "--user" || last == Some('u') {
+                user = Some(value);
+            }
+        }
+    }
+    user
 }
 
 fn is_assignment(word: &str) -> bool {
@@ -314,6 +345,11 @@ mod tests {
         let found = commands(text);
         assert_eq!(&text[found[1].span()], "rm  -rf '/x y'");
         assert_eq!(found[1].written, ["log"]);
-        assert_eq!(found[1].sudo, Some(8..12));
+        assert_eq!(found[1].sudo, Some(Sudo { span: 8..12, user: None }));
+        let user = |text: &str| commands(text)[0].sudo.clone().and_then(|sudo| sudo.user).unwrap_or_default();
+        for text in ["sudo -u app make", "sudo -Eu app make", "sudo --user=app -- make", "sudo -E --user app A=b make"]
+        {
+            assert_eq!((shown(text), user(text)), (vec!["make".to_owned()], "app".to_owned()), "{text}");
+        }
     }
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::*;
+use crate::frontend::diagnostic::Severity;
 use crate::frontend::dockerfile::{ContextSource, Options, Resolved, ResolvedImage, apply_fixes, check, parse};
 use crate::fstree::pattern::IgnoreList;
 use crate::graph::Graph;
@@ -164,6 +165,13 @@ fn advice_is_silent_where_nothing_is_wrong() {
     silent("DeletedLater", "FROM a:1\nRUN mkdir /tmp/x && make && rm -r /tmp/x\n");
     silent("DeletedLater", "FROM a:1 AS b\nRUN mkdir /x\nRUN rm -r /x\nFROM scratch\nCOPY --from=b /y /y\n");
     silent("DeletedLater", "FROM a:1\nRUN rm -rf /usr/share/doc\n");
+    silent("DeletedLater", &format!("FROM a:1\n{}", "RUN apt-get update; rm -rf /var/lib/apt/lists/*\n".repeat(2)));
+    silent("DeletedLater", &format!("FROM a:1\n{}", "RUN apt-get update; apt-get dist-clean\n".repeat(2)));
+    silent("AptListsKept", "FROM a:1\nRUN apt-get update; apt-get install -y x; apt-get dist-clean\n");
+    silent("AptRecommends", "FROM a:1\nRUN if apt-get install -s x; then y; fi\n");
+    silent("AptWithoutYes", "FROM a:1\nRUN apt-get install --simulate x\n");
+    silent("SecretFileCopied", "FROM a:1\nCOPY example.key /etc/apt/keyrings/\nCOPY a.key /war/a-key.pub\n");
+    silent("CacheOrder", "FROM a:1\nCOPY . .\nRUN npm install -g ./tool\n");
     silent(
         "AptListsKept",
         "FROM a:1 AS b\nRUN apt-get update && apt-get install -y x\nFROM scratch\nCOPY --from=b /y /y\n",
@@ -194,6 +202,23 @@ fn advice_is_silent_where_nothing_is_wrong() {
     silent("SeveralServices", "FROM a:1\nCMD nginx -t && exec nginx\n");
     silent("FloatingTag", "ARG V=1\nFROM a:$V AS b\nFROM localhost:5000/x:2\nFROM b\n");
     silent("UndefinedVar", "FROM a:1\nCOPY x $SET_BY_THE_BASE\n");
+    // The base may have a working folder.
+    assert!(
+        !findings("FROM a:1 AS b\nFROM b\nRUN --mount=target=. x\n").iter().any(|one| one.severity == Severity::Error)
+    );
+    assert!(findings("FROM a:1\nRUN --mount=target=/ x\n").iter().any(|one| one.severity == Severity::Error));
+}
+
+#[test]
+fn help_is_for_what_stands_there() {
+    let check = |text: &str, rule: &str, expected: &str| {
+        let found = findings(text).into_iter().find(|one| one.rule == Some(rule)).unwrap();
+        assert!(found.help.iter().any(|help| help.contains(expected)), "{found:?}");
+    };
+    check("FROM a:1\nCOPY . .\nRUN npm install -g npm@12\n", "CacheOrder", "move the installation above");
+    check("FROM a:1\nCOPY . .\nRUN npm install\n", "CacheOrder", "package.json");
+    check("FROM a:1\nRUN sudo -u app make\n", "SudoUsed", "`USER app`");
+    check("FROM a:1\nRUN sudo -E make\n", "SudoUsed", "`USER root`");
 }
 
 /// Where the rules are finer than their summaries.

@@ -127,7 +127,9 @@ impl<'a> Lowering<'a> {
                 TreePath::clean(path).to_string()
             };
             let target = absolute(&spec.target);
-            if target == "/" && !matches!(spec.kind, MountType::Secret | MountType::Ssh) {
+            // An image that was not looked up may have a working folder.
+            let known = !current.guessed || spec.target.starts_with('/');
+            if target == "/" && known && !matches!(spec.kind, MountType::Secret | MountType::Ssh) {
                 return Err(error("nothing can be mounted at `/`".into())
                     .help("add `target=/some/path`, or set a working folder with `WORKDIR`"));
             }

@@ -12,7 +12,11 @@ impl Lowering<'_> {
     pub(super) fn workdir(&mut self, current: &mut Current<'_>, head: &Head, word: &Word) -> Result<(), Diagnostic> {
         let path = self.word(current, head, word)?;
         if !current.workdir_set && !path.starts_with('/') {
-            let message = format!("where `{path}` lies depends on the base image");
+            let message = if path.is_empty() {
+                format!("`{}` comes to nothing", word.value)
+            } else {
+                format!("where `{path}` lies depends on the base image")
+            };
             let finding = Linter::finding(rule::WorkdirRelativePath, current.at(&word.span), message)
                 .help("start with an absolute path");
             let old = current.config.config.working_dir.as_str();

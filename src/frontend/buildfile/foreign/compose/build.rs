@@ -108,8 +108,8 @@ impl Reader<'_, '_> {
         }
         let tagged = matches!(values.get(&Key::Tags), Some(Value::Texts(tags)) if !tags.is_empty());
         if let Some(image) = service.get("image").filter(|image| !tagged && !image.is_null()) {
-            match self.text(image) {
-                Ok(text) => drop(values.insert(Key::Tags, Value::Texts(vec![text]))),
+            match self.filled_text(image) {
+                Ok(text) => values.extend(text.map(|text| (Key::Tags, Value::Texts(vec![text])))),
                 Err(error) => mistakes.push(*error),
             }
         }
@@ -135,6 +135,11 @@ impl Reader<'_, '_> {
             return wrong(&key.span, format!("`{name}` is not supported yet"));
         };
         let found = match name {
+            // Empty is as good as not there.
+            "context" | "dockerfile" => match self.filled_text(value)? {
+                Some(text) => Value::Text(text),
+                None => return Ok(()),
+            },
             "args" => Value::Map(self.arguments(value, service)?),
             "additional_contexts" => Value::Map(self.contexts(value)?),
             "secrets" => Value::Entries(self.secrets_of(value)?),
@@ -216,6 +221,16 @@ impl Reader<'_, '_> {
 
     fn text(&mut self, node: &Node) -> Found<Text> {
         Ok(Text { text: self.expanded(node)?.template(), place: place(&node.span) })
+    }
+
+    /// The text of a value; none if it comes to nothing.
+    fn filled_text(&mut self, node: &Node) -> Found<Option<Text>> {
+        let text = self.expanded(node)?;
+        if !text.text().is_empty() {
+            return Ok(Some(Text { text: text.template(), place: place(&node.span) }));
+        }
+        text.names().for_each(|variable| self.interpolation.freeze(variable));
+        Ok(None)
     }
 
     fn texts(&mut self, node: &Node, name: &str) -> Found<Vec<Text>> {

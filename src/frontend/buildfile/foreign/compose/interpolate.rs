@@ -16,6 +16,9 @@ use crate::frontend::diagnostic::Diagnostic;
 /// The deepest nesting of defaults.
 const DEEPEST: usize = 20;
 
+/// The variable with the name of the project.
+const PROJECT: &str = "COMPOSE_PROJECT_NAME";
+
 /// The longest value.
 const LONGEST: usize = 1 << 20;
 
@@ -28,9 +31,17 @@ pub(super) struct Interpolation<'s> {
 }
 
 impl<'s> Interpolation<'s> {
-    pub(super) fn new(surroundings: &'s Surroundings<'s>) -> Self {
-        let dotenv = surroundings.dotenv.as_deref().map(dotenv).unwrap_or_default();
-        Self { surroundings, dotenv, kept: BTreeMap::new(), frozen: BTreeMap::new() }
+    /// `project` is what the project is called unless a variable says so.
+    pub(super) fn new(surroundings: &'s Surroundings<'s>, project: &str) -> Self {
+        let mut own = Self { surroundings, dotenv: BTreeMap::new(), kept: BTreeMap::new(), frozen: BTreeMap::new() };
+        for (name, value, expands) in surroundings.dotenv.as_deref().map(dotenv).unwrap_or_default() {
+            let expanded = if expands { own.expand(&value, &(0..0)).ok() } else { None };
+            let value = expanded.map_or(value, |expanded| expanded.text().to_owned());
+            own.dotenv.insert(name, value);
+        }
+        own.dotenv.entry(PROJECT.to_owned()).or_insert_with(|| project.to_owned());
+        // What `.env` mentions is no variable of the build file for that.
+        Self { kept: BTreeMap::new(), frozen: BTreeMap::new(), ..own }
     }
 
     /// What a variable is.
@@ -67,10 +78,11 @@ impl<'s> Interpolation<'s> {
                 rest = &inside[end + 1..];
             } else {
                 let end = after.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(after.len());
-                if !is_variable_name(&after[..end]) {
-                    return Err(invalid(span, text));
+                // What is no name is none of compose's business, such as `$(date)`.
+                match is_variable_name(&after[..end]) {
+                    true => found.push(&self.reference(&after[..end], None, span)),
+                    false => found.push(&Str::from(&rest[at..at + 1 + end])),
                 }
-                found.push(&self.reference(&after[..end], None, span));
                 rest = &after[end..];
             }
             if found.text().len() > LONGEST {
@@ -166,9 +178,9 @@ fn closing(text: &str) -> Option<usize> {
     None
 }
 
-/// The variables of a file `.env`: `NAME=value` on lines, in quotes or not.
-fn dotenv(text: &str) -> BTreeMap<String, String> {
-    let mut found = BTreeMap::new();
+/// The variables of a file `.env`: `NAME=value` on lines, in quotes or not; and whether there may be variables in the value.
+fn dotenv(text: &str) -> Vec<(String, String, bool)> {
+    let mut found = Vec::new();
     for line in text.lines() {
         let line = line.trim();
         let line = line.strip_prefix("export ").unwrap_or(line);
@@ -176,6 +188,7 @@ fn dotenv(text: &str) -> BTreeMap<String, String> {
             continue;
         };
         let value = value.trim();
+        let expands = !value.starts_with('\'');
         let value = match value.chars().next() {
             Some(quote @ ('"' | '\'')) => {
                 let inside = &value[1..];
@@ -184,7 +197,7 @@ fn dotenv(text: &str) -> BTreeMap<String, String> {
             }
             _ => value.find(" #").map_or(value, |end| value[..end].trim_end()).to_owned(),
         };
-        found.insert(name.trim().to_owned(), value);
+        found.push((name.trim().to_owned(), value, expands));
     }
     found
 }
@@ -200,10 +213,12 @@ mod tests {
             "EMPTY" => Some(String::new()),
             _ => None,
         };
-        let dotenv = Some("FILE=file # why\nexport QUOTED=\"a b\"\nSET=other\n# NO=1\n".to_owned());
+        let dotenv =
+            "FILE=file # why\nexport QUOTED=\"a b\"\nSET=other\n# NO=1\nOF=${SET}-$FILE-${NO:-x}\nRAW='$SET'\n";
+        let dotenv = Some(dotenv.to_owned());
         let surroundings = Surroundings { variable: &variable, dotenv, platform: "linux/amd64".into(), epoch: 0 };
         let check = |text: &str, expected: &str, template: &str| {
-            let mut interpolation = Interpolation::new(&surroundings);
+            let mut interpolation = Interpolation::new(&surroundings, "shop");
             let found = interpolation.expand(text, &(0..0));
             let found =
                 found.map_or_else(|error| (error.message, "".into()), |found| (found.text().into(), found.template()));
@@ -218,10 +233,12 @@ mod tests {
         check("${EMPTY:-x}|${EMPTY-x}", "x|", "x|${EMPTY}");
         check("${SET:+yes}|${EMPTY:+yes}|${EMPTY+yes}", "yes||yes", "yes||yes");
         check("${FILE} ${QUOTED}", "file a b", "${FILE} ${QUOTED}");
+        check("$OF $RAW", "set-file-x $SET", "${OF} ${RAW}");
+        check("$COMPOSE_PROJECT_NAME", "shop", "${COMPOSE_PROJECT_NAME}");
         check("${NO} ${NO:-x}", " x", "${NO} x");
         check("${NO?where is it}", "the variable `NO` is needed: where is it", "");
         check("${NO", "`${NO` is no reference to a variable", "");
         check("${NO!}", "`${NO!}` is no reference to a variable", "");
-        check("$-", "`$-` is no reference to a variable", "");
+        check("$- $(date) $1 a$", "$- $(date) $1 a$", "$- $(date) $1 a$");
     }
 }

@@ -31,7 +31,7 @@ pub(super) fn read(
     let mut whole: Option<Node> = None;
     for (start, source) in sources {
         let mut file = yaml::read(&source.text, *start).map_err(one)?;
-        top(&file).map_err(one)?;
+        top(&file, &mut read.notes).map_err(one)?;
         merge::normalise(&mut file);
         whole = Some(match whole {
             Some(before) => merge::merge(before, file),
@@ -40,7 +40,9 @@ pub(super) fn read(
     }
     let Some(mut file) = whole else { return Ok(()) };
     merge::extend(&mut file).map_err(one)?;
-    let mut reader = Reader { interpolation: Interpolation::new(surroundings), read, secrets: BTreeMap::new() };
+    let project = file.get("name").and_then(Node::scalar).filter(|name| !name.is_empty());
+    let interpolation = Interpolation::new(surroundings, project.unwrap_or("bake"));
+    let mut reader = Reader { interpolation, read, secrets: BTreeMap::new() };
     let mut mistakes = Vec::new();
     let secrets = file.get("secrets").map(Node::pairs).unwrap_or_default();
     for (name, secret) in secrets {
@@ -70,7 +72,7 @@ pub(super) fn read(
 }
 
 /// What is wrong with the top of a file.
-fn top(file: &Node) -> Found<()> {
+fn top(file: &Node, notes: &mut Vec<Diagnostic>) -> Found<()> {
     if file.is_null() {
         return Ok(());
     }
@@ -84,9 +86,17 @@ fn top(file: &Node) -> Found<()> {
             return Err(Box::new(error.help("name each file with -f: later ones are merged over earlier ones")));
         }
         if !TOP.contains(&name) && !name.starts_with("x-") {
-            let mut error = Diagnostic::error(key.span.clone(), format!("unknown key `{name}` in a compose file"));
-            error.help.extend(did_you_mean(name, TOP.iter().copied()));
-            return Err(Box::new(error));
+            // Docker does not look at them. Without services, it is no compose file.
+            let message = format!("unknown key `{name}` in a compose file");
+            let help = did_you_mean(name, TOP.iter().copied());
+            if file.get("services").is_none() {
+                let mut error = Diagnostic::error(key.span.clone(), message);
+                error.help.extend(help);
+                return Err(Box::new(error));
+            }
+            let mut note = Diagnostic::warning(super::RULE, key.span.clone(), format!("{message}: it has no effect"));
+            note.help.extend(help);
+            notes.push(note);
         }
     }
     Ok(())

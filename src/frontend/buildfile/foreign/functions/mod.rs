@@ -3,6 +3,7 @@
 //! Each is a function of its arguments. What depends on chance, on the machine or on the moment is refused by name:
 //! it would make every build another one. `timestamp()` is the moment that `SOURCE_DATE_EPOCH` says.
 
+mod hashes;
 mod lists;
 mod numbers;
 mod strings;
@@ -42,11 +43,8 @@ const MISSING: &[(&str, &str)] = &[
     ("cidrsubnet", "addresses are not calculated here"),
     ("cidrsubnets", "addresses are not calculated here"),
     ("homedir", "a build does not depend on who runs it"),
-    ("md5", "use `sha256`"),
     ("rsadecrypt", "pass secrets with `secret`"),
-    ("sha1", "use `sha256`"),
     ("uuidv4", "its result is another one each time"),
-    ("uuidv5", "use `sha256`"),
 ];
 
 /// What is evaluated in another way than others: it gets expressions, not values.
@@ -59,7 +57,7 @@ struct Arguments<'a> {
 }
 
 fn rows() -> impl Iterator<Item = &'static Row> {
-    [strings::ROWS, text::ROWS, numbers::ROWS, lists::ROWS, times::ROWS].into_iter().flatten()
+    [strings::ROWS, hashes::ROWS, text::ROWS, numbers::ROWS, lists::ROWS, times::ROWS].into_iter().flatten()
 }
 
 /// Whether there is a function of that name, here or only in docker.

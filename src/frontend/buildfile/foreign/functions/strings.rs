@@ -28,8 +28,6 @@ pub(super) const ROWS: &[Row] = &[
         let plain = |c: char| if c.is_ascii_alphanumeric() || c == '_' || c == '-' { c } else { '_' };
         Ok(Value::text(a.text(0)?.chars().map(plain).collect::<String>()))
     }),
-    ("sha256", 1, 1, |a| Ok(Value::text(hex::<sha2::Sha256>(&a.text(0)?)))),
-    ("sha512", 1, 1, |a| Ok(Value::text(hex::<sha2::Sha512>(&a.text(0)?)))),
     ("split", 2, 2, split),
     ("strlen", 1, 1, |a| Ok(Value::Number(a.text(0)?.chars().count() as f64))),
     ("substr", 3, 3, substr),
@@ -89,10 +87,9 @@ fn join(arguments: &Arguments<'_>) -> Answer {
 
 fn split(arguments: &Arguments<'_>) -> Answer {
     let (separator, text) = (arguments.text(0)?, arguments.text(1)?);
-    let parts: Vec<Value> = match (text.is_empty(), separator.is_empty()) {
-        (true, _) => Vec::new(),
-        (_, true) => text.chars().map(Value::text).collect(),
-        _ => text.split(&separator).map(Value::text).collect(),
+    let parts: Vec<Value> = match separator.is_empty() {
+        true => text.chars().map(Value::text).collect(),
+        false => text.split(&separator).map(Value::text).collect(),
     };
     Ok(Value::List(parts))
 }
@@ -142,10 +139,6 @@ fn dirname(path: &str) -> String {
     let root = if path.starts_with('/') { "/" } else { "" };
     let clean = format!("{root}{}", parts.join("/"));
     if clean.is_empty() { ".".into() } else { clean }
-}
-
-fn hex<D: sha2::Digest>(text: &str) -> String {
-    D::digest(text.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// Spaces are `+`, as in the query of a URL.

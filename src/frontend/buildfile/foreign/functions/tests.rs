@@ -42,7 +42,9 @@ fn strings() {
         join [",", ["a", "b"], ["c"]] => "a,b,c"
         join [",", [["a"]]] => "a list of strings is needed here"
         split ["/", "a/b"] => ["a", "b"]
-        split ["/", ""] => []
+        split ["/", ""] => [""]
+        split ["", "ab"] => ["a", "b"]
+        split ["", ""] => []
         replace ["a.b.c", ".", "-"] => "a-b-c"
         reverse ["abc"] => "cba"
         sanitize ["1.2/é"] => "1_2__"
@@ -57,6 +59,16 @@ fn strings() {
         upper ["a"] => "A"
         lower ["A"] => "a"
         urlencode ["a b/c"] => "a+b%2Fc"
+        md5 [""] => "d41d8cd98f00b204e9800998ecf8427e"
+        md5 ["message digest"] => "f96b697d7cb7938d525a2f31aaf161d0"
+        md5 ["12345678901234567890123456789012345678901234567890123456789012345678901234567890"] => "57edf4a22be3c955ac49da2e2107b67a"
+        md5 ["55 bytes: the last ones for which one block is enough.."] => "6571eab50a9382566ae395f486465600"
+        md5 ["56 bytes: the first ones for which it takes two blocks.."] => "f38c1ecea888ec55d74a27fa4a7533d7"
+        sha1 ["abc"] => "a9993e364706816aba3e25717850c26c9cd0d89d"
+        sha1 ["56 bytes: the first ones for which it takes two blocks.."] => "067e9c399c16b9a40801453a2125e4970a4309b9"
+        uuidv5 ["dns", "www.example.com"] => "2ed6657d-e927-568b-95e1-2665a8aea6a2"
+        uuidv5 ["cfbff0d1-9375-5685-968c-48ce8b15ae17", "a"] => "6b029abf-e09f-5b32-aba2-668d2cb0b55a"
+        uuidv5 ["x", "a"] => "`dns`, `url`, `oid`, `x500` or a UUID is needed here"
         sha256 [""] => "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
         jsonencode [{"b": [1, null], "a": 1.5}] => r#"{"a":1.5,"b":[1,null]}"#
         jsondecode ["{\"a\": [true]}"] => {"a": [true]}
@@ -194,5 +206,5 @@ fn unknown_and_missing_functions_are_named() {
     let long = vec![long; 40];
     check("formatlist", serde_json::json!(["%s", long]), "the result is too long".into());
     check("setproduct", serde_json::json!([long, long]), "the combinations are too large".into());
-    assert!(exists("try") && exists("md5") && exists("upper") && !exists("uper"));
+    assert!(exists("try") && exists("bcrypt") && exists("upper") && !exists("uper"));
 }

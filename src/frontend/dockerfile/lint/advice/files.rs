@@ -8,8 +8,14 @@ use crate::frontend::dockerfile::lint::rule;
 /// `SecretFileCopied` and `AddInsteadOfCopy`.
 pub(super) fn check(instruction: &Instruction, linter: &mut Linter) {
     let sources = context_sources(instruction);
+    // Who keeps it as a public key says what it is, whatever it is called.
+    let dest = match &instruction.kind {
+        Kind::Copy(copy) | Kind::Add(copy) => copy.dest.value.to_ascii_lowercase(),
+        _ => String::new(),
+    };
+    let public = ["pub", "keyring", ".asc", "trusted.gpg"].iter().any(|word| dest.contains(word));
     for (path, span) in &sources {
-        if holds_a_secret(path) {
+        if !public && holds_a_secret(path) {
             let message = format!("`{path}` usually holds a secret");
             let finding = Diagnostic::advice(rule::SecretFileCopied, span.clone(), message).help(
                 "name it in .dockerignore, and give it to the step that needs it: `RUN --mount=type=secret,id=…`",
@@ -60,7 +66,8 @@ fn holds_a_secret(path: &str) -> bool {
     if let Some(kind) = name.strip_prefix(".env.") {
         return !matches!(kind, "example" | "sample" | "template" | "dist" | "defaults" | "test" | "ci");
     }
-    let public = ["cert", "crt", "chain", "ca.", "ca-", "pub"].iter().any(|word| name.contains(word));
+    let public =
+        ["cert", "crt", "chain", "ca.", "ca-", "pub", "gpg", "dhparam", "ffdhe"].iter().any(|word| name.contains(word));
     [".pem", ".key", ".p12", ".pfx", ".keystore", ".jks"].iter().any(|end| name.ends_with(end)) && !public
 }
 
@@ -85,7 +92,17 @@ mod tests {
         {
             assert!(holds_a_secret(path), "{path}");
         }
-        for path in [".env.example", "ca.pem", "id_rsa.pub", "fullchain.pem", "src/env", "keys.go", "https://h/a.key"] {
+        for path in [
+            ".env.example",
+            "ca.pem",
+            "id_rsa.pub",
+            "fullchain.pem",
+            "src/env",
+            "keys.go",
+            "https://h/a.key",
+            "repo.gpg.key",
+            "ffdhe4096.pem",
+        ] {
             assert!(!holds_a_secret(path), "{path}");
         }
     }

@@ -2,11 +2,15 @@
 
 use std::collections::BTreeMap;
 
+use super::packages::removes_lists;
 use super::{Linter, Seen, Step, report};
 use crate::frontend::diagnostic::Diagnostic;
 use crate::frontend::dockerfile::ast::Kind;
 use crate::frontend::dockerfile::lint::rule;
 use crate::frontend::dockerfile::lint::shell::Command;
+
+/// Where apt keeps its package lists.
+const LISTS: &str = "/var/lib/apt/lists";
 
 /// `DeletedLater`.
 pub(super) fn check(seen: &Seen<'_>, linter: &mut Linter) {
@@ -49,12 +53,29 @@ fn makes(step: &Step<'_>) -> Vec<String> {
         };
         return copy.sources.iter().map(|source| into(&source.value)).collect();
     }
-    let mut made = Vec::new();
+    let mut made: Vec<String> = Vec::new();
     for command in &step.commands {
+        // What goes in the same step is in no layer.
+        for path in removed_by(command) {
+            let folder = format!("{path}/");
+            made.retain(|other| *other != path && !other.starts_with(&folder));
+        }
         made.extend(command.written.iter().filter(|path| !path.starts_with("/dev/")).cloned());
         made.extend(made_by(step, command));
     }
     made
+}
+
+/// The paths that a command removes, without the wildcard at their end.
+fn removed_by(command: &Command) -> Vec<String> {
+    if removes_lists(command) {
+        return vec![LISTS.into()];
+    }
+    if command.name() != "rm" {
+        return Vec::new();
+    }
+    let targets = command.texts().filter(|word| !word.starts_with('-'));
+    targets.map(|path| path.trim_end_matches('*').trim_end_matches('/').to_owned()).collect()
 }
 
 fn made_by(step: &Step<'_>, command: &Command) -> Vec<String> {
@@ -75,7 +96,7 @@ fn made_by(step: &Step<'_>, command: &Command) -> Vec<String> {
         "apt-get" | "apt"
             if plain.first() == Some(&"update") && !step.has_cache(&["/var/lib/apt", "/var/cache/apt"]) =>
         {
-            vec!["/var/lib/apt/lists".into()]
+            vec![LISTS.into()]
         }
         _ => Vec::new(),
     }

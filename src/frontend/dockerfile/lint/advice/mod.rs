@@ -198,7 +198,9 @@ fn of_words(words: &[String]) -> Vec<Command> {
             let mut commands = shell::commands(text);
             for command in &mut commands {
                 command.words.iter_mut().for_each(|word| word.span = 0..0);
-                command.sudo = command.sudo.take().map(|_| 0..0);
+                if let Some(sudo) = &mut command.sudo {
+                    sudo.span = 0..0;
+                }
             }
             commands
         }

@@ -42,6 +42,12 @@ fn installs(command: &Command) -> Option<&'static str> {
     if is_help {
         return None;
     }
+    // What is installed for all projects does not depend on the files of this one.
+    let own = command.texts().any(|word| word.starts_with('.') || word.starts_with('/') || word.ends_with(".tgz"));
+    if command.texts().any(|word| matches!(word, "-g" | "--global")) {
+        let tools = matches!((command.name(), first), ("npm" | "pnpm" | "bun", Some("i" | "install" | "add")));
+        return (tools && !own).then_some("");
+    }
     match (command.name(), first, second) {
         ("npm", Some("ci" | "install" | "i"), _) => Some("package.json and package-lock.json"),
         ("yarn", None | Some("install"), _) => Some("package.json and yarn.lock"),

@@ -37,13 +37,14 @@ pub(super) fn check(seen: &Seen<'_>, step: &Step<'_>, linter: &mut Linter) {
             report(linter, step.instruction, finding);
         }
         let asks = ["install", "upgrade", "dist-upgrade", "full-upgrade", "remove", "purge", "autoremove", "build-dep"];
-        if asks.contains(verb) && !agrees(command) && !answered(step, command) {
+        let real = !simulates(command);
+        if asks.contains(verb) && real && !agrees(command) && !answered(step, command) {
             let message = format!("`{} {verb}` asks, and nobody answers", command.name());
             let finding = Diagnostic::advice(rule::AptWithoutYes, place.clone(), message).help("add `-y`");
             report(linter, step.instruction, finding);
         }
         let lean = |word: &str| word == "--no-install-recommends" || word.contains("APT::Install-Recommends");
-        if *verb == "install" && seen.shipped && command.name() != "aptitude" && !command.texts().any(lean) {
+        if *verb == "install" && real && seen.shipped && command.name() != "aptitude" && !command.texts().any(lean) {
             let message = "this installs recommended packages, too";
             let finding = Diagnostic::advice(rule::AptRecommends, place, message).help("add `--no-install-recommends`");
             report(linter, step.instruction, finding);
@@ -58,11 +59,10 @@ pub(super) fn check(seen: &Seen<'_>, step: &Step<'_>, linter: &mut Linter) {
         report(linter, step.instruction, finding);
         return;
     }
-    let cleans = step
-        .commands
-        .iter()
-        .filter(|command| matches!(command.name(), "rm" | "find"))
-        .any(|command| command.texts().any(|word| word.starts_with("/var/lib/apt")));
+    let removes = |command: &&Command| {
+        matches!(command.name(), "rm" | "find") && command.texts().any(|word| word.starts_with("/var/lib/apt"))
+    };
+    let cleans = step.commands.iter().any(|command| removes(&command) || removes_lists(command));
     if seen.shipped && !cleans && has(&["install"]).is_some() && !step.has_cache(&FOLDERS) {
         let finding = Diagnostic::advice(rule::AptListsKept, place, "the package lists stay in the image")
             .help("end the step with `&& rm -rf /var/lib/apt/lists/*`")
@@ -71,13 +71,27 @@ pub(super) fn check(seen: &Seen<'_>, step: &Step<'_>, linter: &mut Linter) {
     }
 }
 
+/// Whether it takes away the package lists: `clean` alone takes away the packages only.
+pub(super) fn removes_lists(command: &Command) -> bool {
+    matches!(apt(command), Some("dist-clean" | "distclean"))
+}
+
+/// Whether it only says what it would do.
+fn simulates(command: &Command) -> bool {
+    command.texts().any(|word| {
+        let short = word.starts_with('-') && !word.starts_with("--") && !word.contains(['=', ':']);
+        (short && word.contains('s'))
+            || matches!(word, "--dry-run" | "--simulate" | "--just-print" | "--no-act" | "--recon")
+    })
+}
+
 /// Whether a flag answers all questions.
 fn agrees(command: &Command) -> bool {
     command.texts().any(|word| {
         let short = word.starts_with('-') && !word.starts_with("--");
         // `-qq` says yes as well.
         (short && (word.contains('y') || word.contains("qq") || word.contains("q=2")))
-            || matches!(word, "--yes" | "--assume-yes" | "--quiet=2" | "--dry-run" | "--simulate" | "--download-only")
+            || matches!(word, "--yes" | "--assume-yes" | "--quiet=2" | "--download-only")
             || word.contains("Assume-Yes")
             || word.contains('$')
     })

@@ -11,8 +11,15 @@ pub(super) fn check(step: &Step<'_>, linter: &mut Linter) {
     change_of_folder(step, linter);
     for command in &step.commands {
         if let Some(sudo) = &command.sudo {
-            let finding = Diagnostic::advice(rule::SudoUsed, step.at(sudo), "`sudo` in an image is of no use")
-                .help("leave it out; write `USER root` before steps that need to be root, and the old user after them");
+            let help = match sudo.user.as_deref().filter(|user| *user != "root") {
+                Some(user) => format!("leave it out; write `USER {user}` before a step with what that user does"),
+                None => {
+                    "leave it out; write `USER root` before steps that need to be root, and the old user after them"
+                        .into()
+                }
+            };
+            let finding =
+                Diagnostic::advice(rule::SudoUsed, step.at(&sudo.span), "`sudo` in an image is of no use").help(help);
             report(linter, step.instruction, finding);
         }
         if let Some((word, what)) = secret(command) {
