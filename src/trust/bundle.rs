@@ -6,7 +6,7 @@
 //! image they would be more in `index.json` than the one image that `skopeo` and `podman load` want to find there, and that
 //! `docker load` lists. Who puts them there all the same, as tools for referrers do, is understood.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::attachment::{ARTIFACT_TYPE, Attachment, MAX_SIGNATURES, signature_tag};
 use super::{MAX_PAYLOAD, Signature};
@@ -17,8 +17,8 @@ use crate::oci::{Descriptor, Document, Index, Manifest, media};
 /// The annotation of an image's entry that names the index of its signatures.
 pub const ANNOTATION_SIGNATURES: &str = "vnd.imgbuild.signatures";
 
-/// How many manifests of an index of signatures are looked at: as many platforms has no image.
-const MAX_SIGNED: usize = 1024;
+/// How many bytes of payloads are read: enough for some hundred thousand. The same one can be named again and again.
+const MAX_BYTES: usize = 64 << 20;
 
 /// Signatures as documents that go along with an image.
 #[derive(Debug, Clone, PartialEq)]
@@ -76,18 +76,23 @@ impl Bundle {
         indexes.dedup();
         for index in indexes {
             if let Some(Ok(Document::Index(index))) = blob(&index, MAX_MANIFEST)?.map(|json| Document::parse(&json)) {
-                attachments.extend(index.manifests.into_iter().filter(is_attachment).take(MAX_SIGNED));
+                attachments.extend(index.manifests.into_iter().filter(is_attachment));
             }
         }
-        let mut signed = Signed::new();
+        let (mut signed, mut seen, mut bytes_left) = (Signed::new(), BTreeSet::new(), MAX_BYTES);
         for entry in attachments {
+            if !seen.insert(entry.digest) {
+                continue;
+            }
             let document = blob(&entry.digest, MAX_MANIFEST)?.map(|json| Document::parse(&json));
             let Some(Ok(Document::Manifest(manifest))) = document else { continue };
             let Some(image) = subject(&entry, &manifest) else { continue };
             let found = signed.entry(image).or_default();
             for (payload, bytes) in Attachment::payloads(&manifest) {
-                let payload = blob(&payload.digest, MAX_PAYLOAD)?;
-                found.extend(payload.map(|payload| Signature { payload, bytes }));
+                let Some(payload) = blob(&payload.digest, MAX_PAYLOAD)? else { continue };
+                let Some(left) = bytes_left.checked_sub(payload.len()) else { return Ok(signed) };
+                bytes_left = left;
+                found.push(Signature { payload, bytes });
             }
             found.sort();
             found.dedup();
@@ -170,6 +175,25 @@ mod tests {
             let found = read(&[entry.clone()], &blobs);
             assert!(found.iter().all(|(image, all)| all.iter().all(|one| expected[image].contains(one))), "{lost}");
         }
+    }
+
+    #[test]
+    fn reads_no_more_than_is_good() {
+        let payload = vec![b'x'; usize::try_from(MAX_PAYLOAD).unwrap()];
+        let mut blobs = BTreeMap::new();
+        let mut entries = Vec::new();
+        for number in 0..2 * MAX_BYTES / payload.len() / MAX_SIGNATURES {
+            let image = Descriptor::of(media::MANIFEST, number.to_string().as_bytes());
+            let number = |one: usize| (number * MAX_SIGNATURES + one).to_le_bytes().to_vec();
+            let many = (0..MAX_SIGNATURES).map(|one| Signature { payload: payload.clone(), bytes: number(one) });
+            let bundle = Bundle::new([(&image, &many.collect::<Vec<_>>()[..])]).unwrap();
+            let mut entry = image.clone();
+            entry.annotations.extend([bundle.annotation()]);
+            entries.extend([entry.clone(), entry]);
+            blobs.extend(bundle.blobs);
+        }
+        let read: usize = read(&entries, &blobs).values().flatten().map(|one| one.payload.len()).sum();
+        assert!(read <= MAX_BYTES && read > MAX_BYTES - payload.len(), "{read}");
     }
 
     #[test]
