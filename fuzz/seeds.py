@@ -5,6 +5,7 @@
 
 Names are the digests of the bytes, as libFuzzer has them, so this can be run again at any time.
 """
+import base64
 import bz2
 import contextlib
 import gzip
@@ -347,6 +348,9 @@ def answers():
     yield b'{"errors": [{"code": "NAME_UNKNOWN", "message": "no"}], "details": "x"}'
     yield b"<?xml?><Error><Code>NoSuchKey</Code><Message>It&apos;s not there</Message></Error>"
     yield b'</v2/a/tags/list?last=x&n=1>; rel="next"'
+    yield b'{"code": "already_exists", "msg": "there is one"}'
+    claims = json.dumps({"ac": json.dumps([{"Scope": "refs/heads/main", "Permission": 3}]), "exp": 1600000000})
+    yield b"e30." + base64.urlsafe_b64encode(claims.encode()).rstrip(b"=") + b".c2ln"
     for date in (b"Sun, 06 Nov 1994 08:49:37 GMT", b"Sunday, 06-Nov-94 08:49:37 GMT", b"Sun Nov  6 08:49:37 1994", b"120"):
         yield date
 

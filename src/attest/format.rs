@@ -1,10 +1,10 @@
-//! Which files of a file system say what is installed, by their paths alone.
+//! Which files of a file system say what is installed, by their paths, or by their permissions for programs.
 
 use crate::fstree::TreePath;
 
 /// The largest file of text that is read, in bytes. The status file of a full desktop has a third of it.
 pub const MAX_FILE: u64 = 16 << 20;
-/// The largest database that is read, in bytes, and the most that is read of all files. A full desktop's has a fifth of it.
+/// The largest database that is read, in bytes, and the most that is read of all files together.
 pub const MAX_ALL: u64 = 1 << 30;
 /// The most packages that an image is believed to have. A large one has some thousands.
 pub const MAX_PACKAGES: usize = 100_000;
@@ -100,7 +100,7 @@ fn is_installed(folder: &str) -> bool {
     }
 }
 
-/// Whether a folder is in Go's cache of modules: what is asked for there is what each would like, and not what is there.
+/// Whether a folder is in Go's cache of modules, where each is called `NAME@VERSION`: what is asked for there is what each would like, and not what is there.
 fn is_cached(folder: &str) -> bool {
-    folder.split('/').any(|part| part.contains('@'))
+    folder.split('/').any(|part| part.contains("@v"))
 }

@@ -65,6 +65,12 @@ impl Session {
         Ok(Store::open(&self.store()?)?.accepting(limits))
     }
 
+    /// The same for a build, which lets those first who wait until no other build uses the store.
+    pub fn open_store_in_turn(&self) -> Result<Store, Error> {
+        let limits = config::Config::read(self)?.archives();
+        Ok(Store::open_in_turn(&self.store()?)?.accepting(limits))
+    }
+
     /// Writes data to standard output. Of a reader that has gone nobody is told.
     pub fn print(&self, text: impl AsRef<[u8]>) -> Result<(), Error> {
         self.stream(|out| {

@@ -19,7 +19,7 @@ use crate::registry::transfer::{
 };
 use crate::registry::{Registries, RegistryError};
 use crate::store::{ArchiveFormat, ArchiveImage, Store, remove_tree};
-use crate::trust::Signature;
+use crate::trust::{Signature, Signed};
 
 /// Where an image is, or goes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -77,7 +77,7 @@ pub struct Copied {
 pub struct Copying<'a> {
     /// All platforms, or those that are asked for. One platform goes without its index.
     pub platforms: &'a Platforms,
-    /// Whether its signatures go along, from and to registries and the store.
+    /// Whether its signatures go along.
     pub signatures: bool,
     /// Who hears of it.
     pub reporter: &'a dyn Reporter,
@@ -123,7 +123,8 @@ pub fn copy(
         Place::Layout(folder, wanted) => {
             let layout = Layout::new(folder);
             let root = layout.find(wanted.as_deref())?;
-            job.from(&layout, &root, &|_| Ok(Vec::new()))
+            let signed = if how.signatures { layout.signatures()? } else { Signed::new() };
+            job.from(&layout, &root, &|image| Ok(signed.get(image).cloned().unwrap_or_default()))
         }
         Place::Archive(_, path, wanted) => {
             let scratch = Scratch::new(store)?;
@@ -206,14 +207,15 @@ impl Job<'_> {
             Place::Layout(folder, tag) => {
                 let layout = Layout::new(folder);
                 let moved = self.run(source, &layout, &plan)?;
-                layout.list(&plan.root, tag.as_deref())?;
+                layout.list(&plan.root, tag.as_deref(), carried.bundle().as_ref())?;
                 moved
             }
             Place::Archive(format, path, name) => {
                 let scratch = Scratch::new(self.store)?;
                 let moved = self.run(source, &StoreEnd { store: &scratch.0, registries: None }, &plan)?;
                 let references = name.as_deref().map(Reference::parse).transpose()?.into_iter().collect();
-                let image = ArchiveImage { descriptor: plan.root.clone(), references };
+                let signatures = carried.bundle();
+                let image = ArchiveImage { descriptor: plan.root.clone(), references, signatures };
                 write_file(path, |out| {
                     let mut out = super::save::Remembering::new(out);
                     let written = scratch.0.write_archive(&[image], *format, &Platform::host(), &mut out);

@@ -269,6 +269,7 @@ impl From<SaveError> for Error {
         match error {
             SaveError::Find(error) => error.into(),
             SaveError::Layer(error) => error.into(),
+            SaveError::Signatures(error) => error.into(),
             SaveError::Write(cause) if is_machine(&cause) => {
                 Self::environment("cannot write the archive").caused_by(cause)
             }

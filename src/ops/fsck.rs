@@ -15,6 +15,7 @@ use crate::digest::{CacheKey, Digest};
 use crate::oci::manifest::Document;
 use crate::oci::{Descriptor, Reference, media};
 use crate::registry::origins;
+use crate::sandbox;
 use crate::store::layers::{LayerId, recorded_blob};
 use crate::store::{Exclusive, Flaw, ResolvedImage, Store, StoreError};
 
@@ -101,6 +102,8 @@ pub struct Checked {
     pub builds: usize,
     /// What is wrong, in the order in which it is to be removed: what refers comes before what is referred to.
     pub findings: Vec<Finding>,
+    /// What of it [`repair`] has left, since a container that runs needs it, or somebody looks around in it.
+    pub in_use: Vec<Subject>,
 }
 
 /// Looks through a store. Sizes are compared, and small documents read; with `deep`, everything is hashed.
@@ -163,24 +166,48 @@ pub fn fsck(store: &Store, deep: bool) -> Result<Checked, StoreError> {
 /// [`StoreError::Busy`] if somebody does; then nothing was removed.
 pub fn repair(store: &mut Store, deep: bool, wait: bool) -> Result<Checked, StoreError> {
     let alone = if wait { store.exclusive()? } else { store.try_exclusive()? };
-    let checked = fsck(&alone, deep)?;
+    let mut checked = fsck(&alone, deep)?;
+    let busy = busy_layers(&alone)?;
     for finding in &checked.findings {
-        match &finding.subject {
+        let subject = &finding.subject;
+        let mut leave = || checked.in_use.push(subject.clone());
+        match subject {
             Subject::Index => alone.rewrite_index(unlisted(&alone)?)?,
             Subject::Image(_, digest) => drop(alone.update_index(|index| index.remove_digest(digest))?),
             Subject::Blob(digest) => drop(alone.remove_blob(digest)?),
             Subject::Record(key) => alone.remove_action(key)?,
+            Subject::Layer(id) if busy.contains(id) => leave(),
             Subject::Layer(id) => alone.remove_layer(*id)?,
-            Subject::Container(folder) => drop(alone.set_container_aside(folder)?),
+            Subject::Container(folder) => {
+                if alone.set_container_aside(folder)?.is_none() {
+                    leave();
+                }
+            }
             Subject::Build(name) => alone.remove_found(&alone.build_path(name))?,
             Subject::BuildObject(name) => alone.remove_found(&alone.build_object_path(name))?,
             // A shell in it holds no lock on the store, but one on the scene.
-            Subject::Scene(folder) => drop(alone.remove_scene(folder)?),
+            Subject::Scene(folder) => {
+                if !alone.remove_scene(folder)? {
+                    leave();
+                }
+            }
             Subject::Mount(path) | Subject::Context(path) | Subject::Temporary(path) => alone.remove_found(path)?,
         }
     }
     alone.sweep()?;
+    sandbox::sweep_groups();
     Ok(checked)
+}
+
+/// The layers that processes stand on which hold no lock on the store: containers that run, and shells in states of steps.
+fn busy_layers(store: &Store) -> Result<BTreeSet<LayerId>, StoreError> {
+    let containers = store.found_containers()?.into_iter().filter_map(|(_, found)| found.ok());
+    let running = containers.filter(|container| container.is_running() || container.record.mounted.is_some());
+    let mut busy: BTreeSet<LayerId> = running.flat_map(|container| container.record.layers).collect();
+    for kept in store.scenes()?.iter().filter(|kept| kept.is_active()) {
+        busy.extend(kept.scene.all_layers());
+    }
+    Ok(busy)
 }
 
 /// The images of a store that no other refers to, found by their blobs; those that lack something are left out.

@@ -28,6 +28,7 @@ use crate::source::regular;
 use crate::store::images::platform_of;
 use crate::store::index::{ImageIndex, name_of};
 use crate::store::{Blob, ImageEntry, StagedBlob, Store, StoreError, intake};
+use crate::trust::{Bundle, Signed, is_attachment};
 
 /// The most entries that an archive may have. Real ones have a few per layer.
 const MAX_ENTRIES: u64 = 100_000;
@@ -111,7 +112,7 @@ fn bring_layout(store: &Store, folder: &Path, wanted: Option<&str>) -> Result<Di
     let json = archive.bytes("index.json", MAX_MANIFEST)?.ok_or_else(missing)?;
     let index = ImageIndex::parse(&json).map_err(|error| damaged("index.json", error))?;
     let mut images = index.list();
-    images.retain(|entry| !entry.descriptor.is_no_image());
+    images.retain(|entry| !entry.descriptor.is_no_image() && !is_attachment(&entry.descriptor));
     if let Some(wanted) = wanted {
         let name = |key: &str, entry: &ImageEntry| entry.descriptor.annotations.get(key).cloned().unwrap_or_default();
         images.retain(|entry| {
@@ -189,6 +190,8 @@ struct Plan {
     /// so may the indexes in it.
     planned: HashMap<(Digest, bool), Planned>,
     images: Vec<LoadedImage>,
+    /// The signatures of those, and of what is behind them.
+    signatures: Signed,
     /// Only these are wanted, if there are any.
     platforms: Vec<Platform>,
     /// How many images were for other platforms.
@@ -366,6 +369,9 @@ impl<'a> Archive<'a> {
     /// Commits everything and lists it.
     fn enter(mut self, plan: Plan) -> Result<Vec<LoadedImage>> {
         self.commit(&plan)?;
+        for (image, signatures) in &plan.signatures {
+            signatures.iter().try_for_each(|signature| self.store.put_signature(image, signature))?;
+        }
         self.store.update_index(|index| {
             for image in &plan.images {
                 for reference in &image.references {
@@ -393,10 +399,12 @@ impl<'a> Archive<'a> {
                 docker_names.entry(content.blob().digest).or_default().extend(names);
             }
         }
-        for entry in index.list() {
+        let listed = index.list();
+        let entries: Vec<Descriptor> = listed.iter().map(|entry| entry.descriptor.clone()).collect();
+        for entry in listed {
             let mut platforms = Vec::new();
             let left_out = plan.left_out;
-            if entry.descriptor.is_no_image() {
+            if entry.descriptor.is_no_image() || is_attachment(&entry.descriptor) {
                 continue;
             }
             let media_type = self.plan_manifest(&entry.descriptor, MAX_NESTING, plan, &mut platforms)?;
@@ -422,6 +430,11 @@ impl<'a> Archive<'a> {
             image.references.sort();
             image.references.dedup();
         }
+        plan.signatures = Bundle::read(&entries, |digest, limit| match self.blob(digest)? {
+            Some(blob) if blob.size <= limit => self.blob_bytes(digest, limit),
+            _ => Ok(None),
+        })?;
+        plan.signatures.retain(|image, _| plan.seen.contains(image));
         Ok(())
     }
 

@@ -12,6 +12,7 @@ use std::path::PathBuf;
 use super::inventory::{Holds, Inventory, Measured, StoredImage, StoredScene};
 use crate::digest::{CacheKey, Digest};
 use crate::oci::Reference;
+use crate::sandbox;
 use crate::store::containers::ContainerKind;
 use crate::store::layers::LayerId;
 use crate::store::{Exclusive, Store, StoreError};
@@ -99,6 +100,7 @@ pub fn prune(store: &mut Store, options: &PruneOptions, wait: bool) -> Result<Pr
     let plan = plan(&Inventory::take(&alone)?, options);
     let pruned = apply(&alone, plan)?;
     alone.sweep_signatures()?;
+    sandbox::sweep_groups();
     Ok(pruned)
 }
 

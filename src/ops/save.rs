@@ -3,6 +3,8 @@
 use std::io::{self, Write};
 
 use crate::oci::{Descriptor, Platform};
+use crate::ops::signatures::kept;
+use crate::registry::RegistryError;
 use crate::store::layers::{LayerError, Layers};
 use crate::store::{ArchiveFormat, ArchiveImage, FindError, Store, StoreError};
 
@@ -15,6 +17,9 @@ pub enum SaveError {
     /// A layer of one is not in the store, and cannot be brought.
     #[error(transparent)]
     Layer(#[from] LayerError),
+    /// The signatures of one could not be read.
+    #[error("the signatures of the image cannot be read: {0}")]
+    Signatures(#[source] RegistryError),
     /// The archive could not be written.
     #[error("cannot write the archive: {0}")]
     Write(#[source] io::Error),
@@ -47,7 +52,7 @@ pub fn complete(layers: &Layers, names: &[String], platform: Option<&Platform>) 
     Ok(layers.bring(&blobs)?)
 }
 
-/// Writes images to an uncompressed tar. The same images give the same bytes.
+/// Writes images to an uncompressed tar. The same images give the same bytes. Their signatures go along.
 ///
 /// An image that is named by ID keeps no name, as with Docker.
 pub fn save(store: &Store, names: &[String], options: &SaveOptions, out: impl Write) -> Result<(), SaveError> {
@@ -61,7 +66,8 @@ pub fn save(store: &Store, names: &[String], options: &SaveOptions, out: impl Wr
         let image = match images.iter_mut().find(|image| image.descriptor.digest == descriptor.digest) {
             Some(image) => image,
             None => {
-                images.push(ArchiveImage { descriptor, references: Vec::new() });
+                let signatures = kept(store, &descriptor).map_err(SaveError::Signatures)?;
+                images.push(ArchiveImage { descriptor, references: Vec::new(), signatures });
                 let last = images.len() - 1;
                 &mut images[last]
             }

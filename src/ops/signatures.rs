@@ -9,7 +9,7 @@ use crate::ops::remote_image::{not_found, which};
 use crate::registry::transfer::{OpenedEnd, Plan, Platforms, StoreEnd};
 use crate::registry::{Registries, RegistryError, Repository};
 use crate::store::Store;
-use crate::trust::{Identity, KeyFile, Payload, PrivateKey, Signature};
+use crate::trust::{Bundle, Identity, KeyFile, Payload, PrivateKey, Signature};
 
 /// An image that was signed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -161,6 +161,26 @@ impl Trusted<'_> {
     }
 }
 
+/// The signatures of an image of the store as the image of these names, to go along with it.
+pub(super) fn signed_as(
+    store: &Store,
+    image: &Descriptor,
+    names: &[Reference],
+    keys: &[PrivateKey],
+) -> Result<Option<Bundle>, Error> {
+    let plan = Plan::new(&StoreEnd { store, registries: None }, image, &Platforms::All)?;
+    let made = Carried::find(&plan, |image| {
+        Ok::<_, Error>(names.iter().flat_map(|name| signatures(name, *image, keys)).collect())
+    })?;
+    Ok(made.bundle())
+}
+
+/// All signatures that the store has of an image, and of what is behind it, to go along with it.
+pub(super) fn kept(store: &Store, image: &Descriptor) -> Result<Option<Bundle>, RegistryError> {
+    let plan = Plan::new(&StoreEnd { store, registries: None }, image, &Platforms::All)?;
+    Ok(Carried::find(&plan, |image| Ok::<_, RegistryError>(store.signatures(image)?))?.bundle())
+}
+
 /// All signatures of an image in a repository; that nobody may look there is no failure of ours.
 pub(super) fn fetch_signatures(repository: &Repository<'_>, image: &Digest) -> Result<Vec<Signature>, RegistryError> {
     match repository.signatures(image) {
@@ -178,7 +198,7 @@ pub(super) struct Carried {
 
 impl Carried {
     /// Looks for those of everything that is planned.
-    pub fn find(plan: &Plan, find: impl Fn(&Digest) -> Result<Vec<Signature>, Error>) -> Result<Self, Error> {
+    pub fn find<E>(plan: &Plan, find: impl Fn(&Digest) -> Result<Vec<Signature>, E>) -> Result<Self, E> {
         let mut found = Vec::new();
         for (entry, _) in &plan.documents {
             let signatures = find(&entry.digest)?;
@@ -187,6 +207,11 @@ impl Carried {
             }
         }
         Ok(Self { found })
+    }
+
+    /// All of them as documents that go along with the image; none if there are none.
+    pub fn bundle(&self) -> Option<Bundle> {
+        Bundle::new(self.found.iter().map(|(entry, signatures)| (entry, &signatures[..])))
     }
 
     /// Puts them into a store.

@@ -132,7 +132,7 @@ pub fn verify_image(
             let found = scratch.0.find(&here.familiar())?;
             let source = StoreEnd { store: &scratch.0, registries: None };
             let signatures = scratch.0.signatures(&found.descriptor.digest)?;
-            let subject = Subject { root: found.descriptor, name: None };
+            let subject = Subject { root: found.descriptor, name: named(place) };
             subject.verify(&source, (signatures, &|_| Ok(Vec::new())), request)
         }
     }
@@ -202,6 +202,15 @@ impl Subject {
             },
             Err(error) => Outcome::Failed(format!("{}; more cannot be had: {error}", reasons.join("; "))),
         }
+    }
+}
+
+/// What an image in an archive is asked for by, if that is a whole name and not only a tag. What the archive calls it says
+/// nothing: that can be written by anybody.
+fn named(place: &Place) -> Option<Reference> {
+    match place {
+        Place::Archive(_, _, Some(name)) if name.contains(['/', ':']) => Reference::parse(name).ok(),
+        _ => None,
     }
 }
 

@@ -2,7 +2,8 @@
 //!
 //! A connection that breaks is made again and asked for the rest; where a server cannot do that, what was read already is
 //! skipped. Whatever comes has the promised size and, at its end, the promised digest, or reading fails. How a blob is
-//! asked for is for its [`Origin`]: a repository ([`blob`](super::blob)) or a bucket ([`s3`](super::s3)).
+//! asked for is for its [`Origin`]: a repository ([`blob`](super::blob)), a bucket ([`s3`](super::s3))
+//! or the cache of GitHub Actions ([`actions`](super::actions)).
 
 use std::io::{self, Read};
 
@@ -33,6 +34,10 @@ pub trait Origin {
     fn name_of(&self, digest: &Digest) -> String;
     /// Asks for a blob from `offset` on; none if it is not there.
     fn ask(&self, blob: &Descriptor, offset: u64) -> Result<Option<Answer>, RegistryError>;
+    /// Whether it may be read on.
+    fn go_on(&self) -> Result<(), RegistryError> {
+        self.registries().go_on()
+    }
 }
 
 /// A server that sends a blob.
@@ -110,7 +115,7 @@ impl<O: Origin> Download<O> {
     fn next(&mut self, buffer: &mut [u8]) -> Result<usize, RegistryError> {
         loop {
             let registries = self.origin.registries();
-            registries.go_on()?;
+            self.origin.go_on()?;
             let settings = &registries.settings.http;
             let left = self.blob.size.saturating_sub(self.received);
             let Some(body) = &mut self.body else { return Ok(0) };

@@ -3,12 +3,13 @@
 //! It is there with `--cfg fuzzing` only, which cargo-fuzz sets.
 
 use super::request::WORDS;
-use super::{auth, listing, request, s3};
+use super::{actions, auth, listing, request, s3};
 
-/// The small answers and headers of registries, of token servers and of buckets.
+/// The small answers and headers of registries, of token servers, of buckets and of the cache of GitHub Actions.
 pub fn answers(data: &[u8]) {
     auth::fuzzing::check(data);
     s3::fuzzing::check(data);
+    actions::fuzzing::check(data);
     let words = request::words(data);
     assert!(words.chars().count() <= WORDS && !words.contains(char::is_control));
     if let Ok(text) = std::str::from_utf8(data) {

@@ -8,7 +8,8 @@
 //!             └─ transfer ── whole images from one place to another, in parallel
 //! ```
 //!
-//! Buckets ([`s3`]) are no registries, but places that blobs can be in, and reached over the same connections.
+//! Buckets ([`s3`]) and the cache of GitHub Actions ([`actions`]) are no registries, but places that blobs can be in, and
+//! reached over the same connections.
 //!
 //! What is read is checked while it streams: a blob that is longer than promised is cut off, one that is not its digest
 //! is an error at its end. What breaks in the middle goes on where it broke. Credentials go to the server that they are
@@ -17,6 +18,7 @@
 //! Threads and blocking calls, as in [`source::http`](crate::source::http), whose connections these are. No file, no
 //! environment is read here but certificates: what is configured comes as [`Settings`], passwords from a [`Keychain`].
 
+pub mod actions;
 mod auth;
 mod blob;
 mod download;
@@ -45,7 +47,9 @@ pub use download::{Check, Download};
 pub use error::RegistryError;
 pub use fetch::{FetchOnNeed, Offline};
 pub use repository::{Fetched, Repository, Which};
-pub use settings::{AwsCredentials, Credentials, HostSettings, Keychain, NoCredentials, Secret, Settings};
+pub use settings::{
+    ActionsSettings, AwsCredentials, Credentials, HostSettings, Keychain, NoCredentials, Secret, Settings,
+};
 pub use upload::{Content, Sent};
 
 use crate::event::Reporter;

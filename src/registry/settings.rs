@@ -19,12 +19,14 @@ pub struct Settings {
     pub transfers: usize,
     /// Who we are to buckets; nobody if none.
     pub aws: Option<AwsCredentials>,
+    /// What the environment says of the cache of GitHub Actions.
+    pub actions: ActionsSettings,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        let (http, hosts, certificates) = Default::default();
-        Self { http, hosts, certificates, transfers: 4, aws: None }
+        let (http, hosts, certificates, actions) = Default::default();
+        Self { http, hosts, certificates, transfers: 4, aws: None, actions }
     }
 }
 
@@ -42,7 +44,7 @@ pub struct HostSettings {
 }
 
 /// A text that `Debug` does not show.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Secret(pub String);
 
 impl fmt::Debug for Secret {
@@ -76,6 +78,17 @@ pub struct AwsCredentials {
     pub secret: Secret,
     /// What a key for some time comes with (`AWS_SESSION_TOKEN`).
     pub session: Option<Secret>,
+}
+
+/// What the environment says of the cache of GitHub Actions ([`actions`](super::actions)).
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ActionsSettings {
+    /// Where it is (`ACTIONS_RESULTS_URL`).
+    pub url: Option<String>,
+    /// Who we are to it (`ACTIONS_RUNTIME_TOKEN`).
+    pub token: Option<Secret>,
+    /// Whether there is one that speaks another version (`ACTIONS_CACHE_URL`).
+    pub first_version: bool,
 }
 
 /// Where credentials come from.

@@ -12,6 +12,7 @@ use crate::export::{ExportError, blobs_of};
 use crate::fstree::tar;
 use crate::graph::Sharing;
 use crate::oci::{Descriptor, media};
+use crate::registry::actions::ActionsEnd;
 use crate::registry::s3::BucketEnd;
 use crate::registry::transfer::{self, Layout, Options, Plan, Platforms, StoreEnd, TagEnd};
 use crate::registry::{Registries, Repository};
@@ -37,7 +38,7 @@ pub struct Export<'a> {
 pub struct Writer<'a> {
     /// Where layers are.
     pub layers: &'a Layers,
-    /// Where those are that came from folders and buckets.
+    /// Where those are that came from elsewhere than registries.
     pub spots: &'a Spots,
     /// What sends them.
     pub registries: &'a Registries,
@@ -69,7 +70,7 @@ impl Writer<'_> {
             Place::Folder { path, name } => {
                 let layout = Layout::new(path);
                 transfer::run(&source, &layout, &plan, self.options())?;
-                layout.list(&root, Some(name))?;
+                layout.list(&root, Some(name), None)?;
             }
             Place::Bucket { bucket, name } => {
                 let end = BucketEnd::new(self.registries, bucket);
@@ -77,6 +78,13 @@ impl Writer<'_> {
                 let blobs: Vec<Descriptor> = manifest.layers.iter().chain([&manifest.config]).cloned().collect();
                 transfer::bring(&source, &end, &blobs, self.options())?;
                 end.put_manifest(name, &json)?;
+            }
+            Place::Actions(service) => {
+                let end = ActionsEnd::new(self.registries, service);
+                end.check()?;
+                let blobs: Vec<Descriptor> = manifest.layers.iter().chain([&manifest.config]).cloned().collect();
+                transfer::bring(&source, &end, &blobs, self.options())?;
+                end.put_manifest(&json)?;
             }
         }
         Ok(())

@@ -1,4 +1,4 @@
-//! Layers of caches that are folders or buckets: brought into the store once something reads them, and sent on without that.
+//! Layers of caches that are in no registry: brought into the store once something reads them, and sent on without that.
 
 use std::collections::HashMap;
 use std::io::Read;
@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use crate::digest::Digest;
 use crate::event::Silent;
 use crate::oci::Descriptor;
+use crate::registry::actions::{ActionsEnd, Service};
 use crate::registry::s3::{Bucket, BucketEnd};
 use crate::registry::transfer::{self, Layout, Options, Source, StoreEnd};
 use crate::registry::{Check, Registries, RegistryError};
@@ -20,6 +21,8 @@ pub enum Spot {
     Folder(PathBuf),
     /// A bucket.
     Bucket(Bucket),
+    /// The cache of GitHub Actions.
+    Actions(Service),
 }
 
 impl Spot {
@@ -27,6 +30,7 @@ impl Spot {
         match self {
             Self::Folder(folder) => Box::new(Layout::new(folder)),
             Self::Bucket(bucket) => Box::new(BucketEnd::new(registries, bucket)),
+            Self::Actions(service) => Box::new(ActionsEnd::new(registries, service)),
         }
     }
 }

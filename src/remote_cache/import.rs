@@ -12,6 +12,7 @@ use crate::digest::CacheKey;
 use crate::event::{Event, Reporter};
 use crate::oci::manifest::ManifestError;
 use crate::oci::{DEFAULT_TAG, Descriptor, Document, Manifest, Reference};
+use crate::registry::actions::{ActionsEnd, Service};
 use crate::registry::s3::{Bucket, BucketEnd};
 use crate::registry::transfer::{self, Layout};
 use crate::registry::{Check, Registries, RegistryError, Which, origins};
@@ -128,6 +129,7 @@ impl<'a> Import<'a> {
                 }
             }
             Place::Bucket { bucket, name } => self.in_bucket(source, bucket, name),
+            Place::Actions(service) => self.in_actions(source, service),
         }
     }
 
@@ -140,6 +142,24 @@ impl<'a> Import<'a> {
             }
             other => Err(no_cache(&other)),
         }
+    }
+
+    fn in_actions(&self, source: &Source, service: &Service) -> Result<Vec<Loaded>, Unusable> {
+        let end = ActionsEnd::new(self.registries.ok_or(Unusable::Offline)?, service);
+        let at = At::Spot(Spot::Actions(service.clone()));
+        let read = |bytes: &[u8]| match Document::parse(bytes)? {
+            Document::Manifest(manifest) if is_cache(&manifest) => read(&end, &manifest, source, at.clone()),
+            other => Err(no_cache(&other)),
+        };
+        let (mut all, mut failure) = (Vec::new(), None);
+        for bytes in end.manifests()? {
+            match read(&bytes) {
+                Ok(loaded) => all.push(loaded),
+                // That of one git reference is of no less use because that of another one is gone.
+                Err(error) => drop(failure.get_or_insert(error)),
+            }
+        }
+        if all.is_empty() { Err(failure.unwrap_or(Unusable::Nothing)) } else { Ok(all) }
     }
 
     fn in_registry(&self, source: &Source, reference: &Reference) -> Result<Vec<Loaded>, Unusable> {

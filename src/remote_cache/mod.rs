@@ -1,4 +1,5 @@
-//! Results of steps in a place that several machines share: a registry, the image itself, a folder, or a bucket.
+//! Results of steps in a place that several machines share: a registry, the image itself, a folder, a bucket, or the cache of
+//! GitHub Actions.
 //!
 //! A cache is an OCI artifact: a manifest whose layers are layers of steps, and a configuration that says which keys lead
 //! to which of them ([`format`](mod@format)). It is written after a build ([`Writer`]) from what the store knows of the

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use crate::compress::Compression;
 use crate::oci::Reference;
+use crate::registry::actions::Service;
 use crate::registry::s3::Bucket;
 
 /// Where a cache is.
@@ -26,6 +27,8 @@ pub enum Place {
         /// What the cache is called there.
         name: String,
     },
+    /// In the cache of GitHub Actions.
+    Actions(Service),
 }
 
 impl fmt::Display for Place {
@@ -34,6 +37,7 @@ impl fmt::Display for Place {
             Self::Registry(reference) => f.write_str(&reference.familiar()),
             Self::Folder { path, .. } => write!(f, "{}", path.display()),
             Self::Bucket { bucket, .. } => bucket.fmt(f),
+            Self::Actions(service) => service.fmt(f),
         }
     }
 }

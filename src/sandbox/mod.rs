@@ -60,7 +60,7 @@ pub use cancel::Cancel;
 pub use error::{CommandProblem, SandboxError};
 pub use init::init_if_asked;
 pub use limits::Exceeded;
-pub use run::{Executor, Namespaces, Simulated};
+pub use run::{Executor, Namespaces, Simulated, sweep_groups};
 pub use spawn::hand_on_no_descriptors;
 pub use spec::{Bytes, Exit, MountKind, Network, SandboxMount, Spec};
 pub use userns::{Privileges, UserNamespaceError, become_root};

@@ -202,6 +202,15 @@ impl Drop for Namespaces {
     }
 }
 
+/// Removes the control groups near this process's own that builders left which were killed. One that is used stays, and one that
+/// is just made for use is made again.
+pub fn sweep_groups() {
+    cgroup::sweep();
+    if let Some(place) = devices::place() {
+        devices::remove(&place);
+    }
+}
+
 impl Executor for Namespaces {
     fn run(&self, spec: &Spec, output: &mut dyn FnMut(Stream, &[u8]), cancel: &Cancel) -> Result<Exit, SandboxError> {
         if cancel.is_canceled() {

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use crate::fstree::TreePath;
-use crate::graph::Limits;
+use crate::graph::{self, Limits};
 use crate::sandbox::Exceeded;
 
 /// A process and the file system it sees.
@@ -134,6 +134,16 @@ pub enum Network {
     Host,
     /// One of its own that reaches what the builder reaches, but not the builder's loopback device.
     Private,
+}
+
+impl From<graph::Network> for Network {
+    fn from(network: graph::Network) -> Self {
+        match network {
+            graph::Network::None => Self::None,
+            graph::Network::Default | graph::Network::Host => Self::Host,
+            graph::Network::Private => Self::Private,
+        }
+    }
 }
 
 /// Bytes which are text in JSON if they can be, and which `Debug` does not show.

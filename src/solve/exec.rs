@@ -100,11 +100,7 @@ impl ExecStep<'_> {
             groups: user.groups.clone(),
             hostname: self.op.hostname.clone(),
             mounts,
-            network: match self.op.network {
-                Network::None => sandbox::Network::None,
-                Network::Default | Network::Host => sandbox::Network::Host,
-                Network::Private => sandbox::Network::Private,
-            },
+            network: self.op.network.into(),
             privileged: self.op.insecure,
             no_new_privileges: self.op.no_new_privileges,
             hosts: hosts_file(self.op).into(),

@@ -9,7 +9,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use crate::digest::CacheKey;
 use crate::fstree::select;
 use crate::fstree::{NodeKind, TreePath, View};
-use crate::graph::{Graph, MountKind, Network, Op, Step, StepId};
+use crate::graph::{Graph, Limits, MountKind, Op, Step, StepId};
 use crate::solve::error::StepError;
 use crate::solve::exec::ExecStep;
 use crate::solve::file::{InputTree, StateTree, mountable};
@@ -121,8 +121,9 @@ impl ExecStep<'_> {
             user: self.op.user.clone(),
             hostname: self.op.hostname.clone(),
             hosts: self.op.extra_hosts.clone(),
-            network: self.op.network != Network::None,
+            network: self.op.network,
             privileged: self.op.insecure,
+            limits: Limits { time: None, ..self.op.limits.clone() },
             mounts,
         })
     }

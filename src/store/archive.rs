@@ -12,6 +12,7 @@ use crate::oci::manifest::{ANNOTATION_IMAGE_NAME, ANNOTATION_REF_NAME};
 use crate::oci::{Descriptor, Index, Platform, Reference, media};
 use crate::store::error::{Result, StoreError, io_error};
 use crate::store::{Store, layout};
+use crate::trust::{ANNOTATION_SIGNATURES, Bundle};
 
 /// Who is to read an archive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -30,6 +31,16 @@ pub struct ArchiveImage {
     pub descriptor: Descriptor,
     /// What it is to be called; may be empty.
     pub references: Vec<Reference>,
+    /// Its signatures, if they go along.
+    pub signatures: Option<Bundle>,
+}
+
+/// What is written of a blob.
+enum Body<'a> {
+    /// What the store has of it, so many bytes.
+    Stored(u64),
+    /// These bytes.
+    Made(&'a [u8]),
 }
 
 /// An entry of Docker's `manifest.json`.
@@ -56,10 +67,12 @@ impl Store {
         platform: &Platform,
         out: impl Write,
     ) -> Result<()> {
-        let mut blobs: BTreeMap<Digest, u64> = BTreeMap::new();
+        let mut blobs: BTreeMap<Digest, Body<'_>> = BTreeMap::new();
         let mut docker = Vec::new();
         for image in images {
             self.gather(&image.descriptor.digest, &mut blobs)?;
+            let made = image.signatures.iter().flat_map(|signatures| &signatures.blobs);
+            blobs.extend(made.map(|(digest, bytes)| (*digest, Body::Made(bytes))));
             if format == ArchiveFormat::Docker {
                 docker.extend(self.docker_entry(image, platform)?);
             }
@@ -76,19 +89,23 @@ impl Store {
         for folder in ["blobs/", "blobs/sha256/"] {
             tar.header(folder, 0).map_err(told)?;
         }
-        for (digest, size) in &blobs {
-            tar.header(&blob_name(digest), *size).map_err(told)?;
-            tar.body(&mut self.export_reader(digest)?, *size).map_err(told)?;
+        for (digest, body) in &blobs {
+            match body {
+                Body::Stored(size) => {
+                    tar.header(&blob_name(digest), *size).map_err(told)?;
+                    tar.body(&mut self.export_reader(digest)?, *size).map_err(told)?;
+                }
+                Body::Made(bytes) => tar.file(&blob_name(digest), bytes).map_err(told)?,
+            }
         }
         for (name, bytes) in files {
-            tar.header(name, bytes.len() as u64).map_err(told)?;
-            tar.body(&mut &bytes[..], bytes.len() as u64).map_err(told)?;
+            tar.file(name, &bytes).map_err(told)?;
         }
         tar.finish().map_err(told)
     }
 
     /// All blobs of an image with their sizes; an error if one is missing that must be there.
-    fn gather(&self, digest: &Digest, blobs: &mut BTreeMap<Digest, u64>) -> Result<()> {
+    fn gather(&self, digest: &Digest, blobs: &mut BTreeMap<Digest, Body<'_>>) -> Result<()> {
         let complete = self.resolve_all(digest)?;
         if complete.is_empty() {
             return Err(StoreError::Missing(*digest));
@@ -100,7 +117,7 @@ impl Store {
         }
         for blob in self.blobs_of(digest)? {
             match self.size(&blob)? {
-                Some(size) => drop(blobs.insert(blob, size)),
+                Some(size) => drop(blobs.insert(blob, Body::Stored(size))),
                 None if needed.contains(&blob) => return Err(StoreError::Missing(blob)),
                 // Another platform's, or kept at a URL.
                 None => {}
@@ -133,9 +150,10 @@ fn layout_index(images: &[ArchiveImage]) -> Index {
     let mut entries = Vec::new();
     for image in images {
         let mut plain = image.descriptor.clone();
-        for key in [ANNOTATION_IMAGE_NAME, ANNOTATION_REF_NAME] {
+        for key in [ANNOTATION_IMAGE_NAME, ANNOTATION_REF_NAME, ANNOTATION_SIGNATURES] {
             plain.annotations.remove(key);
         }
+        plain.annotations.extend(image.signatures.as_ref().map(Bundle::annotation));
         for reference in &image.references {
             let mut entry = plain.clone();
             entry.annotations.insert(ANNOTATION_IMAGE_NAME.into(), reference.to_string());
@@ -181,6 +199,12 @@ impl<W: Write> TarWriter<W> {
         }
         let padding = size.next_multiple_of(512) - size;
         io::copy(&mut io::repeat(0).take(padding), &mut self.0).map(drop)
+    }
+
+    /// A file with these bytes.
+    fn file(&mut self, name: &str, bytes: &[u8]) -> io::Result<()> {
+        self.header(name, bytes.len() as u64)?;
+        self.body(&mut &*bytes, bytes.len() as u64)
     }
 
     fn finish(mut self) -> io::Result<()> {

@@ -11,10 +11,11 @@ use std::time::Duration;
 
 use crate::digest::CacheKey;
 use crate::store::error::{Result, StoreError, io_error};
+use crate::store::turn::{self, Use};
 use crate::store::{Store, layout};
 
 /// How often a lock that others hold is tried, at first and at last.
-const POLL: [Duration; 2] = [Duration::from_millis(2), Duration::from_millis(100)];
+pub(super) const POLL: [Duration; 2] = [Duration::from_millis(2), Duration::from_millis(100)];
 
 /// The right to run the step with some key, held by at most one thread of one process. Given back when dropped.
 #[derive(Debug)]
@@ -83,8 +84,8 @@ pub(super) fn wait(lock: impl Fn() -> io::Result<()>) -> io::Result<()> {
     }
 }
 
-/// The shared lock that every user of a store holds on `gc.lock`.
-pub(super) fn use_store(root: &Path) -> Result<File> {
+/// The shared lock that every user of a store holds on `gc.lock`; taken `in_turn`, not before who waits to have the store alone.
+pub(super) fn use_store(root: &Path, in_turn: bool) -> Result<Use> {
     let path = root.join(layout::GC_LOCK);
     // Some network file systems want a file open for writing to lock it exclusively; a read-only store offers no such.
     let file = match OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(&path) {
@@ -94,8 +95,10 @@ pub(super) fn use_store(root: &Path) -> Result<File> {
         opened => opened,
     };
     let file = file.map_err(io_error("open", &path))?;
-    wait(|| file.lock_shared()).map_err(io_error("lock", &path))?;
-    Ok(file)
+    if in_turn {
+        turn::let_others_first(root, &file);
+    }
+    wait(|| file.lock_shared()).and_then(|()| Use::of(file)).map_err(io_error("lock", &path))
 }
 
 /// A store that nobody else uses, in this process or any other: things may be deleted.
@@ -115,7 +118,7 @@ impl std::ops::Deref for Exclusive<'_> {
 impl Drop for Exclusive<'_> {
     fn drop(&mut self) {
         // On one open file, taking the other kind of lock replaces the one that is held.
-        let _ = wait(|| self.store.gc.lock_shared());
+        let _ = wait(|| self.store.gc.file().lock_shared());
     }
 }
 
@@ -123,10 +126,10 @@ impl Store {
     /// Waits until no other process uses the store, and keeps them out.
     ///
     /// `&mut` keeps other threads of this process out. Nothing that was seen before may be relied on: while waiting,
-    /// another process may have had the store for itself.
+    /// another process may have had the store for itself. Builds that are started meanwhile come later.
     pub fn exclusive(&mut self) -> Result<Exclusive<'_>> {
         let path = self.path(layout::GC_LOCK);
-        wait(|| self.gc.lock()).map_err(io_error("lock", &path))?;
+        self.wait_in_turn().map_err(io_error("lock", &path))?;
         Ok(Exclusive { store: self })
     }
 
@@ -136,11 +139,11 @@ impl Store {
     /// [`StoreError::Busy`] if another process uses the store.
     pub fn try_exclusive(&mut self) -> Result<Exclusive<'_>> {
         let path = self.path(layout::GC_LOCK);
-        if try_lock(&self.gc).map_err(io_error("lock", &path))? {
+        if try_lock(self.gc.file()).map_err(io_error("lock", &path))? {
             return Ok(Exclusive { store: self });
         }
         // The kernel gives the shared lock up before it tries for the other one.
-        wait(|| self.gc.lock_shared()).map_err(io_error("lock", &path))?;
+        wait(|| self.gc.file().lock_shared()).map_err(io_error("lock", &path))?;
         Err(StoreError::Busy { root: self.root().to_owned() })
     }
 

@@ -13,6 +13,7 @@
 //! signatures/                              who signed which image, and what exactly
 //! tmp/                                     a folder per living process; tmp/locks: steps that are running
 //! version  gc.lock  index.lock             the format; who uses the store; who changes index.json
+//! turn.lock                                who waits to have the store alone; there once somebody did
 //! pruned                                   an empty file: when it was last looked for what could go by itself
 //! ```
 //!
@@ -25,7 +26,7 @@
 //!   a record that did not reach the disk is a miss, because each carries a checksum, and so is one whose blob's name did not.
 //! - *A file is damaged later*: blobs are read with their digest checked.
 //! - *Deleting while others build*: everybody who has the store open holds a shared lock on it; what deletes blobs takes it
-//!   exclusively ([`Store::exclusive`]).
+//!   exclusively ([`Store::exclusive`]), and if it waits for that, before builds that come later.
 //!
 //! Opening an existing store reads one small file and takes that lock, nothing else. This room does not know what a
 //! record of the action cache means, nor how images are fetched or made.
@@ -51,6 +52,7 @@ mod signatures;
 mod stop;
 mod tables;
 mod tmp;
+mod turn;
 mod unfinished;
 mod usage;
 
@@ -98,6 +100,7 @@ pub(crate) mod layout {
     pub const INDEX: &str = "index.json";
     pub const INDEX_LOCK: &str = "index.lock";
     pub const GC_LOCK: &str = "gc.lock";
+    pub const TURN_LOCK: &str = "turn.lock";
     pub const BLOBS: &str = "blobs/sha256";
     pub const SNAPSHOTS: &str = "snapshots";
     pub const ACTIONS: &str = "actions/v1";
@@ -115,12 +118,13 @@ pub(crate) mod layout {
     /// All folders that a new store gets.
     pub const FOLDERS: [&str; 7] = [BLOBS, SNAPSHOTS, ACTIONS, MOUNTS, CONTAINERS, TMP, KEY_LOCKS];
     /// All names at the top, and what may be there besides them.
-    pub const TOP: [&str; 18] = [
+    pub const TOP: [&str; 19] = [
         VERSION,
         OCI_LAYOUT,
         INDEX,
         INDEX_LOCK,
         GC_LOCK,
+        TURN_LOCK,
         "blobs",
         SNAPSHOTS,
         "actions",
@@ -146,7 +150,7 @@ pub struct Store {
     overlay: Overlay,
     tmp: OnceLock<tmp::OwnFolder>,
     written: blobs::Written,
-    gc: File,
+    gc: turn::Use,
     archives: ArchiveLimits,
 }
 
@@ -155,6 +159,16 @@ impl Store {
     ///
     /// Waits while another process deletes things. A store that cannot be written is opened for reading.
     pub fn open(root: &Path) -> Result<Self> {
+        Self::open_with(root, false)
+    }
+
+    /// The same for what may take long: also waits while another process waits to delete things, unless this one has the store
+    /// open already.
+    pub fn open_in_turn(root: &Path) -> Result<Self> {
+        Self::open_with(root, true)
+    }
+
+    fn open_with(root: &Path, in_turn: bool) -> Result<Self> {
         // A step's sandbox is in another working folder by the time it opens what is mounted from here.
         let root = &std::path::absolute(root).map_err(io_error("find", root))?;
         let path = root.join(layout::VERSION);
@@ -167,7 +181,7 @@ impl Store {
             }
             Err(error) => return Err(io_error("read", &path)(error)),
         }
-        let gc = locks::use_store(root)?;
+        let gc = locks::use_store(root, in_turn)?;
         let archives = ArchiveLimits::default();
         let written = blobs::Written::default();
         Ok(Self { root: root.to_owned(), overlay, tmp: OnceLock::new(), written, gc, archives })

@@ -10,6 +10,7 @@
 //! before its signature was checked.
 
 mod attachment;
+mod bundle;
 mod key;
 mod pattern;
 mod payload;
@@ -18,6 +19,7 @@ mod read;
 mod sealed;
 
 pub use attachment::{ARTIFACT_TYPE, Attachment, MAX_SIGNATURES, signature_tag};
+pub use bundle::{ANNOTATION_SIGNATURES, Bundle, Signed, is_attachment};
 pub use key::{KeyError, PrivateKey, PublicKey};
 pub use pattern::Pattern;
 pub use payload::{MAX_PAYLOAD, Payload};

@@ -6,6 +6,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use clap::error::ErrorKind;
 use clap::{CommandFactory as _, Parser as _};
 use imgbuild::cli::args::Cli;
 
@@ -91,8 +92,12 @@ fn documents(root: &Path) -> Vec<PathBuf> {
 
 /// What the parser says against a command; nothing if it understands it.
 fn complaint(command: &[String]) -> Option<String> {
-    // Whoever asks for help is understood, too.
-    let error = Cli::try_parse_from(command).err().filter(|error| error.use_stderr())?;
+    // Whoever asks for help is understood, too, and a command that is only named has no arguments.
+    let named = |error: &clap::Error| match error.kind() {
+        ErrorKind::MissingRequiredArgument | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => command.len() <= 2,
+        _ => !error.use_stderr(),
+    };
+    let error = Cli::try_parse_from(command).err().filter(|error| !named(error))?;
     Some(error.to_string().lines().next().unwrap_or_default().to_owned())
 }
 
@@ -142,6 +147,10 @@ fn in_line(line: &str) -> Vec<Vec<String>> {
     while let Some(c) = chars.next() {
         match (quote, c) {
             (Some(open), c) if c == open => quote = None,
+            (None | Some('"'), '$') if chars.peek().copied().is_some_and(is_name) => {
+                let name: String = std::iter::from_fn(|| chars.next_if(|c| is_name(*c))).collect();
+                word.get_or_insert_default().push_str(if name == "PWD" { "/folder" } else { "value" });
+            }
             (Some(_), c) => word.get_or_insert_default().push(c),
             (None, '\'' | '"') => {
                 quote = Some(c);
@@ -181,5 +190,6 @@ fn finds_commands_in_lines() {
     check("TAG=1 imgbuild bake 'a b'", &[&["imgbuild", "bake", "a b"]]);
     check("imgbuild a && imgbuild b > c 2>&1 | head", &[&["imgbuild", "a"], &["imgbuild", "b"]]);
     check("id=$(imgbuild a) x", &[&["imgbuild", "a"]]);
+    check("imgbuild run -v $PWD:/src \"a$B c\" '$D'", &[&["imgbuild", "run", "-v", "/folder:/src", "avalue c", "$D"]]);
     check("cargo build", &[]);
 }

@@ -86,6 +86,33 @@ fn a_container_has_limits_too() {
 }
 
 #[test]
+fn a_debug_shell_has_the_limits_of_its_step() {
+    let store = Store::with_busybox();
+    let fails = |flags: &[&str]| {
+        let (code, said) = build(&store, "FROM busybox\nRUN exit 3\n", flags);
+        assert!(code == 1 && said.contains("exit code 3"), "{said}");
+    };
+    let sees = |script: &str| {
+        let mut command = store.command();
+        let (code, out, said) = outcome(command.args(["debug", "--", "sh", "-c", script]).stdin(Stdio::null()));
+        assert_eq!(code, 0, "{said}");
+        out
+    };
+    let script = "echo $(ulimit -n) $(ulimit -H -n) $(df -k /dev/shm | tail -n 1)";
+    fails(&["--ulimit", "nofile=77:99", "--shm-size=3m", "--step-timeout=1h"]);
+    let said = sees(script);
+    assert!(said.starts_with("77 99 ") && said.contains(" 3072 "), "{said}");
+    fails(&[]);
+    let said = sees(script);
+    assert!(!said.starts_with("77 ") && said.contains(" 65536 "), "{said}");
+    if controls("pids") {
+        fails(&["--pids-limit=7"]);
+        let said = sees("cat /proc/self/cgroup");
+        assert!(said.contains("/imgbuild-limits-"), "{said}");
+    }
+}
+
+#[test]
 fn limits_that_make_no_sense_are_refused() {
     let store = Store::new();
     let check = |flag: &str, expected: &str| {
@@ -244,6 +271,89 @@ fn groups_are_gone_with_their_step_and_those_of_a_killed_builder_with_the_next()
     let mut builder = command.stderr(Stdio::null()).spawn().unwrap();
     assert!(!builder.wait().unwrap().success());
     assert_eq!(groups_of(builder.id()), [] as [PathBuf; 0]);
+}
+
+/// A control group of version 2 for a test alone; none, and why, where there can be none.
+struct Corner(PathBuf);
+
+impl Corner {
+    fn new(name: &str) -> Option<Self> {
+        let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap();
+        let root = mounts.lines().find(|line| line.contains(" - cgroup2 ")).and_then(|line| line.split(' ').nth(4));
+        let path = PathBuf::from(root.unwrap_or("/none")).join(format!("imgbuild-test-{name}-{}", std::process::id()));
+        let made = fs::create_dir(&path);
+        if let Err(error) = &made {
+            println!("skipped: needs a control group of version 2: {error}");
+        }
+        made.ok().map(|()| Self(path))
+    }
+
+    /// The command, started in there.
+    fn command(&self, inner: &Command) -> Command {
+        let mut command = Command::new("sh");
+        let script = format!("echo 0 > {}/cgroup.procs; exec \"$@\"", self.0.display());
+        command.args(["-c", &script, "sh"]).arg(inner.get_program()).args(inner.get_args());
+        command
+    }
+
+    /// The names of the groups in it.
+    fn groups(&self) -> Vec<String> {
+        let entries = fs::read_dir(&self.0).unwrap().flatten().filter(|entry| entry.path().is_dir());
+        entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect()
+    }
+}
+
+impl Drop for Corner {
+    fn drop(&mut self) {
+        self.groups().iter().for_each(|name| drop(fs::remove_dir(self.0.join(name))));
+        let _ = fs::remove_dir(&self.0);
+    }
+}
+
+#[test]
+fn limits_hold_in_a_group_that_has_processes() {
+    if !controls("pids") {
+        return;
+    }
+    let Some(corner) = Corner::new("limits") else { return };
+    let (store, folder) = (Store::with_busybox(), scratch());
+    put(folder.path(), "Dockerfile", "FROM busybox\nRUN f() { f | f; }; f\n");
+    let mut build = store.command();
+    build.args(["build", "--progress=plain", "--no-lock", "--pids-limit=30"]).arg(folder.path());
+    let (code, _, said) = outcome(&mut corner.command(&build));
+    assert!(code == 1 && said.contains("at the limit of 30 processes"), "{said}");
+    // It hands nothing on because of that, which would be in the way of who comes next.
+    assert_eq!(fs::read_to_string(corner.0.join("cgroup.subtree_control")).unwrap(), "");
+}
+
+#[test]
+fn the_group_of_a_killed_builder_goes_with_prune_and_fsck() {
+    let Some(corner) = Corner::new("killed") else { return };
+    let (store, folder) = (Store::with_busybox(), scratch());
+    put(folder.path(), "Dockerfile", "FROM busybox\nRUN echo ready; sleep 7263547\n");
+    let start = || {
+        let mut build = store.command();
+        build.args(["build", "--progress=plain", "--no-lock"]).arg(folder.path());
+        let mut builder = corner.command(&build).stderr(Stdio::piped()).spawn().unwrap();
+        let mut lines = BufReader::new(builder.stderr.take().unwrap()).lines();
+        assert!(lines.any(|line| line.unwrap().ends_with(" ready")));
+        (builder, lines)
+    };
+    for tidy in [&["prune", "-f"][..], &["fsck", "--repair"]] {
+        let (mut builder, lines) = start();
+        builder.kill().unwrap();
+        builder.wait().unwrap();
+        lines.for_each(drop);
+        assert_eq!(corner.groups(), ["imgbuild-steps-2"]);
+        // The kernel may still be busy with the processes that were in it.
+        while fs::read_to_string(corner.0.join("imgbuild-steps-2/cgroup.events")).unwrap().contains("populated 1") {
+            std::thread::yield_now();
+        }
+        let mut command = store.command();
+        command.args(tidy);
+        let (code, _, said) = outcome(&mut corner.command(&command));
+        assert_eq!((code, corner.groups()), (0, Vec::new()), "{said}");
+    }
 }
 
 #[test]

@@ -1,7 +1,8 @@
 //! Networks of steps and containers: what they reach and what not. Needs root, and pasta or slirp4netns.
 //!
 //! Each test has a machine of its own, as a network namespace: with an interface that has a default route, so that it looks
-//! like one that reaches the outside, and with somebody who listens on that interface and on the loopback device.
+//! like one that reaches the outside, and with somebody who listens on that interface and on the loopback device. Who uses it is
+//! root, or a user who is not.
 
 use std::fs;
 use std::io::{BufRead as _, BufReader, Write as _};
@@ -11,7 +12,10 @@ use std::process::{Command, Stdio};
 
 use nix::sched::{CloneFlags, setns, unshare};
 
-use crate::support::{Store, outcome, put, run, scratch};
+use tempfile::TempDir;
+
+use crate::support::{Store, outcome, put, repository, run, scratch};
+use crate::users::{Home, User};
 
 /// The address of the machine.
 const OUTSIDE: &str = "10.77.0.1";
@@ -67,15 +71,23 @@ impl Machine {
 
     /// The same where these programs are not installed.
     fn command_without(&self, hidden: &[&str], store: &Store, arguments: &[&str]) -> Command {
+        let mut command = store.command();
+        command.args(arguments);
+        self.entered(hidden, &[], &command)
+    }
+
+    /// A command on this machine, through another one that is put before it.
+    fn entered(&self, hidden: &[&str], through: &[&str], command: &Command) -> Command {
         let hide: String = hidden
             .iter()
             .map(|name| format!("[ ! -e /usr/bin/{name} ] || mount --bind /dev/null $(readlink -f /usr/bin/{name}); "))
             .collect();
-        let command = store.command();
+        // Everybody may open it, as udev has it.
+        let tun = "mount -t tmpfs tun /mnt; mknod -m 666 /mnt/tun c 10 200; mount --bind /mnt/tun /dev/net/tun; umount -l /mnt;";
         let mut entered = Command::new("nsenter");
         entered.arg(format!("--net={}", self.namespace.display()));
-        entered.args(["unshare", "--mount", "sh", "-c", &format!("{hide} exec \"$@\""), "sh"]);
-        entered.arg(command.get_program()).args(command.get_args()).args(arguments);
+        entered.args(["unshare", "--mount", "sh", "-c", &format!("{tun} {hide} exec \"$@\""), "sh"]).args(through);
+        entered.arg(command.get_program()).args(command.get_args());
         entered
     }
 
@@ -95,6 +107,50 @@ impl Machine {
     }
 }
 
+/// Somebody who builds on a machine, with a folder: root, or a user who is not.
+enum Builder {
+    Root(Store, TempDir),
+    User(Home),
+}
+
+impl Builder {
+    /// Both, each with the image `busybox`.
+    fn each() -> Vec<Self> {
+        let home = Home::of(User::Mapped);
+        if let Some(home) = &home {
+            let archive = home.path().join("busybox.tar");
+            fs::copy(repository("tests/conformance/busybox.oci.tar"), &archive).unwrap();
+            home.run(&["load", "-q", "-i", archive.to_str().unwrap()]);
+        }
+        let root = Self::Root(Store::with_busybox(), scratch());
+        [Some(root), home.map(Self::User)].into_iter().flatten().collect()
+    }
+
+    fn path(&self) -> &Path {
+        match self {
+            Self::Root(_, folder) => folder.path(),
+            Self::User(home) => home.path(),
+        }
+    }
+
+    /// The program on a machine where these programs are not installed.
+    fn command(&self, machine: &Machine, hidden: &[&str], words: &[&str]) -> Command {
+        match self {
+            Self::Root(store, _) => machine.command_without(hidden, store, words),
+            Self::User(home) => {
+                let id = User::Mapped.id().to_string();
+                let mut command = home.command();
+                command.args(words);
+                // Only root can enter the machine's network.
+                let through = ["setpriv", "--reuid", &id, "--regid", &id, "--clear-groups"];
+                let mut command = machine.entered(hidden, &through, &command);
+                command.env("HOME", home.path()).current_dir(home.path());
+                command
+            }
+        }
+    }
+}
+
 /// Processes that carry packets for this builder.
 fn carriers() -> Vec<String> {
     let names = ["pasta", "pasta.avx2", "passt.avx2", "slirp4netns"];
@@ -109,8 +165,13 @@ fn carriers() -> Vec<String> {
 #[test]
 fn a_private_network_reaches_the_outside_and_not_the_loopback_device() {
     let Some(machine) = machine() else { return };
+    for builder in Builder::each() {
+        reaches_the_outside_only(&machine, &builder);
+    }
+}
+
+fn reaches_the_outside_only(machine: &Machine, builder: &Builder) {
     let (outside, inside) = (machine.listen(OUTSIDE), machine.listen("127.0.0.1"));
-    let (store, folder) = (Store::with_busybox(), scratch());
     // With an input that does not end: a carrier may lose the end of a connection of which one half was closed before.
     let ask = |address: &str, port: u16| {
         format!("echo {address} $(timeout -s KILL 20 nc -w 3 {address} {port} <>/endless || echo refused)")
@@ -121,11 +182,12 @@ fn a_private_network_reaches_the_outside_and_not_the_loopback_device() {
         ask("127.0.0.1", inside),
         ask("10.0.2.2", inside),
     );
-    put(folder.path(), "Dockerfile", dockerfile);
+    let folder = builder.path().join("context");
+    put(&folder, "Dockerfile", dockerfile);
     let build = |hidden: &[&str], flags: &[&str]| {
-        let folder = folder.path().to_str().unwrap();
+        let folder = folder.to_str().unwrap();
         let words = [&["build", "--progress=plain", "--no-lock", "-o", "type=cacheonly"], flags, &[folder]].concat();
-        let (code, _, said) = outcome(&mut machine.command_without(hidden, &store, &words));
+        let (code, _, said) = outcome(&mut builder.command(machine, hidden, &words));
         assert_eq!(code, 0, "{said}");
         said
     };
@@ -144,6 +206,22 @@ fn a_private_network_reaches_the_outside_and_not_the_loopback_device() {
     // The same with the machine's own network, so that the two listeners are known to be there.
     let said = build(&[], &["--build-arg=ROUND=none"]);
     assert!(said.contains(&format!("{OUTSIDE} welcome")) && said.contains("127.0.0.1 welcome"), "{said}");
+}
+
+#[test]
+fn a_debug_shell_has_the_network_of_its_step() {
+    let Some(machine) = machine() else { return };
+    let inside = machine.listen("127.0.0.1");
+    let (store, folder) = (Store::with_busybox(), scratch());
+    put(folder.path(), "Dockerfile", "FROM busybox\nRUN exit 3\n");
+    let path = folder.path().to_str().unwrap();
+    let mut build = machine.command(&store, &["build", "--no-lock", "--network=private", path]);
+    let (code, _, said) = outcome(&mut build);
+    assert!(code == 1 && said.contains("exit code 3"), "{said}");
+    let script = format!("ip -o -4 address; nc -w 3 127.0.0.1 {inside} || echo refused");
+    let (code, said, errors) = outcome(&mut machine.command(&store, &["debug", "--", "sh", "-c", &script]));
+    assert_eq!(code, 0, "{errors}");
+    assert!(said.contains("10.0.2.100/24") && said.contains("refused"), "{said}{errors}");
 }
 
 #[test]

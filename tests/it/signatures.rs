@@ -351,3 +351,157 @@ fn keys_of_other_kinds_check() {
     let other = PublicKey::parse(&fs::read_to_string(folder.path().join("public")).unwrap()).unwrap_err();
     assert!(other.to_string().contains("another kind"), "{other}");
 }
+
+/// An image that is signed as `example.org/app:1` by key `a`, with statements, so that it is an index.
+fn signed_app(store: &Store, keys: &tempfile::TempDir) -> String {
+    let sign = ["--sign", &file(keys, "a.key"), "--sbom=true", "-t", "example.org/app:1"];
+    store.build(context().path(), &sign).digest
+}
+
+#[test]
+fn signatures_travel_in_archives() {
+    let (keys, work) = (keys(), scratch());
+    let store = Store::with_busybox();
+    let digest = signed_app(&store, &keys);
+    let archive = file(&work, "app.tar");
+    let key = file(&keys, "a.pub");
+    for format in ["oci", "docker"] {
+        store.run(&["save", "-q", "--format", format, "-o", &archive, "example.org/app:1"]);
+        let saved = fs::read(&archive).unwrap();
+
+        // On another machine, in the archive as it is.
+        let other = Store::new();
+        let (good, said) = verify(&other, &key, &["--offline", &format!("oci-archive:{archive}:example.org/app:1")]);
+        assert!(good && said.contains("as example.org/app:1"), "{said}");
+        let place = format!("oci-archive:{archive}");
+        assert!(verify(&other, &key, &["--offline", "--signed-as", "example.org/app", &place]).0);
+        let (good, said) = verify(&other, &key, &["--offline", &place]);
+        assert!(!good && said.contains("the name of the image, which has none"), "nobody said which: {said}");
+        let (good, said) = verify(&other, &file(&keys, "b.pub"), &["--offline", "--signed-as", "any", &place]);
+        assert!(!good && said.contains("by none of these keys"), "{said}");
+
+        // And loaded there: what is saved again is the same.
+        other.run(&["load", "-q", "-i", &archive]);
+        assert!(verify(&other, &key, &["--offline", "example.org/app:1"]).0, "{format}");
+        other.run(&["save", "-q", "--format", format, "-o", &archive, "example.org/app:1"]);
+        assert!(fs::read(&archive).unwrap() == saved, "{format}");
+        assert!(verify(&other, &key, &["--offline", "--signed-as", "example.org/app", &digest]).0);
+
+        // One platform has signatures of its own.
+        other.run(&[
+            "save",
+            "-q",
+            "--format",
+            format,
+            "--platform",
+            "linux/amd64",
+            "-o",
+            &archive,
+            "example.org/app:1",
+        ]);
+        let (good, said) = verify(&Store::new(), &key, &[&format!("oci-archive:{archive}:example.org/app:1")]);
+        assert!(good && !said.contains(&digest), "{said}");
+    }
+
+    // An image without signatures is saved as ever: nothing is in the archive but what the image needs.
+    let plain = Store::with_busybox();
+    assert_eq!(signed_app(&plain, &keys), digest);
+    fs::remove_dir_all(plain.path().join("signatures")).unwrap();
+    plain.run(&["save", "-q", "--format", "oci", "-o", &archive, "example.org/app:1"]);
+    let without = fs::read(&archive).unwrap();
+    store.run(&["save", "-q", "--format", "oci", "-o", &archive, "example.org/app:1"]);
+    let (with, index) = (fs::read(&archive).unwrap(), "vnd.imgbuild.signatures");
+    let holds = |archive: &[u8]| archive.windows(index.len()).any(|part| part == index.as_bytes());
+    assert!(holds(&with) && !holds(&without) && with.len() > without.len());
+}
+
+#[test]
+fn others_take_archives_with_signatures() {
+    let (keys, work) = (keys(), scratch());
+    let store = Store::with_busybox();
+    signed_app(&store, &keys);
+    let [root, run_root] = ["root", "run"].map(|part| file(&work, part));
+    let copied = file(&work, "copied");
+    let take = |archive: &str, layout: Option<&str>, docker: bool| {
+        let mut sources = vec![format!("oci-archive:{archive}"), format!("oci-archive:{archive}:1")];
+        sources.extend(layout.map(|layout| format!("oci:{layout}")));
+        sources.extend(docker.then(|| format!("docker-archive:{archive}:example.org/app:1")));
+        for source in sources {
+            sh(&["skopeo", "--insecure-policy", "copy", "-q", &source, &format!("dir:{copied}")]);
+            fs::remove_dir_all(&copied).unwrap();
+        }
+        let mut podman = Command::new("podman");
+        podman.args(["--root", &root, "--runroot", &run_root, "--storage-driver", "vfs", "load", "-q", "-i", archive]);
+        let said = String::from_utf8(run(&mut podman).stdout).unwrap();
+        assert!(said.contains("example.org/app:1") || said.contains("Loaded image"), "{said}");
+    };
+    let archive = file(&work, "app.tar");
+    for format in ["oci", "docker"] {
+        store.run(&["save", "-q", "--format", format, "-o", &archive, "example.org/app:1"]);
+        take(&archive, None, format == "docker");
+    }
+    // The exporters sign what they write, whatever the store knows.
+    let (layout, exported, context) = (file(&work, "layout"), file(&work, "exported.tar"), context());
+    let sign = ["--sign", &file(&keys, "a.key"), "-t", "example.org/app:1"];
+    let outputs = |archive: &str| {
+        let layout = format!("type=oci,tar=false,dest={layout}");
+        [format!("type=oci,dest={archive}"), layout].into_iter().flat_map(|one| ["-o".to_owned(), one]).collect()
+    };
+    let first: Vec<String> = outputs(&exported);
+    let build = |store: &Store, outputs: &[String]| {
+        let outputs: Vec<&str> = outputs.iter().map(String::as_str).collect();
+        store.build(context.path(), &[&sign[..], &outputs].concat());
+    };
+    build(&store, &first);
+    take(&exported, Some(&layout), false);
+    for place in [format!("oci-archive:{exported}"), format!("oci:{layout}"), format!("oci:{layout}:1")] {
+        let (good, said) = verify(&Store::new(), &file(&keys, "a.pub"), &["--signed-as", "example.org/app", &place]);
+        assert!(good, "{place}: {said}");
+    }
+    let second: Vec<String> = outputs(&archive);
+    build(&Store::with_busybox(), &second);
+    assert!(fs::read(&exported).unwrap() == fs::read(&archive).unwrap(), "in another store, without other signatures");
+}
+
+#[test]
+fn signatures_are_copied_from_and_to_files() {
+    let (keys, work, registry) = (keys(), scratch(), Registry::open());
+    let name = format!("{}/team/app:1", registry.host());
+    let store = Store::with_busybox();
+    store.build(context().path(), &["--sign", &file(&keys, "a.key"), "--push", "-t", &name]);
+    let (key, signed_as) = (file(&keys, "a.pub"), format!("{}/team/app", registry.host()));
+    let good = |place: &str| verify(&Store::new(), &key, &["--signed-as", &signed_as, place]).0;
+    let places = [
+        format!("docker://{name}"),
+        format!("oci:{}:1", file(&work, "layout")),
+        format!("oci-archive:{}:example.org/app:1", file(&work, "app.tar")),
+        format!("docker-archive:{}:example.org/app:1", file(&work, "docker.tar")),
+        format!("docker://{}/copied/app:1", registry.host()),
+        format!("oci:{}:2", file(&work, "layout")),
+    ];
+    let other = Store::new();
+    for pair in places.windows(2) {
+        other.run(&["copy", "-q", "--signatures", &pair[0], &pair[1]]);
+        assert!(good(&pair[1]), "{pair:?}");
+    }
+    let plain = format!("oci:{}:1", file(&work, "plain"));
+    other.run(&["copy", "-q", &places[5], &plain]);
+    assert!(!good(&plain), "nobody asked for them");
+
+    // Tools for referrers list signatures beside the image.
+    let layout = work.path().join("layout");
+    let index = fs::read(layout.join("index.json")).unwrap();
+    let mut index: Value = serde_json::from_slice(&index).unwrap();
+    let entries = index["manifests"].as_array_mut().unwrap();
+    entries.retain(|entry| entry["annotations"]["org.opencontainers.image.ref.name"] == "2");
+    let list = entries[0]["annotations"]["vnd.imgbuild.signatures"].as_str().unwrap().replace(':', "/");
+    let list: Value = serde_json::from_slice(&fs::read(layout.join("blobs").join(list)).unwrap()).unwrap();
+    entries[0]["annotations"].as_object_mut().unwrap().remove("vnd.imgbuild.signatures");
+    assert!(!good(&format!("oci:{}", layout.display())));
+    entries.extend(list["manifests"].as_array().unwrap().clone());
+    put(&layout, "index.json", index.to_string());
+    assert!(good(&format!("oci:{}", layout.display())), "and it is still the only image");
+    let loaded = Store::new();
+    loaded.run(&["load", "-q", "-i", layout.to_str().unwrap()]);
+    assert_eq!(loaded.run(&["images", "-q"]).lines().count(), 1);
+}

@@ -73,8 +73,9 @@ impl Elf {
         let (segments, sections, counts) = if wide { (32, 40, 54) } else { (28, 32, 42) };
         let (segments, sections) = (elf.word(&header, segments)?, elf.word(&header, sections)?);
         let count = |place: usize| order.u16(&header, counts + 2 * place);
-        elf.read_segments(file, segments, count(0)?, count(1)?);
-        elf.read_sections(file, sections, count(2)?, count(3)?, count(4)?);
+        // Either table may be missing, or end early.
+        let _ = elf.read_segments(file, segments, count(0)?, count(1)?);
+        let _ = elf.read_sections(file, sections, count(2)?, count(3)?, count(4)?);
         Some(elf)
     }
 

@@ -10,7 +10,7 @@ use elf::Elf;
 use super::package::Package;
 use super::pieces::Pieces;
 
-/// The most that a program is believed to say, in bytes. The largest of Go have a hundredth of it.
+/// The most that a program is believed to say, in bytes. What Go writes has some ten thousand.
 const MAX_SAID: u64 = 8 << 20;
 
 /// The packages in a program; none if it is not one, or does not say.

@@ -10,7 +10,7 @@ use super::elf::Elf;
 use crate::attest::package::{Ecosystem, Package};
 use crate::attest::pieces::Pieces;
 
-/// How many times its size the section may unpack to. Lists of crates have a tenth of it.
+/// How many times its size the section may unpack to. Lists of crates are far from it.
 const MAX_RATIO: u64 = 64;
 
 /// The crates of a program. Those that it was only built with are not in it, and its own are not from elsewhere.

@@ -6,7 +6,10 @@ use std::str::FromStr;
 use super::csv;
 use super::output::Compression;
 use crate::frontend::buildfile::OTHER_CACHES;
+use crate::graph::limits;
 use crate::oci::Reference;
+use crate::registry::Secret;
+use crate::registry::actions::{DEFAULT_SCOPE, DEFAULT_TIMEOUT, Service};
 use crate::registry::s3::Bucket;
 
 /// One `--cache-from`.
@@ -44,6 +47,8 @@ pub enum CachePlace {
     Folder(PathBuf, String),
     /// In a bucket, under a name.
     Bucket(Bucket, String),
+    /// In the cache of GitHub Actions.
+    Actions(Service),
 }
 
 /// What a layout or a bucket calls a cache, unless it is said.
@@ -53,6 +58,8 @@ const TAG: &str = "latest";
 const BUCKET_KEYS: [&str; 6] = ["bucket", "region", "name", "prefix", "endpoint_url", "use_path_style"];
 /// The keys of docker's that would put a secret into the list of processes.
 const SECRET_KEYS: [&str; 3] = ["access_key_id", "secret_access_key", "session_token"];
+/// The keys of `type=gha`, as docker names them.
+const ACTIONS_KEYS: [&str; 8] = ["scope", "url_v2", "token", "timeout", "url", "version", "repository", "ghtoken"];
 const FROM_KEYS: [&str; 6] = ["type", "ref", "src", "tag", "digest", "mounts"];
 const TO_KEYS: [&str; 12] = [
     "type",
@@ -75,8 +82,13 @@ struct Pairs(Vec<(String, String)>);
 impl Pairs {
     fn read(text: &str, keys: &[&str]) -> Result<Self, String> {
         let pairs = csv::pairs(text)?;
-        let bucket = pairs.iter().any(|(key, value)| key == "type" && value == "s3");
-        let more: &[&str] = if bucket { &BUCKET_KEYS } else { &[] };
+        let is = |kind: &str| pairs.iter().any(|(key, value)| key == "type" && value == kind);
+        let bucket = is("s3");
+        let more: &[&str] = match () {
+            () if bucket => &BUCKET_KEYS,
+            () if is("gha") => &ACTIONS_KEYS,
+            () => &[],
+        };
         let keys = [keys, more].concat();
         for (key, _) in &pairs {
             if bucket && SECRET_KEYS.contains(&key.as_str()) {
@@ -103,6 +115,24 @@ impl Pairs {
         Ok(CachePlace::Bucket(bucket, name))
     }
 
+    fn actions(&mut self) -> Result<CachePlace, String> {
+        match self.take("version")?.as_deref() {
+            None | Some("2") => {}
+            Some(version) => return Err(format!("version={version}: only version 2 of the service is spoken")),
+        }
+        if self.take("url")?.is_some() {
+            return Err("url is where version 1 of the service was, which is not spoken: url_v2 is meant".into());
+        }
+        // What docker uses them for is asked of the service itself.
+        self.take("repository")?;
+        self.take("ghtoken")?;
+        let scope = self.take("scope")?.unwrap_or_else(|| DEFAULT_SCOPE.into());
+        let (url, token) = (self.take("url_v2")?, self.take("token")?.map(Secret));
+        let parse = |text: String| limits::time(&text).map_err(|reason| format!("timeout: {reason}"));
+        let timeout = self.take("timeout")?.map(parse).transpose()?.unwrap_or(DEFAULT_TIMEOUT);
+        Service::new(&scope, url, token, timeout).map(CachePlace::Actions)
+    }
+
     fn take(&mut self, key: &str) -> Result<Option<String>, String> {
         let mut found = None;
         while let Some(place) = self.0.iter().position(|(known, _)| known == key) {
@@ -122,7 +152,7 @@ impl Pairs {
     }
 
     fn kind(&mut self) -> Result<String, String> {
-        self.take("type")?.ok_or_else(|| "type= is missing: allowed are registry, local, s3 and inline".into())
+        self.take("type")?.ok_or_else(|| "type= is missing: allowed are registry, local, s3, gha and inline".into())
     }
 
     /// Fails if anything is left, which this kind does not take.
@@ -162,8 +192,9 @@ impl FromStr for CacheFrom {
                 CachePlace::Folder(folder.into(), digest.or(tag).unwrap_or_else(|| TAG.into()))
             }
             "s3" => pairs.bucket()?,
+            "gha" => pairs.actions()?,
             "inline" => return Err("type=inline is for --cache-to: to read such a cache, name the image".into()),
-            other => return Err(unsupported(other, "registry, local and s3")),
+            other => return Err(unsupported(other, "registry, local, s3 and gha")),
         };
         let mounts = pairs.flag("mounts")?.unwrap_or_default();
         pairs.nothing_else(&kind)?;
@@ -190,8 +221,9 @@ impl FromStr for CacheTo {
                 Some(CachePlace::Folder(folder.into(), pairs.take("tag")?.unwrap_or_else(|| TAG.into())))
             }
             "s3" => Some(pairs.bucket()?),
+            "gha" => Some(pairs.actions()?),
             "inline" => None,
-            other => return Err(unsupported(other, "registry, local, s3 and inline")),
+            other => return Err(unsupported(other, "registry, local, s3, gha and inline")),
         };
         to.max = match pairs.take("mode")?.as_deref() {
             None | Some("min") => false,
@@ -234,6 +266,8 @@ impl CacheTo {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     fn registry(name: &str) -> CachePlace {
@@ -258,6 +292,21 @@ mod tests {
             "type=s3,bucket=b,region=r,name=n,prefix=p/,endpoint_url=http://h:1,use_path_style=true,mounts=true",
             CachePlace::Bucket(bucket("p/", Some("http://h:1"), true), "n".into()),
         );
+    }
+
+    #[test]
+    fn reads_which_cache_of_a_service() {
+        let check = |text: &str, scope: &str, url: Option<&str>, token: Option<&str>, seconds: u64| {
+            let (url, token) = (url.map(str::to_owned), token.map(|token| Secret(token.into())));
+            let service = Service::new(scope, url, token, Duration::from_secs(seconds)).unwrap();
+            let from: CacheFrom = text.parse().unwrap();
+            assert_eq!(from.place, CachePlace::Actions(service), "{text}");
+            assert_eq!(text.parse::<CacheTo>().unwrap().place, Some(from.place), "{text}");
+        };
+        check("type=gha", "buildkit", None, None, 600);
+        check("type=gha,scope=a/b,timeout=90s,version=2,ghtoken=x,repository=o/r", "a/b", None, None, 90);
+        check("type=gha,url_v2=https://h/,token=t", "buildkit", Some("https://h/"), Some("t"), 600);
+        assert!(!format!("{:?}", "type=gha,token=hidden".parse::<CacheFrom>()).contains("hidden"));
     }
 
     #[test]
@@ -290,8 +339,11 @@ mod tests {
         from("type=local,src=a,src=b", "src= is there more than once");
         from("type=registry,ref=a,src=b", "src is not for type=registry");
         from("type=inline", "type=inline is for --cache-to: to read such a cache, name the image");
-        from("type=azblob,ref=a", "type=azblob is not supported by this version: allowed are registry, local and s3");
-        from("type=file,src=a", "type=file: allowed are registry, local and s3");
+        from(
+            "type=azblob,ref=a",
+            "type=azblob is not supported by this version: allowed are registry, local, s3 and gha",
+        );
+        from("type=file,src=a", "type=file: allowed are registry, local, s3 and gha");
         from("type=s3,region=r", "type=s3 needs bucket=NAME");
         from("type=s3,bucket=b", "type=s3 needs region=NAME, such as region=eu-west-1");
         from("type=s3,bucket=b,region=r,ref=a", "ref is not for type=s3");
@@ -308,7 +360,19 @@ mod tests {
             "type=s3,bucket=b,region=r,name=a;b",
             "name=a;b: a cache has one name; for several, give the flag several times",
         );
-        from("ref=a", "type= is missing: allowed are registry, local, s3 and inline");
+        from(
+            "type=gha,bucket=b",
+            "the key \"bucket\" is unknown: allowed are type, ref, src, tag, digest, mounts, scope, url_v2, token, timeout, url, version, repository and ghtoken",
+        );
+        from("type=gha,ref=a", "ref is not for type=gha");
+        from("type=gha,version=1", "version=1: only version 2 of the service is spoken");
+        from(
+            "type=gha,url=https://h/",
+            "url is where version 1 of the service was, which is not spoken: url_v2 is meant",
+        );
+        from("type=gha,timeout=10", "timeout: `10` is no time: write one such as 90s, 10m or 1h30m, a year at most");
+        from("type=gha,scope=", "scope= is empty");
+        from("ref=a", "type= is missing: allowed are registry, local, s3, gha and inline");
         from("type=registry,reff=a", "the key \"reff\" is unknown: did you mean ref?");
         from(
             "type=local,source=a",
@@ -333,6 +397,9 @@ mod tests {
             "type=registry,ref=a,force-compression=true",
             "force-compression is not supported: layers that are there stay as they are",
         );
-        to("type=gha", "type=gha is not supported by this version: allowed are registry, local, s3 and inline");
+        to(
+            "type=azblob",
+            "type=azblob is not supported by this version: allowed are registry, local, s3, gha and inline",
+        );
     }
 }

@@ -33,7 +33,7 @@ pub struct Args {
     /// Copy only this platform, without its index [default: all]
     #[arg(long, value_name = "PLATFORM", value_parser = values::platform)]
     pub platform: Option<Platform>,
-    /// Take signatures along, from and to registries and the store
+    /// Take signatures along
     #[arg(long)]
     pub signatures: bool,
     /// What is shown.

@@ -25,7 +25,7 @@ pub struct Args {
     /// Hash everything
     #[arg(long)]
     pub deep: bool,
-    /// Remove what is broken; an image that is whole stays
+    /// Remove what is broken; an image that is whole stays, and what a running container needs
     #[arg(long)]
     pub repair: bool,
     /// With --repair: wait until no other imgbuild uses the store
@@ -43,6 +43,7 @@ struct Line {
     name: String,
     problem: String,
     removed: bool,
+    in_use: bool,
     lost: Option<&'static str>,
 }
 
@@ -59,15 +60,16 @@ pub fn run(args: &Args, session: &Session) -> Result<u8, Error> {
     };
     session.print(match args.format {
         Format::Json => {
-            let lines = checked.findings.iter().map(|finding| json_line(&line(finding, args.repair)));
+            let lines = checked.findings.iter().map(|finding| json_line(&line(&checked, finding, args.repair)));
             lines.collect::<Result<String, Error>>()?
         }
         Format::Table => render(&checked, args.repair),
     })?;
-    Ok(if checked.findings.is_empty() || args.repair { error::OK } else { error::BUILD_FAILED })
+    let left = if args.repair { checked.in_use.len() } else { checked.findings.len() };
+    Ok(if left == 0 { error::OK } else { error::BUILD_FAILED })
 }
 
-fn line(finding: &Finding, removed: bool) -> Line {
+fn line(checked: &Checked, finding: &Finding, repaired: bool) -> Line {
     let (kind, name) = match &finding.subject {
         Subject::Index => ("index", "index.json".into()),
         Subject::Image(names, digest) if names.is_empty() => ("image", digest.to_string()),
@@ -83,18 +85,22 @@ fn line(finding: &Finding, removed: bool) -> Line {
         Subject::BuildObject(key) => ("build record", key.hex()),
         Subject::Temporary(path) => ("leftover", path.display().to_string()),
     };
-    Line { kind, name, problem: finding.flaw.to_string(), removed, lost: finding.lost() }
+    let in_use = checked.in_use.contains(&finding.subject);
+    Line { kind, name, problem: finding.flaw.to_string(), removed: repaired && !in_use, in_use, lost: finding.lost() }
 }
 
 fn name_of(path: &Path) -> String {
     path.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }
 
-fn render(checked: &Checked, removed: bool) -> String {
+fn render(checked: &Checked, repaired: bool) -> String {
     let mut text = String::new();
     for finding in &checked.findings {
-        let Line { kind, name, problem, lost, .. } = line(finding, removed);
+        let Line { kind, name, problem, lost, removed, in_use } = line(checked, finding, repaired);
         text += &format!("{kind} {name}: {problem}\n");
+        if in_use {
+            text += "  left: it is in use; end the container or shell, and repair again\n";
+        }
         if let (Some(lost), true) = (lost, removed) {
             text += &format!("  lost: {lost}\n");
         }
@@ -117,8 +123,12 @@ fn render(checked: &Checked, removed: bool) -> String {
         .map(|(_, (number, word))| human::count(number, word))
         .collect();
     let counts = counts.join(", ");
-    let found = match (checked.findings.len(), removed) {
+    let left = checked.in_use.len();
+    let found = match (checked.findings.len(), repaired) {
         (0, _) => "nothing is wrong".into(),
+        (number, true) if left > 0 => {
+            format!("{} removed, {left} left, since something uses it", human::count(number - left, "problem"))
+        }
         (number, true) => format!("{} removed", human::count(number, "problem")),
         (number, false) => {
             format!("{}; `imgbuild fsck --repair` removes what is broken", human::count(number, "problem"))
@@ -149,7 +159,11 @@ mod tests {
         );
         assert_eq!(render(&checked, false), found);
         assert!(render(&checked, true).contains("  lost: the image; build, pull or load it again\n"));
-        checked.findings.clear();
+        checked.in_use.push(checked.findings[0].subject.clone());
+        let said = render(&checked, true);
+        assert!(said.contains("  left: it is in use;") && !said.contains("lost:"), "{said}");
+        assert!(said.ends_with(": 1 problem removed, 1 left, since something uses it\n"), "{said}");
+        (checked.findings, checked.in_use) = (Vec::new(), Vec::new());
         checked.containers = 2;
         let found = "Checked 1 image, 2 blobs, 1 record, 0 unpacked layers, 2 containers: nothing is wrong\n";
         assert_eq!(render(&checked, true), found);

@@ -25,9 +25,9 @@ use data::Report;
 #[derive(Debug, Clone, clap::Args)]
 #[command(after_help = "\
 Examples:
-  imgbuild report -o build.html         the last build of this folder
-  imgbuild report 3f2a9c > build.html   a build by its ID: `imgbuild builds` lists them
-  imgbuild report --trace -o build.json a trace of it, for Perfetto or chrome://tracing
+  imgbuild report -o build.html           the last build of this folder
+  imgbuild report 3f2a9c > build.html     a build by its ID: `imgbuild builds` lists them
+  imgbuild report --trace -o build.json   a trace of it, for Perfetto or chrome://tracing
 
 The page is one file without scripts: when which step ran and which of them made the build take so long, why they ran, the graph,
 what was pinned, the layers of the images by size, and the log of each step.")]

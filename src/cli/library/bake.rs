@@ -14,7 +14,7 @@ use crate::cli::library::build::{
     write_results,
 };
 use crate::cli::library::foreign::{self, Chosen};
-use crate::cli::library::{changes, include, running, trust};
+use crate::cli::library::{changes, include, network, running, trust};
 use crate::cli::{Session, interrupt};
 use crate::event::Reporter;
 use crate::frontend::buildfile::foreign::Read;
@@ -360,7 +360,12 @@ impl File {
             target.cache_from.push(cache_from(&cache.to_argument().parse().map_err(usage)?));
         }
         for cache in resolved.cache_to.iter().filter(|cache| !cache.is_other_cache()) {
-            target.cache_to.push(cache_to(&cache.to_argument().parse().map_err(usage)?)?);
+            let mut to = cache_to(&cache.to_argument().parse().map_err(usage)?)?;
+            // The same file is for machines that are no runners.
+            if let Some(Place::Actions(service)) = &to.place {
+                to.ignore_error |= service.check(&network::actions(&session.env)).is_err();
+            }
+            target.cache_to.push(to);
         }
         if resolved.requested {
             target.tags = references(&resolved.tags)?;

@@ -337,6 +337,7 @@ fn cache_place(place: &CachePlace) -> Place {
         CachePlace::Registry(reference) => Place::Registry(reference.clone()),
         CachePlace::Folder(path, name) => Place::Folder { path: path.clone(), name: name.clone() },
         CachePlace::Bucket(bucket, name) => Place::Bucket { bucket: bucket.clone(), name: name.clone() },
+        CachePlace::Actions(service) => Place::Actions(service.clone()),
     }
 }
 
@@ -416,13 +417,14 @@ pub(super) fn push_too(target: &mut Target, args: &OutputArgs) {
 pub(super) fn check_signing(target: &Target) -> Result<(), Error> {
     let named = |output: &Output| match &output.kind {
         OutputKind::Store(names) | OutputKind::Registry(names) => !target.tags.is_empty() || !names.is_empty(),
-        _ => false,
+        OutputKind::Oci(_) | OutputKind::OciFolder(_) | OutputKind::Docker(_) => !target.tags.is_empty(),
+        OutputKind::Tar(_) | OutputKind::Local(_) | OutputKind::CacheOnly => false,
     };
     let fits = if target.outputs.is_empty() { !target.tags.is_empty() } else { target.outputs.iter().any(named) };
     if target.sign.is_empty() || fits || !target.requested {
         return Ok(());
     }
-    Err(Error::Usage("an image is signed by its name, in the store or a registry: give one with -t NAME".into()))
+    Err(Error::Usage("an image is signed by its name: give one with -t NAME, and an output that is an image".into()))
 }
 
 fn one_output(output: &output::Output) -> Result<Output, Error> {

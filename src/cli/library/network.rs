@@ -9,7 +9,7 @@ use crate::cli::env::Env;
 use crate::cli::keychain::Files;
 use crate::event::Reporter;
 use crate::ops::Error;
-use crate::registry::{self, AwsCredentials, FetchOnNeed, Registries, Secret};
+use crate::registry::{self, ActionsSettings, AwsCredentials, FetchOnNeed, Registries, Secret};
 use crate::source::http::{Proxies, Settings};
 use crate::source::{Sources, git};
 use crate::store::Store;
@@ -34,6 +34,7 @@ pub(in crate::cli) fn registries_with(session: &Session, keychain: Files) -> Res
     settings.certificates.extend(own);
     settings.hosts = config.registries;
     settings.aws = aws(&session.env);
+    settings.actions = actions(&session.env);
     Ok(Registries::new(settings, Box::new(keychain)))
 }
 
@@ -45,6 +46,16 @@ fn aws(env: &Env) -> Option<AwsCredentials> {
         secret: secret("AWS_SECRET_ACCESS_KEY")?,
         session: secret("AWS_SESSION_TOKEN"),
     })
+}
+
+/// What a runner of GitHub Actions says of its cache.
+pub(super) fn actions(env: &Env) -> ActionsSettings {
+    let text = |name: &str| env.filled(name)?.into_string().ok();
+    ActionsSettings {
+        url: text("ACTIONS_RESULTS_URL"),
+        token: text("ACTIONS_RUNTIME_TOKEN").map(Secret),
+        first_version: env.filled("ACTIONS_CACHE_URL").is_some(),
+    }
 }
 
 /// The layers of a store. What it lacks of images is fetched from where it is known to be.
@@ -127,6 +138,15 @@ mod tests {
         assert_eq!(aws(&env), Some(AwsCredentials { id: secret("id"), secret: secret("key"), session: None }));
         assert_eq!(format!("{:?}", aws(&env)), "Some(AwsCredentials { id: …, secret: …, session: None })");
         assert_eq!(aws(&Env::fake([("AWS_ACCESS_KEY_ID", "id")])), None);
+        let env = Env::fake([
+            ("ACTIONS_RESULTS_URL", "https://h/"),
+            ("ACTIONS_RUNTIME_TOKEN", "key"),
+            ("ACTIONS_CACHE_URL", ""),
+        ]);
+        let expected =
+            ActionsSettings { url: Some("https://h/".into()), token: Some(secret("key")), first_version: false };
+        assert_eq!(actions(&env), expected);
+        assert!(!format!("{:?}", actions(&env)).contains("key"));
         let env = Env::fake([("IMGBUILD_MAX_DOWNLOAD", "much")]);
         assert!(http(&Session { env, root: None }).unwrap_err().to_string().contains("much"));
     }

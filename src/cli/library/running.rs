@@ -56,7 +56,7 @@ impl Run {
 
     /// The same for what runs no steps: Ctrl-C just ends the process. There can be several, one after the other.
     pub(super) fn open(session: &Session, jobs: Option<NonZeroUsize>) -> Result<Self, Error> {
-        let store = Arc::new(session.open_store()?);
+        let store = Arc::new(session.open_store_in_turn()?);
         // What killed processes left; what cannot be removed now is left for the next time.
         let _ = store.sweep();
         let failed = |what: &'static str| move |error: io::Error| Error::environment(what).caused_by(error);

@@ -171,7 +171,7 @@ pub const KEYS: &[KeyInfo] = &[
 const ALIASES: &[(&str, &str)] = &[("secret", "secrets"), ("platform", "platforms")];
 
 /// Kinds of caches that docker has and that are passed over.
-pub const OTHER_CACHES: [&str; 2] = ["gha", "azblob"];
+pub const OTHER_CACHES: [&str; 1] = ["azblob"];
 
 /// Keys of docker-bake and of later versions, which deserve another answer than "unknown".
 pub(super) const NOT_YET: &[&str] = &["policy"];

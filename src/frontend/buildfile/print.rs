@@ -160,8 +160,8 @@ impl<'a> From<&'a Target> for PrintedTarget<'a> {
             ulimits: target.limits.ulimits.iter().map(ToString::to_string).collect(),
             resources: resources(&target.limits),
             step_timeout: target.limits.time.map(|time| Time(time).to_string()),
-            cache_from: arguments(&target.cache_from),
-            cache_to: arguments(&target.cache_to),
+            cache_from: caches(&target.cache_from),
+            cache_to: caches(&target.cache_to),
             attest: arguments(&target.attest),
             sign: &target.sign,
             call: (target.call != Call::Build).then(|| target.call.name()),
@@ -171,6 +171,18 @@ impl<'a> From<&'a Target> for PrintedTarget<'a> {
 
 fn arguments(outputs: &[Output]) -> Vec<String> {
     outputs.iter().map(Output::to_argument).collect()
+}
+
+/// The same without what nobody is shown.
+fn caches(caches: &[Output]) -> Vec<String> {
+    let shown = |cache: &Output| {
+        let mut cache = cache.clone();
+        for name in ["token", "ghtoken"] {
+            cache.attributes.entry(name.to_owned()).and_modify(|value| "…".clone_into(value));
+        }
+        cache.to_argument()
+    };
+    caches.iter().map(shown).collect()
 }
 
 fn resources(limits: &Limits) -> BTreeMap<&'static str, String> {

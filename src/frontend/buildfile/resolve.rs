@@ -266,7 +266,7 @@ fn other_caches(target: &Target) -> impl Iterator<Item = (Key, usize, String)> {
         (
             key,
             number,
-            format!("a cache with `type={kind}` has no effect here: use `registry`, `local`, `s3` or `inline`"),
+            format!("a cache with `type={kind}` has no effect here: use `registry`, `local`, `s3`, `gha` or `inline`"),
         )
     })
 }

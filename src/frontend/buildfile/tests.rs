@@ -381,7 +381,7 @@ args = { A = "${unset()}", B = "${default(COMMIT, unset())}", C = "x" }
 tags = ["a:1", "${if(equal('a', 'b'), 'a:2', unset())}"]
 target = "${unset()}"
 attest = ["type=provenance,mode=max", { type = "sbom" }]
-cache-from = ["user/app:cache", { type = "local", src = "cache" }, "type=gha"]
+cache-from = ["user/app:cache", { type = "local", src = "cache" }, "type=azblob", "type=gha,token=secret"]
 cache-to = ["type=inline"]
 call = "check"
 entitlements = ["network.host"]
@@ -400,7 +400,7 @@ annotations = { k = "v" }
     let expected = serde_json::json!({
         "context": ".", "dockerfile": "Dockerfile", "args": {"C": "x"}, "tags": ["a:1"],
         "attest": ["type=provenance,mode=max", "type=sbom"],
-        "cache-from": ["type=registry,ref=user/app:cache", "type=local,src=cache", "type=gha"], "cache-to": ["type=inline"],
+        "cache-from": ["type=registry,ref=user/app:cache", "type=local,src=cache", "type=azblob", "type=gha,token=…"], "cache-to": ["type=inline"],
         "call": "check", "entitlements": ["network.host"], "extra-hosts": {"db": "10.0.0.2", "me": "host-gateway"},
         "shm-size": "1073741824", "ulimits": ["nofile=1024:2048"],
         "resources": {"memory": "2147483648", "memory-swap": "-1", "cpus": "1.500"}, "step-timeout": "1h30m", "secret": ["id=a,env=A", "id=b"],
@@ -408,7 +408,7 @@ annotations = { k = "v" }
     });
     assert_eq!(printed["target"]["default"], expected);
     let warned: Vec<&str> = plan.warnings.iter().map(|warning| &text[warning.annotations[0].span.clone()]).collect();
-    assert_eq!(warned, ["\"type=gha\""]);
+    assert_eq!(warned, ["\"type=azblob\""]);
 }
 
 #[test]

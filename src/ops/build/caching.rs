@@ -13,6 +13,7 @@ use crate::ops::build::lowering::Lowered;
 use crate::ops::build::make::compression;
 use crate::ops::build::target::Target;
 use crate::ops::build::{LockMode, Session};
+use crate::registry::actions::ActionsEnd;
 use crate::remote_cache::{Destination, Export, Mode, Place, Source, Spots, Writer};
 use crate::solve::{Environment, Reached, Solved, State, reached};
 use crate::store::layers::Layers;
@@ -122,11 +123,17 @@ fn mounts_of(op: &Op) -> impl Iterator<Item = &String> {
     })
 }
 
-/// Fails if a cache is to be sent where nothing may be sent.
-pub(super) fn check(targets: &[Target], mode: LockMode) -> Result<(), Error> {
+/// Fails if a cache is to be sent where nothing may be sent, or where it is known already that nothing can be.
+pub(super) fn check(session: &Session<'_>, targets: &[Target], mode: LockMode) -> Result<(), Error> {
     let sends = |to: &Destination| !matches!(to.place, Some(Place::Folder { .. }));
     if mode.offline && targets.iter().flat_map(|target| &target.cache_to).any(sends) {
         return Err(Error::Usage("--offline forbids to send the cache: leave out one of the two".into()));
+    }
+    for to in targets.iter().flat_map(|target| &target.cache_to).filter(|to| !to.ignore_error) {
+        if let Some(place @ Place::Actions(service)) = &to.place {
+            let checked = ActionsEnd::new(&session.registries, service).check_access();
+            checked.map_err(|error| Error::environment(format!("the cache {place} cannot be written: {error}")))?;
+        }
     }
     Ok(())
 }
@@ -170,6 +177,8 @@ pub(super) fn write(
             written => written.map_err(|error| match (error, &one.to.place) {
                 (Error::Build { message, help, source }, Some(place)) => {
                     let message = format!("the cache {place} cannot be written: {message}");
+                    // Nobody logs in to a service.
+                    let help = if matches!(place, Place::Actions(_)) { Vec::new() } else { help };
                     Error::Build { message, help, source }.help("to go on without it: ignore-error=true")
                 }
                 (error, _) => error,

@@ -80,10 +80,11 @@ pub(super) fn export(
             bring(layers, &output.kind, &states, &made.blobs)?;
         }
         let image = made.map(|made| &made.image);
-        if let Some(image) = image {
-            output::sign(layers.store(), &output.kind, target, image)?;
-        }
-        let finished = output::Finished { image, tags: &target.tags, states: &states };
+        let signatures = match image {
+            Some(image) => output::sign(layers.store(), &output.kind, target, image)?,
+            None => None,
+        };
+        let finished = output::Finished { image, tags: &target.tags, signatures, states: &states };
         summary.outputs.extend(output::write(session, layers, &output.kind, &finished, listing)?);
         if let (OutputKind::Registry(names), Some(image)) = (&output.kind, image) {
             let names = target.tags.iter().chain(names).cloned().collect();

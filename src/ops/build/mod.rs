@@ -129,7 +129,7 @@ pub fn build(
     if mode.offline && targets.iter().any(pushes) {
         return Err(Error::Usage("--offline forbids to push the image: leave out one of the two".into()));
     }
-    caching::check(targets, mode)?;
+    caching::check(session, targets, mode)?;
     let recorder =
         record::Recorder::new(session, started, &graph, definition_of(targets, place), named_steps(targets, &lowered));
     let recorded = session.reporting_to(&recorder);

@@ -10,10 +10,11 @@ use crate::ops::build::target::{Destination, OutputKind, Target};
 use crate::ops::error::{is_machine, system_error};
 use crate::ops::push::push_image;
 use crate::ops::save::Remembering;
-use crate::ops::signatures::sign_stored;
+use crate::ops::signatures::{sign_stored, signed_as};
 use crate::ops::{Error, write_file, write_stream};
 use crate::store::layers::{LayerId, Layers};
 use crate::store::{ArchiveFormat, ArchiveImage, Store};
+use crate::trust::Bundle;
 
 /// A target that is done.
 pub struct Finished<'a> {
@@ -21,6 +22,8 @@ pub struct Finished<'a> {
     pub image: Option<&'a Descriptor>,
     /// What it is called.
     pub tags: &'a [Reference],
+    /// The signatures that go along with it.
+    pub signatures: Option<Bundle>,
     /// The layers of each of its platforms.
     pub states: &'a [(Platform, Vec<LayerId>)],
 }
@@ -71,17 +74,22 @@ impl Listing {
     }
 }
 
-/// Signs an image as what an output calls it, before it leaves.
-pub fn sign(store: &Store, kind: &OutputKind, target: &Target, image: &Descriptor) -> Result<(), Error> {
-    let names = match kind {
-        OutputKind::Store(names) | OutputKind::Registry(names) => names,
-        _ => return Ok(()),
-    };
-    let mut names = target.tags.iter().chain(names);
+/// Signs an image as what an output calls it, before it leaves. Signatures that go along with it are returned: only those
+/// of this build, whatever the store has.
+pub fn sign(store: &Store, kind: &OutputKind, target: &Target, image: &Descriptor) -> Result<Option<Bundle>, Error> {
     if target.sign.is_empty() {
-        return Ok(());
+        return Ok(None);
     }
-    names.try_for_each(|name| sign_stored(store, image, name, &target.sign).map(drop))
+    match kind {
+        OutputKind::Store(names) | OutputKind::Registry(names) => {
+            let mut names = target.tags.iter().chain(names);
+            names.try_for_each(|name| sign_stored(store, image, name, &target.sign).map(drop)).map(|()| None)
+        }
+        OutputKind::Oci(_) | OutputKind::OciFolder(_) | OutputKind::Docker(_) => {
+            signed_as(store, image, &target.tags, &target.sign)
+        }
+        OutputKind::Tar(_) | OutputKind::Local(_) | OutputKind::CacheOnly => Ok(None),
+    }
 }
 
 /// Writes one output; what it wrote, as the user named it. An image for the store is only added to `listing`.
@@ -120,7 +128,7 @@ pub fn write(
         OutputKind::Docker(to) => archive(layers, ArchiveFormat::Docker, to, finished),
         OutputKind::OciFolder(folder) => {
             if let Some(image) = finished.image {
-                let image = ArchiveImage { descriptor: image.clone(), references: finished.tags.to_vec() };
+                let image = archived(image, finished);
                 export::write_layout(layers, &image, folder).map_err(failed(folder))?;
             }
             Ok(Some(folder.display().to_string()))
@@ -153,6 +161,14 @@ fn only<'a>(finished: &Finished<'a>) -> Result<&'a [LayerId], Error> {
     }
 }
 
+fn archived(image: &Descriptor, finished: &Finished<'_>) -> ArchiveImage {
+    ArchiveImage {
+        descriptor: image.clone(),
+        references: finished.tags.to_vec(),
+        signatures: finished.signatures.clone(),
+    }
+}
+
 fn archive(
     layers: &Layers,
     format: ArchiveFormat,
@@ -160,7 +176,7 @@ fn archive(
     finished: &Finished<'_>,
 ) -> Result<Option<String>, Error> {
     let Some(image) = finished.image else { return Ok(None) };
-    let images = [ArchiveImage { descriptor: image.clone(), references: finished.tags.to_vec() }];
+    let images = [archived(image, finished)];
     let platform = finished.states.first().map_or_else(Platform::host, |(platform, _)| platform.clone());
     to_destination(layers, to, |out| {
         let mut out = Remembering::new(out);

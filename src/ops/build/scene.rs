@@ -1,7 +1,7 @@
 //! The state of a target at a place in its definition, as something that people can look around in.
 
 use crate::event::Silent;
-use crate::graph::Network;
+use crate::graph::Limits;
 use crate::ops::Error;
 use crate::ops::build::lowering::LoweredPlatform;
 use crate::ops::build::solving::solving_for;
@@ -154,6 +154,7 @@ fn of_config(
     scene.user.clone_from(&config.user);
     scene.hosts.clone_from(&target.hosts);
     scene.hostname = HOSTNAME.into();
-    scene.network = target.network != Network::None;
+    scene.network = target.network;
+    scene.limits = Limits { time: None, ..target.limits.clone() };
     Ok(Standing { scene, failure: None, before })
 }

@@ -8,9 +8,9 @@ use std::sync::Arc;
 use super::Standing;
 use super::lent::LentShell;
 use crate::fstree::{Merged, NodeKind, TreePath, View, passwd, resolve};
-use crate::graph::{Limits, Times};
+use crate::graph::{Network, Times};
 use crate::ops::Error;
-use crate::sandbox::{MountKind, Network, SandboxMount, Spec, stubs};
+use crate::sandbox::{MountKind, SandboxMount, Spec, stubs};
 use crate::solve::{Credentials, SecretValue, StateTree};
 use crate::store::layers::{LayerId, Layers};
 use crate::store::scenes::{KeptScene, Scene, SceneLock, SceneMount, SceneMountKind};
@@ -156,13 +156,13 @@ pub fn enter(store: &Arc<Store>, standing: &Standing, options: &EnterOptions) ->
         groups: user.groups,
         hostname: scene.hostname.clone(),
         mounts,
-        network: if scene.network { Network::Host } else { Network::None },
+        network: scene.network.into(),
         privileged: scene.privileged,
         // Whoever looks around may do more than the step.
         no_new_privileges: false,
         hosts: hosts_file(scene).into(),
-        resolv_conf: if scene.network { options.resolv_conf.clone() } else { Vec::new() }.into(),
-        limits: Limits::default(),
+        resolv_conf: if scene.network == Network::None { Vec::new() } else { options.resolv_conf.clone() }.into(),
+        limits: scene.limits.clone(),
     };
     let mut visit =
         Visit { spec, is_lent: options.command.is_empty() && lent.is_some(), missing, kept, lock, _failure: inside };

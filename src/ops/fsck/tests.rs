@@ -163,10 +163,35 @@ fn a_container_whose_image_is_gone() {
 fn a_container_that_runs_stays() {
     let folder = tempfile::tempdir().unwrap();
     let (mut store, _) = store(folder.path());
-    let (made, _lock) = store.create_container(container(&"a".repeat(64), "box"), |_| Ok(())).unwrap();
+    let (made, lock) = store.create_container(container(&"a".repeat(64), "box"), |_| Ok(())).unwrap();
     fs::write(made.folder.join("container.json"), "{").unwrap();
-    repair(&mut store, false, false).unwrap();
+    let found = repair(&mut store, false, false).unwrap();
+    assert_eq!(found.in_use, [Subject::Container(made.folder.clone())]);
     assert!(made.folder.exists());
+    drop(lock);
+    assert_eq!(repair(&mut store, false, false).unwrap().in_use, []);
+    assert!(!made.folder.exists());
+}
+
+#[test]
+fn a_layer_that_a_container_stands_on_stays() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut store, image) = store(folder.path());
+    let layer = LayerId::Made(TreeDigest::from_bytes([5; 32]));
+    let files = store.snapshots_dir().join(layer.to_string()).join("fs");
+    fs::create_dir_all(&files).unwrap();
+    let record = ContainerRecord { manifest: image.digest, layers: vec![layer], ..container(&"a".repeat(64), "box") };
+    let (_, lock) = store.create_container(record, |_| Ok(())).unwrap();
+    let found = repair(&mut store, false, false).unwrap();
+    assert_eq!(
+        (found.findings.len(), &found.in_use[..]),
+        (1, &[Subject::Layer(layer)][..]),
+        "it has no table: {found:?}"
+    );
+    assert!(files.exists());
+    drop(lock);
+    assert_eq!(repair(&mut store, false, false).unwrap().in_use, []);
+    assert!(!files.exists());
 }
 
 #[test]

@@ -8,7 +8,7 @@
 mod bucket;
 #[cfg(fuzzing)]
 pub(super) mod fuzzing;
-mod refusal;
+pub(super) mod refusal;
 mod sign;
 
 use std::io::Read;

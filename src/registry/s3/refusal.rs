@@ -1,4 +1,5 @@
-//! What a bucket says instead of what was asked for, in its own words: an XML document with a code and a message.
+//! What a bucket says instead of what was asked for, in its own words: an XML document with a code and a message. Azure's
+//! object store says it in the same way.
 
 use crate::registry::request::WORDS;
 
@@ -6,17 +7,17 @@ use crate::registry::request::WORDS;
 pub(super) const REGION: &str = "x-amz-bucket-region";
 
 /// An answer that refuses something.
-pub(super) struct Refusal {
+pub(in crate::registry) struct Refusal {
     /// Such as `NoSuchBucket`.
-    pub(super) code: String,
+    pub(in crate::registry) code: String,
     /// Words for a person, with the code.
-    pub(super) said: String,
+    pub(in crate::registry) said: String,
 }
 
 impl Refusal {
     /// Reads what came, if it makes sense. `region` is the one that the bucket is in, if that was said, and `own` the
     /// one that it was asked for in.
-    pub(super) fn read(body: &[u8], region: Option<&str>, own: &str) -> Self {
+    pub(in crate::registry) fn read(body: &[u8], region: Option<&str>, own: &str) -> Self {
         let body = String::from_utf8_lossy(body);
         let (code, message) = (element(&body, "Code"), element(&body, "Message"));
         let mut said = match (message.is_empty(), code.is_empty()) {

@@ -8,10 +8,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use super::{Source, Target};
 use crate::digest::{Digest, HashingReader};
 use crate::oci::manifest::{ANNOTATION_REF_NAME, MAX_MANIFEST};
-use crate::oci::{Descriptor, Index};
+use crate::oci::{Descriptor, Index, media};
 use crate::registry::upload::{Content, Sent};
 use crate::registry::{Check, RegistryError};
 use crate::source::regular;
+use crate::trust::{Bundle, Signed, is_attachment};
 
 /// A folder that is, or becomes, an image layout.
 pub struct Layout {
@@ -50,6 +51,7 @@ impl Layout {
         let entries = self.index()?.map(|index| index.manifests).unwrap_or_default();
         let found: Vec<Descriptor> = entries
             .into_iter()
+            .filter(|entry| wanted.is_some() || !is_attachment(entry))
             .filter(|entry| {
                 let tag = entry.annotations.get(ANNOTATION_REF_NAME);
                 wanted.is_none_or(|wanted| tag.is_some_and(|tag| tag == wanted) || entry.digest.to_string() == wanted)
@@ -69,10 +71,31 @@ impl Layout {
         }
     }
 
-    /// Lists an image, under a tag if it gets one.
-    pub fn list(&self, image: &Descriptor, tag: Option<&str>) -> Result<(), RegistryError> {
+    /// The signatures of the images in it. Nothing of them was checked.
+    pub fn signatures(&self) -> Result<Signed, RegistryError> {
+        let entries = self.index()?.map(|index| index.manifests).unwrap_or_default();
+        Bundle::read(&entries, |digest, limit| {
+            let found = self.document(&Descriptor::new(media::MANIFEST, *digest, limit));
+            match found {
+                Err(RegistryError::Digest { .. }) => Ok(None),
+                found => Ok(found?.filter(|bytes| bytes.len() as u64 <= limit)),
+            }
+        })
+    }
+
+    /// Lists an image, under a tag if it gets one, with signatures if it has some.
+    pub fn list(
+        &self,
+        image: &Descriptor,
+        tag: Option<&str>,
+        signatures: Option<&Bundle>,
+    ) -> Result<(), RegistryError> {
+        for (digest, bytes) in signatures.iter().flat_map(|signatures| &signatures.blobs) {
+            self.write(&self.blob(digest), bytes)?;
+        }
         let mut entry = image.clone();
         entry.annotations.clear();
+        entry.annotations.extend(signatures.map(Bundle::annotation));
         entry.annotations.extend(tag.map(|tag| (ANNOTATION_REF_NAME.to_owned(), tag.to_owned())));
         let mut index = self.index()?.unwrap_or_else(|| Index::new(Vec::new()));
         index.manifests.retain(|known| {

@@ -1,8 +1,8 @@
 //! Limits of all processes of a sandbox together, by control groups: memory, processors, how many processes.
 //!
 //! A sandbox with such limits gets a group of its own in each tree that has a controller for them. In the tree of version 2 it
-//! is made as near to this process's own group as somebody lets us: a group that has processes cannot hand its controllers on,
-//! so it is mostly a sister. In those of version 1 it is a child. The command's process enters them itself, before it does
+//! is made as near to this process's own group as somebody lets us: a group that has processes cannot hand its controllers on
+//! (or only to groups in which no process can be), so it is mostly a sister. In those of version 1 it is a child. The command's process enters them itself, before it does
 //! anything else, so that nothing it starts is ever outside.
 //!
 //! Whoever makes a group holds a lock on its folder. The kernel lets go of that when a builder dies, whatever it dies of, so a
@@ -218,6 +218,11 @@ fn open(folder: &Path) -> io::Result<OwnedFd> {
 
 /// Has a group of version 2 hand these controllers on to its children.
 fn hand_on(parent: &Path, controllers: &[Controller]) -> io::Result<()> {
+    // Controllers that count threads are handed on all the same, but then the children are for threads of these processes only.
+    // The root, which is no group and has no type, is free of that.
+    if parent.join("cgroup.type").exists() && !fs::read_to_string(parent.join("cgroup.procs"))?.is_empty() {
+        return Err(io::ErrorKind::ResourceBusy.into());
+    }
     let file = parent.join("cgroup.subtree_control");
     let handed = fs::read_to_string(&file)?;
     let missing: Vec<String> = controllers
@@ -264,5 +269,34 @@ fn reason(controller: Controller, error: &io::Error) -> String {
         io::ErrorKind::ResourceBusy => format!("the control groups here do not hand on the {name} controller"),
         io::ErrorKind::NotFound => format!("the kernel's {name} controller does not know this limit"),
         _ => format!("the kernel's {name} controller refuses it: {error}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_group_that_has_processes_hands_nothing_on() {
+        let check = |kind: Option<&str>, processes: &str, handed: &str, expected: Option<&str>| {
+            let folder = tempfile::tempdir().unwrap();
+            let file = |name: &str| folder.path().join(name);
+            if let Some(kind) = kind {
+                fs::write(file("cgroup.type"), kind).unwrap();
+            }
+            fs::write(file("cgroup.procs"), processes).unwrap();
+            fs::write(file("cgroup.subtree_control"), handed).unwrap();
+            let done = hand_on(folder.path(), &[Controller::Pids, Controller::Cpu]);
+            assert_eq!(
+                done.as_ref().err().map(io::Error::kind),
+                expected.is_none().then_some(io::ErrorKind::ResourceBusy)
+            );
+            assert_eq!(fs::read_to_string(file("cgroup.subtree_control")).unwrap(), expected.unwrap_or(handed));
+        };
+        check(Some("domain"), "", "", Some("+pids +cpu"));
+        check(Some("domain"), "", "cpu memory pids", Some("cpu memory pids"));
+        check(Some("domain"), "7\n", "", None);
+        check(Some("domain threaded"), "7\n", "cpu pids", None);
+        check(None, "1\n7\n", "", Some("+pids +cpu"));
     }
 }

@@ -2,8 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Scene, SceneKind, SceneMount, SceneMountKind, SceneStep};
+use super::{Scene, SceneKind, SceneMount, SceneMountKind, SceneStep, limits};
 use crate::digest::CacheKey;
+use crate::graph::Network;
 use crate::store::layers::LayerId;
 
 /// The version of the record.
@@ -23,8 +24,17 @@ struct Saved {
     hostname: String,
     hosts: Vec<(String, String)>,
     network: bool,
+    /// Whether that network is a private one.
+    #[serde(default, skip_serializing_if = "is_false")]
+    private: bool,
     privileged: bool,
+    #[serde(default, skip_serializing_if = "limits::Saved::is_empty")]
+    limits: limits::Saved,
     mounts: Vec<Mount>,
+}
+
+fn is_false(value: &bool) -> bool {
+    !value
 }
 
 #[derive(Serialize, Deserialize)]
@@ -86,8 +96,10 @@ pub fn encode(scene: &Scene) -> Vec<u8> {
         user: scene.user,
         hostname: scene.hostname,
         hosts: scene.hosts,
-        network: scene.network,
+        network: scene.network != Network::None,
+        private: scene.network == Network::Private,
         privileged: scene.privileged,
+        limits: limits::Saved::from(&scene.limits),
         mounts: scene.mounts.into_iter().map(save).collect(),
     };
     serde_json::to_vec(&saved).unwrap_or_default()
@@ -115,8 +127,13 @@ pub fn decode(json: &[u8]) -> Option<Scene> {
         user: saved.user,
         hostname: saved.hostname,
         hosts: saved.hosts,
-        network: saved.network,
+        network: match (saved.network, saved.private) {
+            (false, _) => Network::None,
+            (true, false) => Network::Default,
+            (true, true) => Network::Private,
+        },
         privileged: saved.privileged,
+        limits: saved.limits.restore()?,
         mounts: saved.mounts.into_iter().map(restore).collect::<Option<_>>()?,
     })
 }
@@ -161,6 +178,8 @@ fn restore(mount: Mount) -> Option<SceneMount> {
 mod tests {
     use super::super::tests::scene;
     use super::*;
+    use crate::graph::Limits;
+    use crate::graph::limits::Swap;
 
     #[test]
     fn is_written_as_it_always_was() {
@@ -173,5 +192,30 @@ mod tests {
         assert_eq!(decode(golden.replace(r#"version":1"#, r#"version":2"#).as_bytes()), None);
         assert_eq!(decode(golden.replace("tree-01", "tree-0g").as_bytes()), None);
         assert_eq!(decode(b"{}"), None);
+    }
+
+    #[test]
+    fn what_few_have_is_written_only_for_them() {
+        let limits = Limits {
+            ulimits: vec!["nofile=10:-1".parse().unwrap()],
+            shm_size: Some(1),
+            memory: Some(2),
+            memory_swap: Some(Swap::Unlimited),
+            cpus: Some(3),
+            cpu_shares: Some(4),
+            cpuset_cpus: Some("0-1".into()),
+            pids: Some(5),
+            time: None,
+        };
+        let limited = Scene { network: Network::Private, limits, ..scene() };
+        let golden = r#""network":true,"private":true,"privileged":false,"limits":{"ulimits":["nofile=10:-1"],"shm_size":1,"memory":2,"memory_swap":-1,"cpus":3,"cpu_shares":4,"cpuset_cpus":"0-1","pids":5},"mounts":"#;
+        let json = encode(&limited);
+        let text = std::str::from_utf8(&json).unwrap();
+        assert!(text.contains(golden), "{}", text);
+        assert_eq!(decode(&json), Some(limited.clone()));
+        let swap = Limits { memory_swap: Some(Swap::Total(7)), ..limited.limits.clone() };
+        let swap = Scene { limits: swap, ..limited };
+        assert_eq!(decode(&encode(&swap)), Some(swap));
+        assert_eq!(decode(text.replace("nofile", "none").as_bytes()), None);
     }
 }

@@ -16,6 +16,7 @@
 mod format;
 #[cfg(fuzzing)]
 pub(super) mod fuzzing;
+mod limits;
 
 use std::collections::BTreeSet;
 use std::fs::{self, DirBuilder, File};
@@ -24,6 +25,7 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use crate::digest::CacheKey;
+use crate::graph::{Limits, Network};
 use crate::store::containers::random_id;
 use crate::store::error::{Result, io_error};
 use crate::store::layers::LayerId;
@@ -66,10 +68,12 @@ pub struct Scene {
     pub hostname: String,
     /// Lines for `/etc/hosts`: (name, address).
     pub hosts: Vec<(String, String)>,
-    /// Whether it has this machine's network.
-    pub network: bool,
+    /// Its network.
+    pub network: Network,
     /// Whether it has all privileges.
     pub privileged: bool,
+    /// What it may use, for as long as it likes.
+    pub limits: Limits,
     /// What else is mounted.
     pub mounts: Vec<SceneMount>,
 }
@@ -167,8 +171,9 @@ impl Scene {
             user: String::new(),
             hostname: String::new(),
             hosts: Vec::new(),
-            network: false,
+            network: Network::None,
             privileged: false,
+            limits: Limits::default(),
             mounts: Vec::new(),
         }
     }
@@ -385,8 +390,9 @@ pub(crate) mod tests {
             user: "app".into(),
             hostname: "box".into(),
             hosts: vec![("one".into(), "10.0.0.1".into())],
-            network: true,
+            network: Network::Default,
             privileged: false,
+            limits: Limits::default(),
             mounts: vec![
                 mount(
                     "/in",

@@ -9,7 +9,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::fs::{
     AtFlags, FileType, Gid, Mode, OFlags, Timespec, Timestamps, Uid, XattrFlags, chmodat, chownat, fchmod, fchown,
-    fsetxattr, futimens, makedev, mkdirat, mknodat, openat, symlinkat, utimensat,
+    fsetxattr, futimens, linkat, makedev, mkdirat, mknodat, openat, symlinkat, utimensat,
 };
 use rustix::io::Errno;
 
@@ -100,6 +100,20 @@ pub(super) fn make_special(
         Err(Errno::PERM) if overlay == Overlay::User && file_type != FileType::Fifo => Ok(()),
         Err(error) => Err(error.into()),
         Ok(()) => dress_by_name(parent, path, meta, true),
+    }
+}
+
+/// Makes a hard link to something that the data has. One to a device that could not be made is not made either.
+pub(super) fn make_link(
+    from: impl AsFd,
+    target: &TreePath,
+    to: impl AsFd,
+    path: &TreePath,
+    overlay: Overlay,
+) -> io::Result<()> {
+    match linkat(from, os(target.name()), to, os(path.name()), AtFlags::empty()) {
+        Err(Errno::NOENT) if overlay == Overlay::User => Ok(()),
+        result => Ok(result?),
     }
 }
 

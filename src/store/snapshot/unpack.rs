@@ -10,7 +10,7 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
 
-use rustix::fs::{AtFlags, OFlags, linkat, unlinkat};
+use rustix::fs::{AtFlags, OFlags, unlinkat};
 
 use super::plan::{Make, Plan, Step};
 use super::tree::os;
@@ -167,8 +167,7 @@ impl<'a> Unpacker<'a> {
             Make::Link { path, target } => {
                 let from = self.tree.parent(&target)?;
                 let to = self.tree.parent(&path)?;
-                let (from_name, to_name) = (os(target.name()), os(path.name()));
-                linkat(&from, from_name, &to, to_name, AtFlags::empty()).at(&path, "create the hard link")
+                node::make_link(&from, &target, &to, &path, self.options.overlay).at(&path, "create the hard link")
             }
             Make::Copy { path, layer, from, meta } => {
                 let mut source = self.options.files.open(layer, &from).at(&from, "open it in its layer")?;

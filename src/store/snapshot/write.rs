@@ -7,9 +7,8 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
-use rustix::fs::{AtFlags, OFlags, copy_file_range, ioctl_ficlone, linkat};
+use rustix::fs::{OFlags, copy_file_range, ioctl_ficlone};
 
-use super::tree::os;
 use super::{At, Overlay, SnapshotError, Tree, node};
 use crate::fstree::{Entry, Kind, Meta, Toc, TreePath};
 
@@ -72,7 +71,7 @@ pub fn write(
         if let Kind::Hardlink(target) = &entry.kind {
             let from = tree.parent(target)?;
             let to = tree.parent(&entry.path)?;
-            linkat(&from, os(target.name()), &to, os(entry.path.name()), AtFlags::empty())
+            node::make_link(&from, target, &to, &entry.path, options.overlay)
                 .at(&entry.path, "create the hard link")?;
         }
     }

@@ -61,6 +61,75 @@ fn nothing_goes_that_a_running_build_needs() {
     assert!(text(&again.stderr).contains("nothing to do"), "{}", text(&again.stderr));
 }
 
+/// Waits until a process waits for its turn, or until it has ended; whether it waits.
+fn waits(child: &mut Child, store: &Store) -> bool {
+    let turn = store.path().join("turn.lock");
+    loop {
+        if child.try_wait().unwrap().is_some() {
+            return false;
+        }
+        let opened = fs::read_dir(format!("/proc/{}/fd", child.id())).into_iter().flatten().flatten();
+        if opened.flat_map(|opened| fs::read_link(opened.path())).any(|opened| opened == turn) {
+            return true;
+        }
+        std::thread::yield_now();
+    }
+}
+
+/// Starts a `prune` that waits for others, up to where nobody overtakes it.
+fn waiting_prune(store: &Store) -> Child {
+    let mut pruning = store.command();
+    let mut pruning = pruning.args(["prune", "--wait", "-f", "--all", "cache"]).stdout(Stdio::piped()).spawn().unwrap();
+    assert!(waits(&mut pruning, store));
+    let turn = fs::File::open(store.path().join("turn.lock")).unwrap();
+    while turn.try_lock_shared().is_ok() {
+        turn.unlock().unwrap();
+        std::thread::yield_now();
+    }
+    pruning
+}
+
+#[test]
+fn builds_do_not_overtake_a_prune_that_waits() {
+    if !is_root() {
+        return;
+    }
+    let store = Store::with_busybox();
+    let [folder, other] = [scratch(), scratch()];
+    put(other.path(), "Dockerfile", "FROM busybox\nRUN echo other >/other\n");
+    let build = || {
+        let mut command = store.command();
+        command.args(["build", "--progress", "plain", "--no-lock", "-t", "other"]).arg(other.path());
+        command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap()
+    };
+    let is_cached = |build: Child| {
+        let output = build.wait_with_output().unwrap();
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        text(&output.stderr).contains("nothing to do")
+    };
+    assert!(!is_cached(build()));
+
+    let (mut busy, mut connection) = waiting_build(&store, folder.path(), "busy");
+    // One that was killed while it waited is in nobody's way.
+    let mut killed = waiting_prune(&store);
+    killed.kill().unwrap();
+    killed.wait().unwrap();
+    assert!(is_cached(build()));
+    // Whoever only looks does not wait, and neither do two that prune wait for each other.
+    let pruning = [waiting_prune(&store), waiting_prune(&store)];
+    assert!(store.run(&["images"]).contains("busybox"));
+    let mut late = build();
+    assert!(waits(&mut late, &store), "it overtakes");
+    connection.write_all(b"done\n").unwrap();
+    drop(connection);
+    assert!(busy.wait().unwrap().success());
+    for pruning in pruning {
+        assert!(pruning.wait_with_output().unwrap().status.success());
+    }
+    assert!(!is_cached(late), "it has seen what was to go");
+    assert!(is_cached(build()));
+}
+
 #[test]
 fn a_running_container_keeps_what_it_needs_and_nobody_waiting() {
     if !is_root() {

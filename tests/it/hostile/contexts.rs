@@ -30,39 +30,41 @@ const STRANGE: [(&str, Make); 7] = [
 /// Every file that is read because it is there.
 #[test]
 fn where_files_are_expected() {
-    let world = World::new();
-    let context = world.path("context");
-    let shown = "../context";
-    let mut passes = 0;
-    for (name, command) in [
-        ("Dockerfile", &["build", "--no-lock", shown][..]),
-        (".dockerignore", &["build", "--no-lock", shown]),
-        ("Dockerfile.dockerignore", &["build", "--no-lock", shown]),
-        ("Dockerfile.lock", &["build", shown]),
-        ("build.toml", &["bake", "-f", "../context/build.toml"]),
-        ("docker-bake.hcl", &["bake", "-f", "../context/docker-bake.hcl"]),
-        ("compose.yaml", &["bake", "-f", "../context/compose.yaml"]),
-        ("file", &["build", "--no-lock", shown]),
-        ("archive", &["build", "--no-lock", shown]),
-    ] {
-        for (what, make) in STRANGE {
-            let _ = fs::remove_dir_all(&context);
-            put(&context, "Dockerfile", "FROM scratch\nCOPY . /all/\nCOPY fil[e] /\nADD archiv[e] /\n");
-            let path = context.join(name);
-            let _ = fs::remove_file(&path);
-            make(&path);
-            let ended = world.run(command, b"");
-            // A link to nothing is nothing, and some of these can be copied.
-            if ["Dockerfile", "build.toml", "docker-bake.hcl", "compose.yaml"].contains(&name) {
-                assert!([1, 2].contains(&ended.code), "{name} is {what}: {}", ended.err);
-                assert!(ended.err.contains(name), "{name} is {what}: {}", ended.err);
+    for world in World::each() {
+        let context = world.path("context");
+        let shown = "../context";
+        let mut passes = 0;
+        for (name, command) in [
+            ("Dockerfile", &["build", "--no-lock", shown][..]),
+            (".dockerignore", &["build", "--no-lock", shown]),
+            ("Dockerfile.dockerignore", &["build", "--no-lock", shown]),
+            ("Dockerfile.lock", &["build", shown]),
+            ("build.toml", &["bake", "-f", "../context/build.toml"]),
+            ("docker-bake.hcl", &["bake", "-f", "../context/docker-bake.hcl"]),
+            ("compose.yaml", &["bake", "-f", "../context/compose.yaml"]),
+            ("file", &["build", "--no-lock", shown]),
+            ("archive", &["build", "--no-lock", shown]),
+        ] {
+            for (what, make) in STRANGE {
+                let _ = fs::remove_dir_all(&context);
+                put(&context, "Dockerfile", "FROM scratch\nCOPY . /all/\nCOPY fil[e] /\nADD archiv[e] /\n");
+                let path = context.join(name);
+                let _ = fs::remove_file(&path);
+                make(&path);
+                world.give(&path);
+                let ended = world.run(command, b"");
+                // A link to nothing is nothing, and some of these can be copied.
+                if ["Dockerfile", "build.toml", "docker-bake.hcl", "compose.yaml"].contains(&name) {
+                    assert!([1, 2].contains(&ended.code), "{name} is {what}: {}", ended.err);
+                    assert!(ended.err.contains(name), "{name} is {what}: {}", ended.err);
+                }
+                world.is_untouched(what);
+                passes += 1;
             }
-            world.is_untouched(what);
-            passes += 1;
         }
+        println!("{passes} contexts, as many passes {}", world.name());
+        world.is_sound();
     }
-    println!("{passes} contexts, as many passes");
-    world.is_sound();
 }
 
 /// Standard input that never ends.
@@ -84,41 +86,43 @@ fn what_never_ends() {
 /// The same places in folders that are image layouts, as bases and as caches.
 #[test]
 fn in_layouts() {
-    let world = World::new();
-    let layout = world.path("layout");
-    put(&world.path("context"), "f", "x");
-    let cache = format!("type=local,dest={}", layout.display());
-    let dockerfile = "FROM scratch\nCOPY f /\n";
-    let build = |arguments: &[&str]| {
-        let all = [&["build", "-q", "--no-lock", "-f", "-"], arguments, &["../context"]].concat();
-        world.run(&all, dockerfile.as_bytes())
-    };
-    assert_eq!(build(&["--cache-to", &cache]).code, 0);
-    let mut files = vec![layout.join("index.json"), layout.join("oci-layout")];
-    files.extend(fs::read_dir(layout.join("blobs/sha256")).unwrap().map(|entry| entry.unwrap().path()));
-    let mut passes = 0;
-    for file in &files {
-        let good = fs::read(file).unwrap();
-        for (what, make) in STRANGE {
-            fs::remove_file(file).unwrap();
-            make(file);
-            let told = format!("{} is {what}", file.display());
-            let from = format!("type=local,src={}", layout.display());
-            // A cache that cannot be used is passed over, or refused; what is built is right.
-            let built = build(&["--no-cache", "--cache-from", &from, "-o", "type=tar,dest=-"]);
-            assert!(built.code <= 1, "{told}: {}", built.err);
-            let base = format!("base=oci-layout://{}", layout.display());
-            let _ = world.run(&["build", "-q", "--build-context", &base, "-"], b"FROM base\n");
-            let _ = world.run(&["load", "-q", "-i", layout.to_str().unwrap()], b"");
-            let _ = world.run(&["copy", &format!("oci:{}", layout.display()), "store:x"], b"");
-            let _ = fs::remove_dir(file).or_else(|_| fs::remove_file(file));
-            fs::write(file, &good).unwrap();
-            world.is_untouched(&told);
-            passes += 4;
+    for world in World::each() {
+        let layout = world.path("layout");
+        put(&world.path("context"), "f", "x");
+        let cache = format!("type=local,dest={}", layout.display());
+        let dockerfile = "FROM scratch\nCOPY f /\n";
+        let build = |arguments: &[&str]| {
+            let all = [&["build", "-q", "--no-lock", "-f", "-"], arguments, &["../context"]].concat();
+            world.run(&all, dockerfile.as_bytes())
+        };
+        assert_eq!(build(&["--cache-to", &cache]).code, 0);
+        let mut files = vec![layout.join("index.json"), layout.join("oci-layout")];
+        files.extend(fs::read_dir(layout.join("blobs/sha256")).unwrap().map(|entry| entry.unwrap().path()));
+        let mut passes = 0;
+        for file in &files {
+            let good = fs::read(file).unwrap();
+            for (what, make) in STRANGE {
+                fs::remove_file(file).unwrap();
+                make(file);
+                world.give(file);
+                let told = format!("{} is {what}", file.display());
+                let from = format!("type=local,src={}", layout.display());
+                // A cache that cannot be used is passed over, or refused; what is built is right.
+                let built = build(&["--no-cache", "--cache-from", &from, "-o", "type=tar,dest=-"]);
+                assert!(built.code <= 1, "{told}: {}", built.err);
+                let base = format!("base=oci-layout://{}", layout.display());
+                let _ = world.run(&["build", "-q", "--build-context", &base, "-"], b"FROM base\n");
+                let _ = world.run(&["load", "-q", "-i", layout.to_str().unwrap()], b"");
+                let _ = world.run(&["copy", &format!("oci:{}", layout.display()), "store:x"], b"");
+                let _ = fs::remove_dir(file).or_else(|_| fs::remove_file(file));
+                fs::write(file, &good).unwrap();
+                world.is_untouched(&told);
+                passes += 4;
+            }
         }
+        println!("{} layouts, {passes} passes {}", files.len() * STRANGE.len(), world.name());
+        world.is_sound();
     }
-    println!("{} layouts, {passes} passes", files.len() * STRANGE.len());
-    world.is_sound();
 }
 
 /// A cache whose layers are others than it says.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::Write;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -13,6 +13,7 @@ use tempfile::TempDir;
 
 use super::tar::{Tar, packed};
 use crate::support::{put, repository, scratch, text};
+use crate::users::{Home, User};
 
 /// What is to come of an archive.
 #[derive(Debug, Clone)]
@@ -73,7 +74,18 @@ pub enum Door {
     Context,
 }
 
-const DOORS: [Door; 6] = [Door::Docker, Door::Oci, Door::Layout, Door::Import, Door::Add, Door::Context];
+impl Door {
+    const ALL: [Self; 6] = [Self::Docker, Self::Oci, Self::Layout, Self::Import, Self::Add, Self::Context];
+
+    /// Whether something can come in on top of something else.
+    fn takes_lower(self) -> bool {
+        !matches!(self, Self::Import | Self::Context)
+    }
+
+    fn is_for_layers(self) -> bool {
+        !matches!(self, Self::Add | Self::Context)
+    }
+}
 
 /// How the program ended.
 #[derive(Debug)]
@@ -83,27 +95,77 @@ pub struct Ended {
     pub err: String,
 }
 
+/// Whose a world is.
+enum Ground {
+    /// The tests' own user's.
+    Own(TempDir),
+    /// A user's who is not root.
+    User(Home),
+}
+
 /// A store, files around it that nobody may touch, and a place for archives.
 pub struct World {
-    folder: TempDir,
+    ground: Ground,
     before: BTreeMap<PathBuf, String>,
 }
 
 impl World {
+    /// One of the tests' own user, who is root where all is tested.
     pub fn new() -> Self {
-        let folder = scratch();
-        put(folder.path(), "canary/file", "sings");
-        put(folder.path(), "canary/deep/er/file", "sings");
-        put(folder.path(), "work/here/file", "sings");
-        let before = tree(folder.path());
-        let world = Self { folder, before };
-        let busybox = repository("tests/conformance/busybox.oci.tar");
-        assert_eq!(world.run(&["load", "-q", "-i", busybox.to_str().unwrap()], b"").code, 0);
+        Self::on(Ground::Own(scratch()))
+    }
+
+    /// One of each user: that one, and one who is not root, as far as this machine lets there be any.
+    pub fn each() -> Vec<Self> {
+        let user = Home::of(User::Mapped).map(Ground::User);
+        [Some(Ground::Own(scratch())), user].into_iter().flatten().map(Self::on).collect()
+    }
+
+    fn on(ground: Ground) -> Self {
+        let mut world = Self { ground, before: BTreeMap::new() };
+        for name in ["canary/file", "canary/deep/er/file", "work/here/file"] {
+            put(world.folder(), name, "sings");
+        }
+        if let Ground::User(home) = &world.ground {
+            home.give(&world.folder().join("work"));
+            // Nothing but the builder itself keeps this user from these.
+            for (name, mode) in
+                [("file", 0o666), ("deep/er/file", 0o666), ("deep/er", 0o777), ("deep", 0o777), ("", 0o777)]
+            {
+                let path = world.folder().join("canary").join(name);
+                fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+            }
+        }
+        world.before = tree(world.folder());
+        let busybox = fs::read(repository("tests/conformance/busybox.oci.tar")).unwrap();
+        assert_eq!(world.run(&["load", "-q"], &busybox).code, 0);
         world
     }
 
+    fn folder(&self) -> &Path {
+        match &self.ground {
+            Ground::Own(folder) => folder.path(),
+            Ground::User(home) => home.path(),
+        }
+    }
+
+    /// Whose it is, for people.
+    pub fn name(&self) -> &'static str {
+        match self.ground {
+            Ground::Own(_) => "as the tests' own user",
+            Ground::User(_) => "as a user without root",
+        }
+    }
+
     pub fn path(&self, name: &str) -> PathBuf {
-        self.folder.path().join("work").join(name)
+        self.folder().join("work").join(name)
+    }
+
+    /// Gives the user what the test has made.
+    pub fn give(&self, path: &Path) {
+        if let Ground::User(home) = &self.ground {
+            home.give(path);
+        }
     }
 
     pub fn store(&self) -> PathBuf {
@@ -112,8 +174,14 @@ impl World {
 
     /// The program, from a folder beside the store.
     pub fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_imgbuild"));
-        command.env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default());
+        let mut command = match &self.ground {
+            Ground::Own(_) => {
+                let mut command = Command::new(env!("CARGO_BIN_EXE_imgbuild"));
+                command.env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default());
+                command
+            }
+            Ground::User(home) => home.command(),
+        };
         command.current_dir(self.path("here")).arg("--root").arg(self.store()).args(arguments);
         command
     }
@@ -137,27 +205,38 @@ impl World {
         ended
     }
 
-    /// Passes a case through all doors; how many there were. What is not as expected is added to `wrong`.
-    pub fn pass(&self, case: &Case, wrong: &mut Vec<String>) -> usize {
-        let mut passes = 0;
-        for door in DOORS {
-            let told = format!("{} through {door:?}", case.what);
-            if let Some((outcome, expected)) = self.enter(case, door) {
-                passes += 1;
-                wrong.extend(judge(outcome, expected).map(|judged| format!("{told}: {judged}")));
-            }
+    /// Passes a case through the doors that are for it; how many there were. What is not as expected is added to `wrong`.
+    pub fn pass(&self, number: usize, case: &Case, wrong: &mut Vec<String>) -> usize {
+        let doors = self.doors(number, case);
+        for &door in &doors {
+            let told = format!("{} through {door:?}, {}", case.what, self.name());
+            let (outcome, expected) = self.enter(case, door);
+            wrong.extend(judge(outcome, expected).map(|judged| format!("{told}: {judged}")));
             self.is_untouched(&told);
         }
-        passes
+        doors.len()
     }
 
-    /// What comes of a case behind a door, and what should; none if it does not fit.
-    fn enter<'c>(&self, case: &'c Case, door: Door) -> Option<(Result<Vec<String>, Ended>, &'c Outcome)> {
+    /// All doors into which a case fits. Without root everything takes longer, and what happens behind them is mostly the same;
+    /// so there each case has one as a layer and one as another archive, in turn.
+    fn doors(&self, number: usize, case: &Case) -> Vec<Door> {
+        let all = Door::ALL.into_iter().filter(|door| case.lower.is_none() || door.takes_lower());
+        match self.ground {
+            Ground::Own(_) => all.collect(),
+            Ground::User(_) => {
+                let (layers, others): (Vec<Door>, Vec<Door>) = all.partition(|door| door.is_for_layers());
+                vec![layers[number % layers.len()], others[number % others.len()]]
+            }
+        }
+    }
+
+    /// What comes of a case behind a door, and what should.
+    fn enter<'c>(&self, case: &'c Case, door: Door) -> (Result<Vec<String>, Ended>, &'c Outcome) {
         let bytes = case.tar.as_slice();
         let lower: Vec<&[u8]> = case.lower.as_deref().into_iter().collect();
         let layers: Vec<&[u8]> = lower.iter().copied().chain([bytes]).collect();
         let from = |base: &str| format!("FROM {base}\n");
-        Some(match door {
+        match door {
             Door::Docker => (self.unpack_and_run(&docker_archive(&layers)), &case.layer),
             Door::Oci => (self.load_and_build(&Layout::new(&layers, "gzip").archive()), &case.layer),
             Door::Layout => {
@@ -167,7 +246,7 @@ impl World {
                 let base = format!("base=oci-layout://{}", folder.display());
                 (self.build(&from("base"), &["--build-context", &base]), &case.layer)
             }
-            Door::Import if lower.is_empty() => {
+            Door::Import => {
                 let imported = self.run(&["import", "-", "evil"], bytes);
                 let built = if imported.code == 0 { self.build(&from("evil"), &[]) } else { Err(imported) };
                 (built, &case.layer)
@@ -188,13 +267,12 @@ impl World {
                 let arguments = ["build", "-q", "--no-lock", "-o", "type=tar,dest=-", "-f", "-", "../context"];
                 (self.written(&arguments, dockerfile.as_bytes()), &case.archive)
             }
-            Door::Context if lower.is_empty() => {
+            Door::Context => {
                 let dockerfile = Tar::new().file("Dockerfile", "FROM scratch\nCOPY . /\nWORKDIR /\n");
                 let context = [dockerfile.0.as_slice(), bytes].concat();
                 (self.written(&["build", "-q", "-o", "type=tar,dest=-", "-"], &context), &case.archive)
             }
-            Door::Import | Door::Context => return None,
-        })
+        }
     }
 
     fn load_and_build(&self, archive: &[u8]) -> Result<Vec<String>, Ended> {
@@ -212,7 +290,7 @@ impl World {
             return Err(loaded);
         }
         let built = self.build("FROM evil\n", &["-o", &local])?;
-        if is_root() {
+        if is_root() || matches!(self.ground, Ground::User(_)) {
             let run = "FROM evil\nRUN --mount=type=bind,from=busybox,target=/.b [\"/.b/bin/busybox\", \"true\"]\n";
             let ran = self.run(&["build", "-q", "-"], run.as_bytes());
             if ran.code != 0 {
@@ -237,7 +315,7 @@ impl World {
     #[track_caller]
     pub fn is_untouched(&self, told: &str) {
         let ours = ["store", "out", "context", "layout"].map(|name| self.path(name));
-        let mut now = tree(self.folder.path());
+        let mut now = tree(self.folder());
         now.retain(|path, _| !ours.iter().any(|folder| path.starts_with(folder)));
         assert_eq!(now, self.before, "{told}");
         for folder in ["/", "/etc", "/tmp", "/root"] {

@@ -48,53 +48,55 @@ fn change(folder: &Path, stop: &AtomicBool) {
 
 #[test]
 fn a_context_that_changes() {
-    let world = World::new();
-    let context = world.path("context");
-    for name in ["d/grows", "d/shrinks", "d/replaced", "d/vanishes", "d/folder/f"] {
-        put(&context, name, "start");
-    }
-    put(&context, "d/large", vec![b'l'; 20 << 20]);
-    put(&context, "Dockerfile", "FROM scratch\nCOPY d /d\nADD d/repl* /\n");
-    let arguments = ["build", "-q", "--no-lock", "-o", "type=tar,dest=-", "../context"];
-    let stop = AtomicBool::new(false);
-    let (mut whole, mut refused) = (0, 0);
-    std::thread::scope(|scope| {
-        scope.spawn(|| change(&context, &stop));
-        for _ in 0..BUILDS {
-            let ended = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| world.run(&arguments, b"")));
-            let Ok(ended) = ended else {
-                stop.store(true, Ordering::Relaxed);
-                panic!("a build ended badly");
-            };
-            if ended.code == 0 {
-                whole += 1;
-                check(&ended.out, &stop);
-            } else {
-                refused += 1;
-                let told = ended.err.contains("d/");
-                if ended.code != 1 || !told {
+    for world in World::each() {
+        let context = world.path("context");
+        for name in ["d/grows", "d/shrinks", "d/replaced", "d/vanishes", "d/folder/f"] {
+            put(&context, name, "start");
+        }
+        put(&context, "d/large", vec![b'l'; 20 << 20]);
+        put(&context, "Dockerfile", "FROM scratch\nCOPY d /d\nADD d/repl* /\n");
+        let arguments = ["build", "-q", "--no-lock", "-o", "type=tar,dest=-", "../context"];
+        let stop = AtomicBool::new(false);
+        let (mut whole, mut refused) = (0, 0);
+        std::thread::scope(|scope| {
+            scope.spawn(|| change(&context, &stop));
+            for _ in 0..BUILDS {
+                let ended = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| world.run(&arguments, b"")));
+                let Ok(ended) = ended else {
                     stop.store(true, Ordering::Relaxed);
-                    panic!("{}", ended.err);
+                    panic!("a build ended badly");
+                };
+                if ended.code == 0 {
+                    whole += 1;
+                    check(&ended.out, &stop);
+                } else {
+                    refused += 1;
+                    let told = ended.err.contains("d/");
+                    if ended.code != 1 || !told {
+                        stop.store(true, Ordering::Relaxed);
+                        panic!("{}", ended.err);
+                    }
                 }
             }
-        }
-        stop.store(true, Ordering::Relaxed);
-    });
-    println!("{BUILDS} builds raced: {whole} came to something, {refused} were refused");
-    world.is_sound();
-    // Nothing of it was remembered wrongly.
-    let archive = |world: &World, from: &Path| {
-        let out = world.path("out");
-        fs::create_dir_all(&out).unwrap();
-        let to = format!("type=oci,dest={}", out.join("image.tar").display());
-        let ended = world.run(&["build", "-q", "--no-lock", "-o", &to, from.to_str().unwrap()], b"");
-        assert_eq!(ended.code, 0, "{}", ended.err);
-        fs::read(out.join("image.tar")).unwrap()
-    };
-    let raced = archive(&world, &context);
-    let fresh = archive(&World::new(), &context);
-    assert!(raced == fresh, "a store that was raced comes to something else than a fresh one");
-    world.is_untouched("racing");
+            stop.store(true, Ordering::Relaxed);
+        });
+        println!("{BUILDS} builds raced {}: {whole} came to something, {refused} were refused", world.name());
+        world.is_sound();
+        // Nothing of it was remembered wrongly.
+        let archive = |world: &World, from: &Path| {
+            let out = world.path("out");
+            fs::create_dir_all(&out).unwrap();
+            world.give(&out);
+            let to = format!("type=oci,dest={}", out.join("image.tar").display());
+            let ended = world.run(&["build", "-q", "--no-lock", "-o", &to, from.to_str().unwrap()], b"");
+            assert_eq!(ended.code, 0, "{}", ended.err);
+            fs::read(out.join("image.tar")).unwrap()
+        };
+        let raced = archive(&world, &context);
+        let fresh = archive(&World::new(), &context);
+        assert!(raced == fresh, "a store that was raced comes to something else than a fresh one");
+        world.is_untouched("racing");
+    }
 }
 
 /// Every file of a tar is as long as its header says, and what the writer wrote in place is in one of its states.

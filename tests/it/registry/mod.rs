@@ -2,6 +2,7 @@
 //! they should not.
 
 mod access;
+mod actions;
 mod bucket;
 mod build;
 mod cache;
@@ -12,6 +13,7 @@ mod lazy;
 mod lock;
 mod machines;
 mod server;
+mod service;
 mod tokens;
 mod transfer;
 mod tricks;
