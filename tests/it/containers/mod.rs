@@ -73,6 +73,15 @@ fn the_caller_decides_what_is_seen() {
     assert_eq!(out(&["-w", "/made/here", "busybox", "pwd"]), "/made/here\n");
     assert_eq!(out(&["-u", "7:8", "busybox", "sh", "-c", "echo $(id -u) $(id -g)"]), "7 8\n");
     assert_eq!(out(&["--hostname", "box", "busybox", "hostname"]), "box\n");
+    let id = folder.path().join("id").display().to_string();
+    let hosts = ["--add-host", "db:10.0.0.2", "--add-host", "here=host-gateway", "--cidfile", &id];
+    let hosts = out(&[&hosts[..], &["busybox", "cat", "/etc/hosts"]].concat());
+    assert!(hosts.ends_with("\n10.0.0.2\tdb\n127.0.0.1\there\n"), "{hosts}");
+    assert_eq!(fs::read_to_string(&id).unwrap().len(), 64);
+    // Of a flag that is given twice, the last counts.
+    assert_eq!(out(&["--hostname", "box", "--hostname", "other", "busybox", "hostname"]), "other\n");
+    fails(&store, &["run", "-d", "busybox", "true"], 125, &["in the foreground only"]);
+    fails(&store, &["run", "-p", "80:80", "busybox", "true"], 125, &["-p 80:80: no ports are published"]);
     assert_eq!(out(&["-v", &format!("{source}:/x:ro"), "busybox", "cat", "/x/f"]), "from here\n");
     fails(&store, &["run", "--rm", "-v", &format!("{source}:/x:ro"), "busybox", "touch", "/x/g"], 1, &["Read-only"]);
     out(&["--mount", &format!("type=bind,src={source},dst=/x"), "busybox", "touch", "/x/g"]);

@@ -130,8 +130,8 @@ fn join(text: &str, at: usize) -> Option<String> {
     if !closes && !opens {
         return None;
     }
-    let blank = |c: char| if c == '\r' { c } else { ' ' };
-    let blanked: String = text[comment..=above.len()].chars().map(blank).collect();
+    // As many bytes as before, so that whatever follows stays where it is.
+    let blanked = " ".repeat(above.len() + 1 - comment);
     Some([&text[..comment], &blanked, &text[above.len() + 1..]].concat())
 }
 
@@ -347,6 +347,13 @@ mod tests {
         check("--- a\n--- b", "a file of several documents");
         check("<<: 1", "`<<` needs a map, or a list of them");
         check(&"[".repeat(100), "nested more than 64 levels deep");
+    }
+
+    #[test]
+    fn lines_that_are_joined_move_nothing() {
+        let text = "a: [ # é\n]\nb: 1\nb: 2\n";
+        let error = read(text, 0).unwrap_err();
+        assert_eq!(error.annotations[0].span, text.rfind('b').map(|at| at..at + 1).unwrap());
     }
 
     #[test]

@@ -74,7 +74,7 @@ fn removed_by(command: &Command) -> Vec<String> {
     if command.name() != "rm" {
         return Vec::new();
     }
-    let targets = command.texts().filter(|word| !word.starts_with('-'));
+    let targets = command.texts().filter(|word| word.starts_with('/'));
     targets.map(|path| path.trim_end_matches('*').trim_end_matches('/').to_owned()).collect()
 }
 
