@@ -49,6 +49,10 @@ pub struct Writer<'a> {
 impl Writer<'_> {
     /// Writes a cache to a place, instead of the one that is there. What is there of it already is not sent again.
     pub fn write(&self, export: &Export<'_>, place: &Place) -> Result<(), ExportError> {
+        if let Place::Actions(service) = place {
+            // Machines that are no runners need not compress anything to know it.
+            ActionsEnd::new(self.registries, service).check()?;
+        }
         let store = self.layers.store();
         let (manifest, config) = gather(export, self.layers)?.encode(None);
         let json = manifest.to_json();
@@ -81,7 +85,6 @@ impl Writer<'_> {
             }
             Place::Actions(service) => {
                 let end = ActionsEnd::new(self.registries, service);
-                end.check()?;
                 let blobs: Vec<Descriptor> = manifest.layers.iter().chain([&manifest.config]).cloned().collect();
                 transfer::bring(&source, &end, &blobs, self.options())?;
                 end.put_manifest(&json)?;

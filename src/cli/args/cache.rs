@@ -84,10 +84,10 @@ impl Pairs {
         let pairs = csv::pairs(text)?;
         let is = |kind: &str| pairs.iter().any(|(key, value)| key == "type" && value == kind);
         let bucket = is("s3");
-        let more: &[&str] = match () {
-            () if bucket => &BUCKET_KEYS,
-            () if is("gha") => &ACTIONS_KEYS,
-            () => &[],
+        let more: &[&str] = match (bucket, is("gha")) {
+            (true, _) => &BUCKET_KEYS,
+            (false, true) => &ACTIONS_KEYS,
+            (false, false) => &[],
         };
         let keys = [keys, more].concat();
         for (key, _) in &pairs {

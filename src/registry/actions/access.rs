@@ -110,9 +110,9 @@ impl Claims {
         if entries.is_empty() {
             return Self { references: vec![String::new()], writes: true, expires };
         }
-        entries.truncate(MOST_REFERENCES);
         // Stable: the rest stays in its order.
         entries.sort_by_key(|entry| entry.permission & WRITE == 0);
+        entries.truncate(MOST_REFERENCES);
         let writes = entries.first().is_some_and(|entry| entry.permission & WRITE != 0);
         Self { references: entries.into_iter().map(|entry| entry.scope).collect(), writes, expires }
     }

@@ -1,13 +1,13 @@
 //! The cache service of GitHub Actions (version 2), as a place that blobs come from and go to.
 //!
-//! An entry is reserved under a key ([`calls`]), its bytes go to a signed address elsewhere ([`azure`]), and then it is finished. From
-//! then on it can be looked up by its key or what that begins with, and never changed. So
+//! An entry is reserved under a key (`calls`), its bytes go to a signed address elsewhere (`azure`), and then it is finished.
+//! From then on it can be looked up by its key or what that begins with, and never changed. So
 //!
 //! - a blob has a key of its digest. One that somebody has reserved and never finished cannot be taken back; then a number
 //!   is added, and what is looked up by the digest finds the one that is there.
 //! - a manifest, whose name stands for another one each time, has a key with a number that counts up; the newest counts.
-//!   There is one for each git reference that writes ([`Access`]), since the service shows a job what it may read of several, and
-//!   that of one must not hide that of another.
+//!   There is one for each git reference that writes (`access`), since the service shows a job what it may read of several,
+//!   and that of one must not hide that of another.
 //!
 //! The service drops what was not read for a week and the rest by its own limits, so each blob is looked up before it is taken to
 //! be there. The token goes to the service alone. What is in a manifest is not known here.
