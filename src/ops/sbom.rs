@@ -94,6 +94,9 @@ fn open(layers: &Layers, layer: LayerId, file: &Entry) -> Result<Box<dyn ReadSee
     })
 }
 
+/// A file, and its size.
+type Measured = (Box<dyn ReadSeek>, u64);
+
 /// The file of which the name goes on with `suffix`, and its size, if there is one.
 fn beside(
     layers: &Layers,
@@ -101,7 +104,7 @@ fn beside(
     merged: &Merged,
     entry: &Entry,
     suffix: &str,
-) -> Result<Option<(Box<dyn ReadSeek>, u64)>, Error> {
+) -> Result<Option<Measured>, Error> {
     let path = TreePath::clean([entry.path.as_bytes(), suffix.as_bytes()].concat());
     let Some((layer, entry)) = merged.entry(&path) else { return Ok(None) };
     let Some((file, size)) = regular(merged, layer, entry) else { return Ok(None) };

@@ -142,7 +142,7 @@ mod tests {
         let mut entry = index.clone();
         entry.annotations.extend([bundle.annotation()]);
         assert_eq!(read(&[entry.clone(), entry.clone()], &bundle.blobs), expected);
-        assert_eq!(read(&[index.clone()], &bundle.blobs), Signed::new());
+        assert_eq!(read(std::slice::from_ref(&index), &bundle.blobs), Signed::new());
 
         // As those have it who list them beside the image, with a type, with a tag, or with both.
         let Ok(Document::Index(list)) = Document::parse(&bundle.blobs[&bundle.index]) else { panic!("no index") };

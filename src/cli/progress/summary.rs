@@ -42,7 +42,7 @@ fn of_target(image: &ImageSummary) -> Option<String> {
 }
 
 fn identity(image: &ImageSummary) -> Option<String> {
-    let size = (image.size > 0).then(|| format!("  {}", human::size(image.size))).unwrap_or_default();
+    let size = if image.size > 0 { format!("  {}", human::size(image.size)) } else { String::new() };
     (!image.digest.is_empty()).then(|| format!("{}{size}", image.digest))
 }
 
