@@ -211,7 +211,15 @@ impl World {
         for &door in &doors {
             let told = format!("{} through {door:?}, {}", case.what, self.name());
             let (outcome, expected) = self.enter(case, door);
-            wrong.extend(judge(outcome, expected).map(|judged| format!("{told}: {judged}")));
+            let expected = match (expected, &self.ground, door) {
+                // A context is unpacked, and no user namespace may make devices.
+                (Outcome::Holds(files), Ground::User(_), Door::Context) => {
+                    let is_device = |file: &&String| file.contains(" c ") || file.contains(" b ");
+                    Outcome::Holds(files.iter().filter(|file| !is_device(file)).cloned().collect())
+                }
+                (expected, ..) => expected.clone(),
+            };
+            wrong.extend(judge(outcome, &expected).map(|judged| format!("{told}: {judged}")));
             self.is_untouched(&told);
         }
         doors.len()
