@@ -296,8 +296,11 @@ fn what_has_no_effect_is_told_and_left_out() {
         let surroundings = Surroundings { variable: &|_| None, dotenv: None, platform: "linux/amd64".into(), epoch: 0 };
         let sources = Sources::new(vec![Source { name: "docker-bake.hcl".into(), text: text.into() }]);
         let found = read(&sources, &surroundings).unwrap_or_else(|broken| panic!("{text}\n{:?}", broken.list));
-        let notes: Vec<String> =
-            found.notes.iter().map(|note| [std::slice::from_ref(&note.message), &note.help[..]].concat().join(": ")).collect();
+        let notes: Vec<String> = found
+            .notes
+            .iter()
+            .map(|note| [std::slice::from_ref(&note.message), &note.help[..]].concat().join(": "))
+            .collect();
         assert_eq!(notes, expected, "{text}");
     };
     check(
