@@ -145,6 +145,15 @@ def archives():
     name = b',"annotations":{"org.opencontainers.image.ref.name":"v1","io.containerd.image.name":"docker.io/library/a:v1"}'
     index = b'i{"schemaVersion":2,"manifests":[%s]}' % link(kinds[2], 2, name)
     yield b"\0".join([b"b" + empty_tar, config, manifest, index, b'o{"imageLayoutVersion":"1.0.0"}'])
+    # With signatures: their payload, their manifest, and the index of them that the image's entry names.
+    payload = b'b{"critical": {"identity": {"docker-reference": "a"}, "image": {"docker-manifest-digest": "@2"}, "type": "x"}}'
+    signature = b',"annotations":{"dev.cosignproject.cosign/signature":"QQ=="}'
+    attachment = b'b{"schemaVersion":2,"artifactType":"application/vnd.dev.cosign.artifact.sig.v1+json","config":%s,"layers":[%s]}' % (
+        link(kinds[0], 1), link(b"application/vnd.dev.cosign.simplesigning.v1+json", 3, signature))
+    tag = b',"annotations":{"org.opencontainers.image.ref.name":"sha256-%s.sig"}' % (b"0" * 64)
+    signed = name[:-1] + b',"vnd.imgbuild.signatures":"@5"}'
+    yield b"\0".join([b"b" + empty_tar, config, manifest, payload, attachment, b'b{"schemaVersion":2,"manifests":[%s]}' % link(kinds[2], 4, tag),
+                      b'i{"schemaVersion":2,"manifests":[%s]}' % link(kinds[2], 2, signed), b'o{"imageLayoutVersion":"1.0.0"}'])
     nested = b'b{"schemaVersion":2,"manifests":[%s]}' % link(kinds[2], 2)
     outer = b'i{"schemaVersion":2,"manifests":[%s]}' % link(b"application/vnd.oci.image.index.v1+json", 3, name)
     yield b"\0".join([b"b" + empty_tar, config, manifest, nested, outer, b'o{"imageLayoutVersion":"1.0.0"}'])

@@ -1,7 +1,7 @@
 //! What is read of keys, signatures and policies.
 
 use imgbuild::oci::{Document, Reference};
-use imgbuild::trust::{self, Attachment, KeyFile, MAX_PAYLOAD, MAX_SIGNATURES, Payload, PrivateKey, PublicKey};
+use imgbuild::trust::{self, Attachment, Bundle, KeyFile, MAX_PAYLOAD, MAX_SIGNATURES, Payload, PrivateKey, PublicKey};
 
 /// Keys, payloads, manifests with signatures, policies. What is no signature is accepted by no key, and a policy permits what is
 /// pinned wherever it permits what is not.
@@ -15,6 +15,11 @@ pub fn trust(data: &[u8]) {
     if let Ok(Document::Manifest(manifest)) = Document::parse(data) {
         let payloads = Attachment::payloads(&manifest);
         assert!(payloads.len() <= MAX_SIGNATURES && payloads.iter().all(|(blob, _)| blob.size <= MAX_PAYLOAD));
+    }
+    // An archive whose every document is this one.
+    if let Ok(Document::Index(index)) = Document::parse(data) {
+        let signed = Bundle::read(&index.manifests, |_, limit| Ok::<_, ()>((data.len() as u64 <= limit).then(|| data.to_vec())));
+        assert!(signed.is_ok_and(|signed| signed.values().all(|signatures| signatures.len() <= MAX_SIGNATURES)));
     }
     let Some(text) = crate::text(data) else { return };
     if let Ok(key) = PublicKey::parse(text) {
