@@ -44,8 +44,10 @@ impl Unfinished {
             // Else it is another thread's, that of a process with this number in another namespace, or just swept away.
             // Where there are no locks, nothing is ever swept.
             if locks::try_lock(&file).unwrap_or(true) && locks::leads_to(&path, &file)? {
-                file.set_len(0)?;
-                return Ok(Self { file, path, target: target.to_owned(), finished: false });
+                // From here on it goes if anything fails.
+                let unfinished = Self { file, path, target: target.to_owned(), finished: false };
+                unfinished.file.set_len(0)?;
+                return Ok(unfinished);
             }
             number += 1;
         }
