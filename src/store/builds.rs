@@ -18,7 +18,13 @@ const GRACE: Duration = Duration::from_secs(3600);
 
 impl Store {
     /// Writes the record of a build. `name` sorts after those of earlier ones.
+    ///
+    /// What killed processes left of records and objects goes: their names differ from build to build, so nobody would come
+    /// across it by writing the same.
     pub fn put_build(&self, name: &str, bytes: &[u8]) -> Result<()> {
+        for folder in [layout::BUILDS, layout::BUILD_OBJECTS] {
+            unfinished::sweep(&self.path(folder), |_| true);
+        }
         write(&self.path(layout::BUILDS).join(name), bytes)
     }
 
@@ -89,9 +95,6 @@ impl Store {
                 let _ = fs::remove_file(entry.path());
             }
         }
-        for folder in [folder, objects] {
-            unfinished::sweep(&folder, |_| true);
-        }
     }
 }
 
@@ -132,6 +135,10 @@ mod tests {
         store.put_build_object(&key(1), b"x").unwrap();
         assert!(store.has_build_object(&key(1)) && !store.has_build_object(&key(2)));
         assert_eq!(store.builds().len(), 3, "objects are no records");
+        let left = [layout::BUILDS, layout::BUILD_OBJECTS].map(|place| store.path(place).join("x.7-0.new"));
+        left.iter().for_each(|path| fs::write(path, b"half").unwrap());
+        store.put_build("4-a", b"").unwrap();
+        assert!(!left.iter().any(|path| path.exists()));
     }
 
     #[test]
