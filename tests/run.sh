@@ -76,15 +76,31 @@ named() {
     cat "$@" | grep -v '^#' | grep . || :
 }
 
-# The conformance cases that are known to fail, and all that these files do not name.
+# Does something up to three times, and shows the last try.
+racing() {
+    for try in 1 2 3; do
+        "$@" >"$scratch/try" 2>&1 && break
+    done
+    result=$?
+    cat "$scratch/try"
+    return $result
+}
+
+# The conformance cases that are known to fail.
 known() {
     named tests/known-failures.txt
 }
 
+# Those in which programs race.
+races() {
+    named tests/racing-cases.txt | sed 's|^|tests/conformance/cases/|'
+}
+
+# All others, but for those that these files name.
 cases() {
     find tests/conformance/cases -mindepth 3 -maxdepth 3 -name expected.json |
         sed 's|^tests/conformance/cases/||; s|/expected\.json$||' | sort >"$scratch/all"
-    named "$@" | sort >"$scratch/known"
+    named tests/known-failures.txt tests/racing-cases.txt "$@" | sort >"$scratch/known"
     comm -23 "$scratch/all" "$scratch/known" | sed 's|^|tests/conformance/cases/|'
 }
 
@@ -97,7 +113,7 @@ rootless() {
     (cd "$place" && chown -R imgbuild-test-mapped . && mkdir tmp && chmod 1777 tmp &&
         TMPDIR=$place/tmp runuser -u imgbuild-test-mapped -- unshare --user --mount --map-auto --map-root-user \
             python3 -B conformance/check.py --imgbuild "$place/imgbuild" \
-            $(cd "$OLDPWD" && cases tests/known-failures.txt tests/known-failures-rootless.txt | sed 's|^tests/||'))
+            $(cd "$OLDPWD" && cases tests/known-failures-rootless.txt | sed 's|^tests/||'))
     result=$?
     rm -rf "$place"
     return $result
@@ -123,9 +139,11 @@ part "cargo test" cargo test --locked --no-fail-fast
 part quickstart quickstart
 binary=${CARGO_TARGET_DIR:-target}/release/imgbuild
 # shellcheck disable=SC2046 # one word for each case is meant
-part conformance python3 -B tests/conformance/check.py --imgbuild "$binary" $(cases tests/known-failures.txt)
+part conformance python3 -B tests/conformance/check.py --imgbuild "$binary" $(cases)
 # shellcheck disable=SC2046
-part reproducibility python3 -B tests/conformance/reproduce.py --imgbuild "$binary" $(cases tests/known-failures.txt)
+part "conformance, races" racing python3 -B tests/conformance/check.py --imgbuild "$binary" $(races)
+# shellcheck disable=SC2046
+part reproducibility python3 -B tests/conformance/reproduce.py --imgbuild "$binary" $(cases)
 if [ "$(id -u)" = 0 ]; then
     part "conformance without root" rootless
 fi
