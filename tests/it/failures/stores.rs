@@ -116,10 +116,12 @@ fn what_was_being_written() {
     assert_eq!(world.succeeds(&["-o", "type=oci,dest=a.tar"]), digest);
     fs::remove_file(world.context().join("Dockerfile.lock")).unwrap();
     world.succeeds(&[]);
-    let left: Vec<String> = [world.context(), world.path("")].iter().flat_map(|place| names(place)).collect();
+    let left: Vec<String> =
+        [world.context(), world.path(""), world.store().join("builds")].iter().flat_map(|place| names(place)).collect();
     let left: Vec<&String> = left.iter().filter(|name| name.ends_with("part") || name.ends_with("new")).collect();
     assert_eq!(left, ["b.tar.7-0.part"], "that of another file is somebody else's");
     fs::remove_file(world.path("b.tar.7-0.part")).unwrap();
+    half(&world.store().join("builds"), "1.7-0.new");
     let checked = ended(&mut world.command(&["fsck"]));
     assert!(
         checked.code == 1 && checked.out.contains("builds/1.7-0.new: a process that is gone has left it"),
