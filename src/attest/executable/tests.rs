@@ -1,3 +1,5 @@
+//! Programs that are put together here, whole, cut short and lying.
+
 use std::io::{Cursor, Write as _};
 
 use flate2::Compression;

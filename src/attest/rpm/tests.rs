@@ -1,3 +1,5 @@
+//! Databases of rpm that are put together here, whole, cut short and lying.
+
 use std::io::Cursor;
 
 use proptest::prelude::*;

@@ -1,3 +1,5 @@
+//! How errors are drawn for people.
+
 use super::*;
 use crate::frontend::diagnostic::Diagnostic;
 use crate::ops::error::{Diagnostics, Origin, StepExit, StepFailure};

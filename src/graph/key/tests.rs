@@ -1,3 +1,5 @@
+//! Keys that must differ, keys that must not, and keys that must stay as they are.
+
 use super::*;
 use crate::fstree::Scrub;
 use crate::graph::{CopyAction, Limits, LocalOp};

@@ -9,7 +9,7 @@ use std::time::Duration;
 use super::access::Access;
 use crate::digest::Digest;
 use crate::registry::{ActionsSettings, Secret};
-use crate::source::http::Address;
+use crate::source::http::{Address, percent};
 
 /// The scope of docker's.
 pub const DEFAULT_SCOPE: &str = "buildkit";
@@ -83,15 +83,7 @@ impl fmt::Display for Service {
 
 /// Percent-encodes what keys cannot have or what stands between their parts.
 fn encode(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-._~/:@+".contains(&byte) {
-            out.push(char::from(byte));
-        } else {
-            out.push_str(&format!("%{byte:02X}"));
-        }
-    }
-    out
+    percent::encode(text, |byte| percent::is_unreserved(byte) || b"/:@+".contains(&byte))
 }
 
 #[cfg(test)]

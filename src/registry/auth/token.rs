@@ -11,7 +11,7 @@ use crate::registry::host::Host;
 use crate::registry::request::{self, Body, Request};
 use crate::registry::settings::{Credentials, Secret};
 use crate::registry::{Registries, RegistryError};
-use crate::source::http::{Address, base64};
+use crate::source::http::{Address, base64, percent};
 
 /// How long a token lives that does not say (the specification).
 const LIFE: u64 = 60;
@@ -146,12 +146,7 @@ fn encoded(fields: &[(&str, String)]) -> String {
         }
         text.push_str(name);
         text.push('=');
-        for byte in value.bytes() {
-            match byte {
-                b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => text.push(char::from(byte)),
-                other => text.push_str(&format!("%{other:02X}")),
-            }
-        }
+        text.push_str(&percent::encode(value, percent::is_unreserved));
     }
     text
 }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::source::http::Address;
+use crate::source::http::{Address, percent};
 
 /// A bucket, or what is below a prefix of one.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -75,15 +75,7 @@ impl fmt::Display for Bucket {
 
 /// Percent-encodes all that is neither unreserved (RFC 3986) nor a slash, which is what signatures are made of.
 fn encode(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-._~/".contains(&byte) {
-            out.push(char::from(byte));
-        } else {
-            out.push_str(&format!("%{byte:02X}"));
-        }
-    }
-    out
+    percent::encode(text, |byte| percent::is_unreserved(byte) || byte == b'/')
 }
 
 #[cfg(test)]

@@ -5,6 +5,8 @@
 use std::fmt;
 use std::net::IpAddr;
 
+use super::percent;
+
 /// An `http` or `https` URL, taken apart.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Address {
@@ -188,15 +190,7 @@ fn in_network(ip: IpAddr, network: &str) -> bool {
 
 /// Encodes what may not stand in a request line; what is encoded already stays.
 pub(super) fn encode(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        if byte.is_ascii_graphic() && !b"\"<>\\^`{|}".contains(&byte) {
-            out.push(char::from(byte));
-        } else {
-            out.push_str(&format!("%{byte:02X}"));
-        }
-    }
-    out
+    percent::encode(text, |byte| byte.is_ascii_graphic() && !b"\"<>\\^`{|}".contains(&byte))
 }
 
 fn decode(text: &str) -> String {

@@ -15,6 +15,7 @@ pub(crate) mod date;
 pub mod dns;
 mod failure;
 mod pace;
+pub(crate) mod percent;
 
 use std::io::{self, Read, Write};
 use std::time::{Duration, Instant};

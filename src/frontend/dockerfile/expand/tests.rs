@@ -1,3 +1,5 @@
+//! What words expand to, and what cannot be expanded.
+
 use super::*;
 
 struct Table(&'static [(&'static str, &'static str)]);

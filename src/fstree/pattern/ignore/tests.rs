@@ -1,3 +1,5 @@
+//! Which paths ignore files leave out.
+
 use super::*;
 
 fn check(patterns: &[&str], path: &str, expected: bool) {
